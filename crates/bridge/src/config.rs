@@ -1,0 +1,190 @@
+//! The configuration, read and checked: every value in here is usable as it stands.
+//!
+//! [`read()`] parses everything and reports every mistake at once; nothing below this module looks at TOML or at
+//! the environment.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub mod read;
+mod secret;
+
+pub use read::{Mistake, Read, read};
+pub use secret::Secret;
+
+/// Everything that `longhaul.toml` and `LONGHAUL__…` say.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `[webhook]`: the door.
+    pub webhook: Webhook,
+    /// `[admin]`: page, metrics, probes.
+    pub admin: Admin,
+    /// `[queue]`: where messages rest.
+    pub queue: QueueConfig,
+    /// `[azure]`: what all targets share.
+    pub azure: Azure,
+    /// `[targets.NAME]`.
+    pub targets: BTreeMap<String, Target>,
+    /// `[[routes]]`, in the order of the file.
+    pub routes: Vec<Route>,
+    /// `[log]`.
+    pub log: Log,
+}
+
+/// `[webhook]`.
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    /// `listen`, default `127.0.0.1:8080`.
+    pub listen: SocketAddr,
+    /// `keys`: any of them opens the door. Empty only on loopback.
+    pub keys: Vec<WebhookKey>,
+    /// `network`: the network's name in a message's identity, default `ttn`. A key may name another.
+    pub network: String,
+    /// `cert_file` and `key_file`, reloaded when they change.
+    pub tls: Option<TlsFiles>,
+    /// `behind_proxy`: TLS ends before us.
+    pub behind_proxy: bool,
+    /// `max_connections`, default 8192.
+    pub max_connections: usize,
+    /// `max_waiting`: puts that may wait for the disk at once, default 4096.
+    pub max_waiting: usize,
+    /// `max_waiting_bytes`: their bytes, default 64 MiB.
+    pub max_waiting_bytes: usize,
+}
+
+/// One entry of `webhook.keys`: a string, `{ env = … }`, `{ file = … }` or `{ key = …, applications = […], network = … }`.
+#[derive(Clone, Debug)]
+pub struct WebhookKey {
+    /// What the network sends.
+    pub secret: Secret,
+    /// Valid for these applications only; `None`: for all.
+    pub applications: Option<BTreeSet<String>>,
+    /// The network that uses this key; `None`: `webhook.network`.
+    pub network: Option<String>,
+}
+
+/// A certificate chain and its key, PEM.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    /// `cert_file`.
+    pub cert_file: PathBuf,
+    /// `key_file`.
+    pub key_file: PathBuf,
+}
+
+/// `[admin]`.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// `listen`, default `127.0.0.1:8081`.
+    pub listen: SocketAddr,
+    /// `token`: required beyond loopback, probes without.
+    pub token: Option<Secret>,
+}
+
+/// `[queue]`.
+#[derive(Clone, Debug)]
+pub struct QueueConfig {
+    /// `dir`, default `data`.
+    pub dir: PathBuf,
+    /// `max_bytes`: bound of the database file, default 10 GiB.
+    pub max_bytes: u64,
+    /// `dead_letters_max`: the oldest go first beyond this, default 1 000 000.
+    pub dead_letters_max: u64,
+    /// `kept_max`: kept events, the oldest go first beyond this, default 10 000.
+    pub kept_max: u64,
+}
+
+/// `[azure]`.
+#[derive(Clone, Debug)]
+pub struct Azure {
+    /// `ca_file`: trusted besides the system's roots.
+    pub ca_file: Option<PathBuf>,
+    /// `ports.https`, default 443: DPS answers with a bare host name.
+    pub https_port: u16,
+    /// `ports.amqp`, default 5671.
+    pub amqp_port: u16,
+    /// `registrations_per_minute`: DPS takes 1000 a minute, default 900; 0 means unpaced.
+    pub registrations_per_minute: u32,
+    /// `max_connections`: HTTPS connections to one hub, default 32.
+    pub max_connections: usize,
+    /// `max_in_flight`: messages leased at once, default 1024.
+    pub max_in_flight: usize,
+}
+
+/// `[targets.NAME]`.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// What it is and how to get in.
+    pub kind: TargetKind,
+    /// `device_id`: template of the device's name there, default `{device_id}`.
+    pub device_id: Template,
+}
+
+/// `kind` of a target.
+#[derive(Clone, Debug)]
+pub enum TargetKind {
+    /// `dps` and `iot-central`: devices register with a key derived from the group's.
+    Dps(DpsTarget),
+    /// `iot-hub` with the connection string of one device.
+    Device(azure::connection_string::DeviceConnectionString),
+}
+
+/// A DPS scope with a group key.
+#[derive(Clone, Debug)]
+pub struct DpsTarget {
+    /// `endpoint`: host, or host and port; default `global.azure-devices-provisioning.net`.
+    pub endpoint: azure::net::Endpoint,
+    /// `id_scope`.
+    pub id_scope: String,
+    /// `group_key`: decoded bytes of the primary key of the enrolment group.
+    pub group_key: Secret<Vec<u8>>,
+    /// `model_id`: sent as `{"modelId": …}` when a device registers.
+    pub model_id: Option<String>,
+    /// `kind = "iot-central"`: its payload conventions apply.
+    pub central: bool,
+}
+
+/// How a device is called at a target: text with `{device_id}`, `{application_id}`, `{dev_eui}`, `{network}`.
+/// `dev_eui` is written in lower case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template(pub Vec<Part>);
+
+/// A piece of a [`Template`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// As it stands.
+    Text(String),
+    /// The network's name for the device.
+    DeviceId,
+    /// The application.
+    ApplicationId,
+    /// The DevEUI, lower case.
+    DevEui,
+    /// `webhook.network` or the key's.
+    Network,
+}
+
+/// One `[[routes]]`.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// `application`; `None` is the default route.
+    pub application: Option<String>,
+    /// `port`, only together with `application`.
+    pub port: Option<u8>,
+    /// `target`: a name below `[targets]`.
+    pub target: String,
+}
+
+/// `[log]`.
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// `format = "json"`, default `text`.
+    pub json: bool,
+    /// `level`: `error`, `warn`, `info` (default), `debug`, `trace`.
+    pub level: tracing::Level,
+}
+
+/// How long a drain may take before the process goes all the same.
+pub const DRAIN_MAX: Duration = Duration::from_secs(10);

@@ -1,0 +1,4 @@
+//! The flow, in the order in which an uplink meets it.
+
+pub mod config;
+pub mod world;

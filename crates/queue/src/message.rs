@@ -1,0 +1,181 @@
+//! The values that pass through the queue.
+
+/// Milliseconds since 1970-01-01T00:00:00Z, as the caller's clock says.
+pub type UnixMillis = i64;
+
+/// Position of a message: rises with every put, never reused, kept for life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Seq(pub u64);
+
+/// What a caller wants kept.
+#[derive(Clone, Debug)]
+pub struct Put {
+    /// Messages of one lane are handed out one at a time, in the order of their [`Seq`].
+    pub lane: String,
+    /// A short word for counting and listing, such as `uplink_message`.
+    pub kind: String,
+    /// What the caller wants to know again without reading the body.
+    pub head: Vec<u8>,
+    /// The message itself.
+    pub body: Vec<u8>,
+    /// When it arrived, by the caller's clock.
+    pub accepted_at: UnixMillis,
+    /// Where it goes.
+    pub place: Place,
+}
+
+/// Where a put goes.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// To its lane, to be leased.
+    Lane,
+    /// Straight to the dead letters: it can never be used as it is.
+    DeadLetters(Reason),
+}
+
+/// Why a message was buried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// A fixed word, such as `not_understood`.
+    pub code: String,
+    /// One sentence for a person, without secrets.
+    pub detail: String,
+}
+
+/// The put is on stable storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// Its position.
+    pub seq: Seq,
+}
+
+/// A message as it is leased.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// Its position.
+    pub seq: Seq,
+    /// See [`Put::lane`].
+    pub lane: String,
+    /// See [`Put::kind`].
+    pub kind: String,
+    /// See [`Put::head`].
+    pub head: Vec<u8>,
+    /// See [`Put::body`].
+    pub body: Vec<u8>,
+    /// See [`Put::accepted_at`].
+    pub accepted_at: UnixMillis,
+    /// How many attempts were counted by [`Lease::retry`](crate::Lease::retry) so far.
+    pub attempts: u32,
+    /// When the first counted attempt ended.
+    pub first_attempt_at: Option<UnixMillis>,
+    /// The cause given with the last counted attempt.
+    pub last_cause: Option<String>,
+    /// What [`Retry::freeze`] stored.
+    pub frozen: Option<Vec<u8>>,
+}
+
+/// Done. Committed together with what it says.
+#[derive(Clone, Debug, Default)]
+pub struct Settle {
+    /// Remember this message as seen.
+    pub seen: Option<Seen>,
+    /// Written in the same transaction.
+    pub notes: Vec<Note>,
+}
+
+/// A message key to be recognised again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// A digest of what makes the message the same.
+    pub key: [u8; 16],
+    /// When it was settled.
+    pub at: UnixMillis,
+}
+
+/// Not now: counted, durable.
+#[derive(Clone, Debug)]
+pub struct Retry {
+    /// Not before this.
+    pub at: UnixMillis,
+    /// Why, for a person; kept as [`Message::last_cause`].
+    pub cause: String,
+    /// Kept with the message from now on, replacing nothing that is there already.
+    pub freeze: Option<Vec<u8>>,
+}
+
+/// A durable key and value beside the messages (assignments, claims, refusals).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// Which collection.
+    pub space: String,
+    /// Which entry.
+    pub key: String,
+    /// `None` removes it.
+    pub value: Option<Vec<u8>>,
+}
+
+/// A buried message.
+#[derive(Clone, Debug)]
+pub struct DeadLetter {
+    /// The message as it was.
+    pub message: Message,
+    /// Why.
+    pub reason: Reason,
+    /// When.
+    pub buried_at: UnixMillis,
+}
+
+/// What the queue holds, as of the last commit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Messages in lanes, leased ones included.
+    pub waiting: u64,
+    /// Bytes of their heads and bodies.
+    pub waiting_bytes: u64,
+    /// Leased right now.
+    pub leased: u64,
+    /// Lanes with at least one message.
+    pub lanes: u64,
+    /// `accepted_at` of the oldest message in a lane.
+    pub oldest_accepted_at: Option<UnixMillis>,
+    /// Dead letters kept.
+    pub dead_letters: u64,
+    /// Messages set aside by [`Lease::keep`](crate::Lease::keep) that are still there.
+    pub kept: u64,
+    /// A put can be made durable as far as is known.
+    pub writable: bool,
+    /// Why not, for a person.
+    pub trouble: Option<String>,
+    /// The store has been read; leasing has begun.
+    pub loaded: bool,
+    /// Leases dropped without being settled, since the start. A bug, outside of a shutdown.
+    pub dropped_leases: u64,
+}
+
+/// The message was not (or not known to be) made durable.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum PutError {
+    /// No room on the disk, or the bound of the queue is reached.
+    #[error("the queue is full: {0}")]
+    Full(String),
+    /// Too many puts are waiting for the disk.
+    #[error("too many messages wait for the disk")]
+    Busy,
+    /// The disk refused; the message may still be there after a restart and is delivered then.
+    #[error("the disk refused: {0}")]
+    Failed(String),
+    /// The queue is closed.
+    #[error("the queue is closed")]
+    Closed,
+}
+
+/// The outcome of a lease could not be made durable. The message comes again.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum LeaseError {
+    /// The disk refused.
+    #[error("the disk refused: {0}")]
+    Failed(String),
+    /// The queue is closed.
+    #[error("the queue is closed")]
+    Closed,
+}
