@@ -1,4 +1,5 @@
 //! The flow, in the order in which an uplink meets it.
 
 pub mod config;
+pub mod events;
 pub mod world;

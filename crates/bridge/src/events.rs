@@ -1,0 +1,151 @@
+//! Every fact that we log, count and show. A fact is one variant of [`Event`]; emitting it writes the log line and
+//! moves the counters, so that the three can never tell different stories.
+//!
+//! Levels: ERROR a human must act, WARN we coped, INFO a state changed, DEBUG one message. Keys, tokens and bodies
+//! never appear here.
+
+use std::sync::Arc;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+use tracing::{debug, error, info, warn};
+
+/// One fact.
+#[derive(Clone, Debug)]
+pub enum Event<'a> {
+    /// The door committed a message.
+    Accepted {
+        /// Kind of the event, as the queue files it.
+        kind: &'a str,
+        /// Application, `-` when there is none.
+        application: &'a str,
+        /// Device, `-` when there is none.
+        device: &'a str,
+        /// Position in the queue.
+        seq: u64,
+        /// From the end of the body to the commit.
+        seconds: f64,
+    },
+    /// The door answered something else than 2xx.
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// A fixed word, such as `wrong_key`.
+        why: &'static str,
+    },
+    /// A connection was closed because its client was too slow.
+    SlowClient {
+        /// `idle`, `header`, `body` or `write`.
+        phase: &'static str,
+    },
+    /// The listener is at its bound of connections; one was closed unread.
+    ConnectionsFull,
+    /// `accept` failed (no file descriptors, no memory); the door goes on.
+    AcceptFailed {
+        /// The system's word for it.
+        cause: &'a str,
+    },
+    /// A message went straight to the dead letters, or was buried by its worker.
+    Buried {
+        /// Reason code.
+        reason: &'a str,
+        /// Application, `-` when there is none.
+        application: &'a str,
+        /// Device, `-` when there is none.
+        device: &'a str,
+        /// Position in the queue.
+        seq: u64,
+        /// One sentence.
+        detail: &'a str,
+    },
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Kind {
+    kind: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Why {
+    why: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Status {
+    status: u16,
+    why: String,
+}
+
+/// Where facts go. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Events(Arc<Counters>);
+
+#[derive(Debug)]
+struct Counters {
+    accepted: Family<Kind, Counter>,
+    accept_seconds: Histogram,
+    refused: Family<Status, Counter>,
+    slow_clients: Family<Why, Counter>,
+    connections_full: Counter,
+    accept_failed: Counter,
+    buried: Family<Why, Counter>,
+}
+
+impl Events {
+    /// Counters of its own, registered below `registry`.
+    pub fn new(registry: &mut Registry) -> Self {
+        let counters = Counters {
+            accepted: Family::default(),
+            // 1 ms to 4 s: the door answers within 4 s whatever happens.
+            accept_seconds: Histogram::new([0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0]),
+            refused: Family::default(),
+            slow_clients: Family::default(),
+            connections_full: Counter::default(),
+            accept_failed: Counter::default(),
+            buried: Family::default(),
+        };
+        registry.register("webhook_accepted", "Messages committed, by kind", counters.accepted.clone());
+        registry.register("webhook_accept_seconds", "Body read to commit", counters.accept_seconds.clone());
+        registry.register("webhook_refused", "Answers other than 2xx", counters.refused.clone());
+        registry.register("webhook_slow_clients", "Connections cut by phase", counters.slow_clients.clone());
+        registry.register("webhook_connections_full", "Connections over the bound", counters.connections_full.clone());
+        registry.register("webhook_accept_failed", "Failures of accept", counters.accept_failed.clone());
+        registry.register("buried", "Messages to the dead letters, by reason", counters.buried.clone());
+        Self(Arc::new(counters))
+    }
+
+    /// Logs and counts one fact.
+    pub fn emit(&self, event: Event<'_>) {
+        let c = &self.0;
+        match event {
+            Event::Accepted { kind, application, device, seq, seconds } => {
+                c.accepted.get_or_create(&Kind { kind: kind.to_owned() }).inc();
+                c.accept_seconds.observe(seconds);
+                debug!(kind, application, device, seq, "up.accept");
+            }
+            Event::Refused { status, why } => {
+                c.refused.get_or_create(&Status { status, why: why.to_owned() }).inc();
+                warn!(status, why, "up.refuse");
+            }
+            Event::SlowClient { phase } => {
+                c.slow_clients.get_or_create(&Why { why: phase.to_owned() }).inc();
+                debug!(phase, "up.slow_client");
+            }
+            Event::ConnectionsFull => {
+                c.connections_full.inc();
+                debug!("up.connections_full");
+            }
+            Event::AcceptFailed { cause } => {
+                c.accept_failed.inc();
+                error!(cause, "up.accept_failed");
+            }
+            Event::Buried { reason, application, device, seq, detail } => {
+                c.buried.get_or_create(&Why { why: reason.to_owned() }).inc();
+                info!(reason, application, device, seq, detail, "up.bury");
+            }
+        }
+    }
+}
