@@ -5,6 +5,7 @@
 //! never appear here.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -12,6 +13,10 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use tracing::{debug, error, info, warn};
+
+use crate::device::plan::Way;
+use crate::feed::Feed;
+use crate::identity::Owner;
 
 /// One fact.
 #[derive(Clone, Debug)]
@@ -61,6 +66,80 @@ pub enum Event<'a> {
         /// One sentence.
         detail: &'a str,
     },
+    /// IoT Hub has it and the queue let it go.
+    Delivered {
+        /// Who sent it.
+        owner: &'a Owner,
+        /// Where it went.
+        way: &'a Way,
+        /// Its message id.
+        message_id: &'a str,
+        /// What IoT Hub got; for the page only.
+        body: &'a [u8],
+        /// From the door to here.
+        waited: Duration,
+    },
+    /// A second copy of a message was recognised and not sent.
+    Duplicate {
+        /// Who sent it.
+        owner: &'a Owner,
+        /// The message id of both.
+        message_id: &'a str,
+    },
+    /// Understood, of no use to Azure, set aside.
+    Kept {
+        /// Kind of event, or `mac_only`.
+        kind: &'a str,
+    },
+    /// A send failed and is tried again later.
+    Retried {
+        /// The device's name in Azure.
+        device: &'a str,
+        /// Why.
+        cause: &'a str,
+        /// In how long.
+        wait: Duration,
+    },
+    /// The outcome of a message could not be committed; it comes again.
+    NotSettled {
+        /// Why.
+        cause: &'a str,
+    },
+    /// A hub stopped working; its devices' messages rest in the queue.
+    HubDown {
+        /// Host and port.
+        hub: &'a str,
+        /// Why.
+        cause: &'a str,
+    },
+    /// A hub works again.
+    HubWorks {
+        /// Host and port.
+        hub: &'a str,
+        /// Lanes that rested and go on now.
+        woken: usize,
+    },
+    /// So many devices of a hub are refused that none is registered again.
+    BreakerOpened {
+        /// Host and port.
+        hub: &'a str,
+    },
+    /// DPS assigned a device.
+    Assigned {
+        /// Its registration id.
+        registration_id: &'a str,
+        /// The hub.
+        hub: &'a str,
+    },
+    /// DPS refused a device.
+    RegistrationRefused {
+        /// Its registration id.
+        registration_id: &'a str,
+        /// A fixed word.
+        class: &'static str,
+        /// The service's answer.
+        cause: &'a str,
+    },
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -79,6 +158,16 @@ struct Status {
     why: String,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Target {
+    target: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct HubName {
+    hub: String,
+}
+
 /// Where facts go. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Events(Arc<Counters>);
@@ -92,6 +181,17 @@ struct Counters {
     connections_full: Counter,
     accept_failed: Counter,
     buried: Family<Why, Counter>,
+    delivered: Family<Target, Counter>,
+    delivered_seconds: Histogram,
+    duplicates: Counter,
+    kept: Family<Kind, Counter>,
+    retried: Counter,
+    not_settled: Counter,
+    hub_down: Family<HubName, Counter>,
+    breaker_opened: Family<HubName, Counter>,
+    assigned: Counter,
+    registration_refused: Family<Why, Counter>,
+    feed: Feed,
 }
 
 impl Events {
@@ -106,6 +206,18 @@ impl Events {
             connections_full: Counter::default(),
             accept_failed: Counter::default(),
             buried: Family::default(),
+            delivered: Family::default(),
+            // 5 ms to a day: an outage of Azure shows here.
+            delivered_seconds: Histogram::new([0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0, 300.0, 3600.0, 86400.0]),
+            duplicates: Counter::default(),
+            kept: Family::default(),
+            retried: Counter::default(),
+            not_settled: Counter::default(),
+            hub_down: Family::default(),
+            breaker_opened: Family::default(),
+            assigned: Counter::default(),
+            registration_refused: Family::default(),
+            feed: Feed::default(),
         };
         registry.register("webhook_accepted", "Messages committed, by kind", counters.accepted.clone());
         registry.register("webhook_accept_seconds", "Body read to commit", counters.accept_seconds.clone());
@@ -114,7 +226,23 @@ impl Events {
         registry.register("webhook_connections_full", "Connections over the bound", counters.connections_full.clone());
         registry.register("webhook_accept_failed", "Failures of accept", counters.accept_failed.clone());
         registry.register("buried", "Messages to the dead letters, by reason", counters.buried.clone());
+        let c = &counters;
+        registry.register("delivered", "Messages that IoT Hub accepted, by target", c.delivered.clone());
+        registry.register("delivered_seconds", "Door to acceptance by IoT Hub", c.delivered_seconds.clone());
+        registry.register("duplicates", "Second copies recognised and not sent", c.duplicates.clone());
+        registry.register("kept", "Events set aside, by kind", c.kept.clone());
+        registry.register("retried", "Attempts that failed and are repeated", c.retried.clone());
+        registry.register("not_settled", "Outcomes that could not be committed", c.not_settled.clone());
+        registry.register("hub_down", "Times a hub stopped working", c.hub_down.clone());
+        registry.register("breaker_opened", "Alarms: a hub refuses many devices", c.breaker_opened.clone());
+        registry.register("assigned", "Registrations that DPS assigned", c.assigned.clone());
+        registry.register("registration_refused", "Registrations refused", c.registration_refused.clone());
         Self(Arc::new(counters))
+    }
+
+    /// What the page shows of the recent past.
+    pub fn feed(&self) -> &Feed {
+        &self.0.feed
     }
 
     /// Logs and counts one fact.
@@ -145,6 +273,45 @@ impl Events {
             Event::Buried { reason, application, device, seq, detail } => {
                 c.buried.get_or_create(&Why { why: reason.to_owned() }).inc();
                 info!(reason, application, device, seq, detail, "up.bury");
+            }
+            Event::Delivered { owner, way, message_id, body, waited } => {
+                c.delivered.get_or_create(&Target { target: way.target.clone() }).inc();
+                c.delivered_seconds.observe(waited.as_secs_f64());
+                c.feed.delivered(owner, way, message_id, body, waited);
+                debug!(%owner, device_id = way.id, message_id, ?waited, "up.deliver");
+            }
+            Event::Duplicate { owner, message_id } => {
+                c.duplicates.inc();
+                debug!(%owner, message_id, "up.duplicate");
+            }
+            Event::Kept { kind } => {
+                c.kept.get_or_create(&Kind { kind: kind.to_owned() }).inc();
+                debug!(kind, "up.keep");
+            }
+            Event::Retried { device, cause, wait } => {
+                c.retried.inc();
+                warn!(device, cause, ?wait, "up.retry");
+            }
+            Event::NotSettled { cause } => {
+                c.not_settled.inc();
+                error!(cause, "up.not_settled");
+            }
+            Event::HubDown { hub, cause } => {
+                c.hub_down.get_or_create(&HubName { hub: hub.to_owned() }).inc();
+                warn!(hub, cause, "hub.down");
+            }
+            Event::HubWorks { hub, woken } => info!(hub, woken, "hub.works"),
+            Event::BreakerOpened { hub } => {
+                c.breaker_opened.get_or_create(&HubName { hub: hub.to_owned() }).inc();
+                error!(hub, "hub.breaker_opened: many devices are refused at once; none is registered again");
+            }
+            Event::Assigned { registration_id, hub } => {
+                c.assigned.inc();
+                debug!(registration_id, hub, "dps.assign");
+            }
+            Event::RegistrationRefused { registration_id, class, cause } => {
+                c.registration_refused.get_or_create(&Why { why: class.to_owned() }).inc();
+                warn!(registration_id, class, cause, "dps.refuse");
             }
         }
     }
