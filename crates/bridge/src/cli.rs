@@ -1,0 +1,3 @@
+//! What the commands do; the binary only reads their arguments.
+
+pub mod send;
