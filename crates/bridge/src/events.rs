@@ -141,8 +141,16 @@ impl Events {
         registry.register("webhook_connections_full", "Connections over the bound", counters.connections_full.clone());
         registry.register("webhook_accept_failed", "Failures of accept", counters.accept_failed.clone());
         registry.register("webhook_handshake_failed", "TLS handshakes that failed", counters.handshake_failed.clone());
-        registry.register("webhook_certificate_loaded", "Changed certificates taken", counters.certificate_loaded.clone());
-        registry.register("webhook_certificate_refused", "Changed certificates refused", counters.certificate_refused.clone());
+        registry.register(
+            "webhook_certificate_loaded",
+            "Changed certificates taken",
+            counters.certificate_loaded.clone(),
+        );
+        registry.register(
+            "webhook_certificate_refused",
+            "Changed certificates refused",
+            counters.certificate_refused.clone(),
+        );
         registry.register("webhook_committed_late", "Commits after a 503", counters.committed_late.clone());
         registry.register("buried", "Messages to the dead letters, by reason", counters.buried.clone());
         Self(Arc::new(counters))

@@ -207,7 +207,8 @@ impl Visit {
             pace.enter(Phase::Body);
             let answer = handler(request.map(|body| Marked::new(body, pace.clone(), Phase::Ours)));
             let pace = pace.clone();
-            async move { Ok::<_, Infallible>(answer.await.map(|body| Marked::new(body, pace, Phase::Idle))) }
+            // Boxed, for only then can the connection be polled without giving its stream away at the end.
+            Box::pin(async move { Ok::<_, Infallible>(answer.await.map(|body| Marked::new(body, pace, Phase::Idle))) })
         });
         let io = TokioIo::new(Paced::new(stream, pace.clone()));
         let mut connection =
@@ -292,7 +293,8 @@ trait Converse {
 
 impl<I, S, B> Converse for http1::Connection<I, S>
 where
-    S: hyper::service::HttpService<hyper::body::Incoming, ResBody = B>,
+    S: hyper::service::HttpService<hyper::body::Incoming, ResBody = B> + Unpin,
+    S::Future: Unpin,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     I: hyper::rt::Read + hyper::rt::Write + Unpin,
     B: Body + 'static,

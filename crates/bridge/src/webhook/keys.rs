@@ -89,9 +89,10 @@ impl Keys {
     /// One more than the index of the key, 0 when there is none.
     fn find(&self, key: &[u8]) -> u64 {
         let digest: [u8; 32] = Sha256::digest(key).into();
-        self.entries.iter().zip(1..).fold(0, |found, (entry, number)| {
-            u64::conditional_select(&found, &number, entry.digest.ct_eq(&digest))
-        })
+        self.entries
+            .iter()
+            .zip(1..)
+            .fold(0, |found, (entry, number)| u64::conditional_select(&found, &number, entry.digest.ct_eq(&digest)))
     }
 }
 

@@ -110,7 +110,8 @@ impl Tls {
 }
 
 fn read(files: &TlsFiles) -> Result<Material, TlsError> {
-    let bytes = |path: &Path| std::fs::read(path).map_err(|error| TlsError::Unreadable(path.display().to_string(), error));
+    let bytes =
+        |path: &Path| std::fs::read(path).map_err(|error| TlsError::Unreadable(path.display().to_string(), error));
     Ok(Material { certificate: bytes(&files.cert_file)?, key: bytes(&files.key_file)? })
 }
 
