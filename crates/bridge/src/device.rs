@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use azure::hub::SendError;
+use azure::key::DeviceKey;
 use azure::net::Endpoint;
 use queue::{Lease, LeaseError, Queue, Reason, Retry, Seen, Settle, UnixMillis};
 use tokio::sync::mpsc;
@@ -148,7 +149,7 @@ impl Worker {
         }
         let shared = self.shared.clone();
         self.sending = Some(Box::pin(async move {
-            let outcome = shared.pool.send(&hub, &place.device_id, &place.key, &outbound.telemetry).await;
+            let outcome = shared.pool.send(&hub, &place.device_id, place.key.as_bytes(), &outbound.telemetry.message).await;
             (lease, outbound, hub, outcome)
         }));
     }
@@ -219,7 +220,7 @@ async fn sent(sending: &mut Option<Sending>) -> (Lease, Box<Outbound>, Arc<Hub>,
 struct Place {
     hub: Endpoint,
     device_id: String,
-    key: Vec<u8>,
+    key: DeviceKey,
 }
 
 enum Whereabouts {
@@ -242,7 +243,7 @@ impl Shared {
         let target = match self.target(way) {
             TargetKind::Device(device) => {
                 let hub = Endpoint { host: device.host.clone(), port };
-                return Whereabouts::At(Place { hub, device_id: device.device_id.clone(), key: device.key.clone() });
+                return Whereabouts::At(Place { hub, device_id: device.device_id.clone(), key: DeviceKey::from_bytes(device.key.clone()) });
             }
             TargetKind::Dps(target) => target,
         };
@@ -302,8 +303,8 @@ impl Shared {
             self.events.emit(Event::Delivered {
                 owner,
                 way: &outbound.way,
-                message_id: &telemetry.message_id,
-                body: &telemetry.body,
+                message_id: &telemetry.message.message_id,
+                body: &telemetry.message.body,
                 waited: Duration::from_millis(waited.unsigned_abs()),
             });
         }
@@ -312,7 +313,7 @@ impl Shared {
 
     async fn settle_duplicate(&self, lease: Lease, outbound: &Outbound) {
         if self.done(lease.settle(Settle::default()).await) {
-            self.events.emit(Event::Duplicate { owner: &outbound.owner, message_id: &outbound.telemetry.message_id });
+            self.events.emit(Event::Duplicate { owner: &outbound.owner, message_id: &outbound.telemetry.message.message_id });
         }
     }
 

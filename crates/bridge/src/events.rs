@@ -43,7 +43,7 @@ pub enum Event<'a> {
     },
     /// A connection was closed because its client was too slow.
     SlowClient {
-        /// `idle`, `header`, `body` or `write`.
+        /// `handshake`, `first_byte`, `header`, `body`, `write` or `idle`.
         phase: &'static str,
     },
     /// The listener is at its bound of connections; one was closed unread.
@@ -52,6 +52,25 @@ pub enum Event<'a> {
     AcceptFailed {
         /// The system's word for it.
         cause: &'a str,
+    },
+    /// A TLS handshake did not come about.
+    HandshakeFailed {
+        /// What the client did wrong.
+        cause: &'a str,
+    },
+    /// A changed certificate is in use for new connections.
+    CertificateLoaded,
+    /// Changed certificate files cannot be used; the old ones stay.
+    CertificateRefused {
+        /// Why.
+        cause: &'a str,
+    },
+    /// A put was committed after its sender had been answered 503. It is delivered all the same.
+    CommittedLate {
+        /// Position in the queue.
+        seq: u64,
+        /// From the end of the body to the commit.
+        seconds: f64,
     },
     /// A message went straight to the dead letters, or was buried by its worker.
     Buried {
@@ -180,6 +199,10 @@ struct Counters {
     slow_clients: Family<Why, Counter>,
     connections_full: Counter,
     accept_failed: Counter,
+    handshake_failed: Counter,
+    certificate_loaded: Counter,
+    certificate_refused: Counter,
+    committed_late: Counter,
     buried: Family<Why, Counter>,
     delivered: Family<Target, Counter>,
     delivered_seconds: Histogram,
@@ -205,6 +228,10 @@ impl Events {
             slow_clients: Family::default(),
             connections_full: Counter::default(),
             accept_failed: Counter::default(),
+            handshake_failed: Counter::default(),
+            certificate_loaded: Counter::default(),
+            certificate_refused: Counter::default(),
+            committed_late: Counter::default(),
             buried: Family::default(),
             delivered: Family::default(),
             // 5 ms to a day: an outage of Azure shows here.
@@ -225,6 +252,18 @@ impl Events {
         registry.register("webhook_slow_clients", "Connections cut by phase", counters.slow_clients.clone());
         registry.register("webhook_connections_full", "Connections over the bound", counters.connections_full.clone());
         registry.register("webhook_accept_failed", "Failures of accept", counters.accept_failed.clone());
+        registry.register("webhook_handshake_failed", "TLS handshakes that failed", counters.handshake_failed.clone());
+        registry.register(
+            "webhook_certificate_loaded",
+            "Changed certificates taken",
+            counters.certificate_loaded.clone(),
+        );
+        registry.register(
+            "webhook_certificate_refused",
+            "Changed certificates refused",
+            counters.certificate_refused.clone(),
+        );
+        registry.register("webhook_committed_late", "Commits after a 503", counters.committed_late.clone());
         registry.register("buried", "Messages to the dead letters, by reason", counters.buried.clone());
         let c = &counters;
         registry.register("delivered", "Messages that IoT Hub accepted, by target", c.delivered.clone());
@@ -269,6 +308,22 @@ impl Events {
             Event::AcceptFailed { cause } => {
                 c.accept_failed.inc();
                 error!(cause, "up.accept_failed");
+            }
+            Event::HandshakeFailed { cause } => {
+                c.handshake_failed.inc();
+                debug!(cause, "up.handshake_failed");
+            }
+            Event::CertificateLoaded => {
+                c.certificate_loaded.inc();
+                info!("up.certificate_loaded");
+            }
+            Event::CertificateRefused { cause } => {
+                c.certificate_refused.inc();
+                error!(cause, "up.certificate_refused");
+            }
+            Event::CommittedLate { seq, seconds } => {
+                c.committed_late.inc();
+                info!(seq, seconds, "up.committed_late");
             }
             Event::Buried { reason, application, device, seq, detail } => {
                 c.buried.get_or_create(&Why { why: reason.to_owned() }).inc();

@@ -9,19 +9,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use azure::hub::{SendError, Telemetry};
-use azure::hub::https::{HttpsHub, Options};
+use azure::hub::https::{HttpsHub, HttpsOptions};
 use azure::net::{Dial, Endpoint};
 use queue::Queue;
 
+use crate::device::decide::hub_works;
 use crate::events::{Event, Events};
 use crate::pool::gate::{Admission, Gate};
 use crate::provision::breaker::{Breaker, Verdict};
-use crate::world::World;
+use crate::world::{World, skew};
 
 /// A token lives this long; made anew for every request over HTTPS, so it is never renewed.
 const TOKEN_LIFE: Duration = Duration::from_secs(3600);
-/// A server clock further off than this is believed rather than ours: IoT Hub refuses tokens beyond five minutes.
-const SKEW_MIN: Duration = Duration::from_secs(30);
 /// While a hub is down, somebody is woken to probe it at least this often after the back-off has passed.
 const PROBE_EVERY: Duration = Duration::from_secs(2);
 
@@ -29,7 +28,7 @@ const PROBE_EVERY: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Pool {
     hubs: Mutex<BTreeMap<Endpoint, Arc<Hub>>>,
-    options: Options,
+    options: HttpsOptions,
     dial: Arc<dyn Dial>,
     queue: Queue,
     world: World,
@@ -67,7 +66,7 @@ pub struct Standing {
 
 impl Pool {
     /// Nothing is opened yet.
-    pub fn new(options: Options, dial: Arc<dyn Dial>, queue: Queue, world: World, events: Events) -> Self {
+    pub fn new(options: HttpsOptions, dial: Arc<dyn Dial>, queue: Queue, world: World, events: Events) -> Self {
         Self { hubs: Mutex::default(), options, dial, queue, world, events }
     }
 
@@ -77,7 +76,7 @@ impl Pool {
         let hub = hubs.entry(endpoint.clone()).or_insert_with(|| {
             Arc::new(Hub {
                 endpoint: endpoint.clone(),
-                client: HttpsHub::new(endpoint.clone(), self.dial.clone(), self.options.clone()),
+                client: HttpsHub::new(endpoint.clone(), self.dial.clone(), self.options),
                 trouble: Mutex::default(),
                 skew: AtomicI64::new(0),
             })
@@ -100,7 +99,7 @@ impl Pool {
             .collect()
     }
 
-    /// Sends one message and keeps the books of the gate's good side.
+    /// Sends one message with a token made for it, and keeps the books of the gate's good side.
     ///
     /// # Errors
     /// See [`SendError`].
@@ -108,11 +107,13 @@ impl Pool {
         let expiry = (self.world.now() + hub.skew.load(Ordering::Relaxed)) / 1000 + TOKEN_LIFE.as_secs().cast_signed();
         let token = azure::sas::device_token(&hub.endpoint.host, device, key, expiry);
         let answer = hub.client.send(device, &token, telemetry).await;
-        hub.look_at_clock(answer.server_time, self.world.now());
-        if answer.outcome.as_ref().err().is_none_or(SendError::hub_works) {
-            self.works(hub, device, answer.outcome.is_ok());
+        let server_time = answer.as_ref().map_or_else(|e| e.server_time, |delivered| delivered.server_time);
+        hub.skew.store(skew(server_time, self.world.now()), Ordering::Relaxed);
+        let outcome = answer.map(|_| ());
+        if hub_works(&outcome) {
+            self.works(hub, device, outcome.is_ok());
         }
-        answer.outcome
+        outcome
     }
 
     fn works(&self, hub: &Hub, device: &str, accepted: bool) {
@@ -198,13 +199,6 @@ impl Hub {
     /// Its host name.
     pub fn host(&self) -> &str {
         &self.endpoint.host
-    }
-
-    fn look_at_clock(&self, server: Option<queue::UnixMillis>, now: queue::UnixMillis) {
-        let Some(server) = server else { return };
-        let skew = server - now;
-        let believed = if skew.unsigned_abs() > SKEW_MIN.as_millis() as u64 { skew } else { 0 };
-        self.skew.store(believed, Ordering::Relaxed);
     }
 
     fn trouble(&self) -> MutexGuard<'_, Trouble> {

@@ -8,11 +8,12 @@ pub mod breaker;
 pub mod pacer;
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use azure::dps::{self, Assigned, Refused};
-use azure::net::Dial;
+use azure::dps::{self, Class, DpsClient, DpsLimits, Refusal as Refused};
+use azure::net::{Dial, Endpoint};
 use queue::{LeaseError, Note, Queue, UnixMillis};
 use tokio::sync::Semaphore;
 
@@ -20,7 +21,7 @@ use crate::config::DpsTarget;
 use crate::events::{Event, Events};
 use crate::identity::Name;
 use crate::provision::pacer::Pacer;
-use crate::world::World;
+use crate::world::{World, skew};
 
 /// Collection of durable notes: name → assignment.
 const SPACE: &str = "assignments";
@@ -77,7 +78,10 @@ pub struct Provision {
     state: Mutex<State>,
     under_way: Semaphore,
     per_minute: u32,
-    dps: dps::Client,
+    /// DPS's clock minus ours, milliseconds, when it is worth believing.
+    skew: AtomicI64,
+    services: Mutex<BTreeMap<Endpoint, DpsClient>>,
+    dial: Arc<dyn Dial>,
     queue: Queue,
     world: World,
     events: Events,
@@ -138,7 +142,9 @@ impl Provision {
             state: Mutex::new(state),
             under_way: Semaphore::new(UNDER_WAY_MAX),
             per_minute,
-            dps: dps::Client::new(dial),
+            skew: AtomicI64::new(0),
+            services: Mutex::default(),
+            dial,
             queue: queue.clone(),
             world,
             events,
@@ -222,21 +228,29 @@ impl Provision {
         }
     }
 
-    async fn ask(&self, applicant: &Applicant) -> Result<Assigned, Refused> {
-        let target = &applicant.target;
-        let key = azure::sas::derive_device_key(target.group_key.expose(), &applicant.name.id);
-        let expiry = self.world.now() / 1000 + TOKEN_LIFE_S;
-        let registration = dps::Registration {
-            endpoint: target.endpoint.clone(),
-            id_scope: target.id_scope.clone(),
-            registration_id: applicant.name.id.clone(),
-            payload: target.model_id.as_ref().map(|m| serde_json::json!({ "modelId": m })),
-            token: azure::sas::registration_token(&target.id_scope, &applicant.name.id, &key, expiry),
+    async fn ask(&self, applicant: &Applicant) -> Result<dps::Assignment, Refused> {
+        let (target, id) = (&applicant.target, &applicant.name.id);
+        let key = azure::sas::derive_device_key(target.group_key.expose(), id);
+        let expiry = (self.world.now() + self.skew.load(Ordering::Relaxed)) / 1000 + TOKEN_LIFE_S;
+        let token = azure::sas::registration_token(&target.id_scope, id, key.as_bytes(), expiry);
+        let who = dps::Applicant {
+            scope: target.id_scope.clone(),
+            registration_id: id.clone(),
+            model_id: target.model_id.clone(),
         };
-        self.dps.register(&registration).await
+        let answer = self.service(&target.endpoint).register(who, &token).await;
+        let server_time = answer.as_ref().map_or_else(|e| e.server_time, |registered| registered.server_time);
+        self.skew.store(skew(server_time, self.world.now()), Ordering::Relaxed);
+        answer.map(|registered| registered.assignment)
     }
 
-    async fn assign(&self, name: &Name, assigned: Assigned) {
+    fn service(&self, endpoint: &Endpoint) -> DpsClient {
+        let mut services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = || DpsClient::new(endpoint.clone(), self.dial.clone(), DpsLimits::default());
+        services.entry(endpoint.clone()).or_insert_with(open).clone()
+    }
+
+    async fn assign(&self, name: &Name, assigned: dps::Assignment) {
         let assignment = Assignment { hub: assigned.hub, device_id: assigned.device_id, at: self.world.now() };
         let value = serde_json::to_vec(&assignment).expect("two strings and a number are always JSON");
         let note = Note { space: SPACE.to_owned(), key: name.key(), value: Some(value) };
@@ -257,7 +271,7 @@ impl Provision {
         let times = state.refused.get(name).map_or(0, |r| r.times);
         let (wait, never) = patience(refused, times);
         let until = now + i64::try_from(wait.as_millis()).unwrap_or(i64::MAX / 2);
-        if let Refused::Throttled { .. } = refused
+        if let Class::Throttled { .. } = refused.class
             && let Some(pacer) = state.pacers.get_mut(&name.scope)
         {
             pacer.pause_until(until);
@@ -269,7 +283,7 @@ impl Provision {
         }
         state.refused.insert(name.clone(), Refusal { until, cause: cause.clone(), never, times: times + 1 });
         drop(state);
-        self.events.emit(Event::RegistrationRefused { registration_id: &name.id, cause: &cause, class: refused.class() });
+        self.events.emit(Event::RegistrationRefused { registration_id: &name.id, cause: &cause, class: refused.class.word() });
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -282,14 +296,12 @@ impl Provision {
 /// A wrong key, a missing enrolment and a pending approval look alike (401) and are mended by people: 5 min, doubling to
 /// an hour. A disabled device recovers within five minutes. Trouble of the service: seconds.
 fn patience(refused: &Refused, times: u32) -> (Duration, bool) {
-    let doubling = |first: u64, most: u64| {
-        Duration::from_secs(first.saturating_mul(1 << times.min(10)).min(most))
-    };
-    match refused {
-        Refused::BadRequest { .. } => (Duration::ZERO, true),
-        Refused::Denied { .. } | Refused::NotFound { .. } | Refused::Failed { .. } => (doubling(300, 3600), false),
-        Refused::Disabled { .. } => (Duration::from_secs(240), false),
-        Refused::Throttled { retry_after } => (retry_after.unwrap_or(Duration::from_secs(10)), false),
-        Refused::Transient { retry_after, .. } => (retry_after.unwrap_or_else(|| doubling(5, 60)), false),
+    let doubling = |first: u64, most: u64| Duration::from_secs(first.saturating_mul(1 << times.min(10)).min(most));
+    match refused.class {
+        Class::BadRequest => (Duration::ZERO, true),
+        Class::Denied | Class::NotFound | Class::Failed => (doubling(300, 3600), false),
+        Class::Disabled => (Duration::from_secs(240), false),
+        Class::Throttled { retry_after } => (retry_after.unwrap_or(Duration::from_secs(10)), false),
+        Class::Transient { retry_after } => (retry_after.max(doubling(5, 60)), false),
     }
 }

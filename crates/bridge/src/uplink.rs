@@ -19,23 +19,14 @@ use queue::UnixMillis;
 mod geopoint;
 mod names;
 
-/// What is sent, and what is written on it.
+/// What is sent, and how it is known again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Telemetry {
-    /// One flat JSON object, UTF-8.
-    pub body: Vec<u8>,
-    /// 32 hex digits: the same for every copy of the same message.
-    pub message_id: String,
-    /// The same, for the list of what was seen.
+    /// What IoT Hub gets: one flat JSON object, its properties, and a message id that is the same for every copy of the
+    /// same message.
+    pub message: azure::hub::Telemetry,
+    /// The same as the message id, for the list of what was seen.
     pub fingerprint: [u8; 16],
-    /// RFC 3339 in UTC with seven fractional digits, IoT Hub's own resolution (100 ns).
-    pub creation_time: String,
-    /// Goes into `content-type`.
-    pub content_type: &'static str,
-    /// Goes into `content-encoding`.
-    pub content_encoding: &'static str,
-    /// Application properties in a fixed order; names and values are ASCII tokens, fit for a header.
-    pub properties: Vec<(String, String)>,
 }
 
 /// What the target wants in particular.
@@ -66,9 +57,8 @@ const WHOLE: &str = "decoded_payload";
 /// IoT Hub takes more; an id of either network has at most 36 characters, an EUI 16.
 const PROPERTY_BYTES_MAX: usize = 256;
 
-/// Digits after the second: in stamps of our own, and in `iothub-creation-time-utc`.
+/// Digits after the second in stamps of our own.
 const ARRIVAL_DIGITS: u8 = 3;
-const CREATION_DIGITS: u8 = 7;
 
 /// The telemetry message for an uplink, or `None` when it says nothing: neither port nor payload nor decoded fields
 /// (frames that carry MAC commands alone are forwarded by the network).
@@ -82,15 +72,16 @@ pub fn telemetry(uplink: &Uplink<'_>, network: &str, arrival: UnixMillis, style:
     let arrival = Timestamp::from_millisecond(arrival).unwrap_or(Timestamp::UNIX_EPOCH);
     let at = uplink.received_at.as_ref().map_or(arrival, |received| received.at);
     let fingerprint = fingerprint::of(network, uplink);
-    Some(Telemetry {
-        body: body(uplink, port, arrival, style),
+    let message = azure::hub::Telemetry {
+        body: body(uplink, port, arrival, style).into(),
         message_id: fingerprint.to_string(),
-        creation_time: utc(at, CREATION_DIGITS),
-        fingerprint: fingerprint.0,
-        content_type: "application/json",
-        content_encoding: "utf-8",
+        correlation_id: None,
+        content_type: Some("application/json".to_owned()),
+        content_encoding: Some("utf-8".to_owned()),
+        creation_time: Some(at),
         properties: properties(uplink, port),
-    })
+    };
+    Some(Telemetry { message, fingerprint: fingerprint.0 })
 }
 
 /// An empty object is what a formatter returns that had nothing to decode.

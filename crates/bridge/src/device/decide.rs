@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use azure::hub::SendError;
+use azure::hub::{SendError, Why};
 use queue::{Reason, UnixMillis};
 
 use crate::device::plan::reason;
@@ -70,17 +70,26 @@ pub fn after_send(outcome: Result<(), SendError>, remedies: &mut Remedies, momen
         return Effect::Settle;
     };
     let cause = error.to_string();
-    match error {
-        SendError::Unauthorized { .. } | SendError::NotFound { .. } => refused(cause, remedies, moment),
-        SendError::Disabled { .. } | SendError::Blocked { .. } => Effect::Retry(spread(HOLD, moment.jitter), cause),
-        SendError::TooLarge => Effect::Bury(reason("too_large", &cause)),
-        SendError::Rejected { .. } => Effect::Bury(reason("rejected", &cause)),
-        SendError::Lost { .. } | SendError::TimedOut => Effect::RetryHubDown(backoff(moment), cause),
-        SendError::Throttled { retry_after } => Effect::HubDown(Some(retry_after.unwrap_or(THROTTLED)), cause),
-        SendError::Quota => Effect::HubDown(Some(until_midnight(moment.now)), cause),
-        SendError::Suspended => Effect::HubDown(Some(SUSPENDED), cause),
-        SendError::Unavailable { retry_after } => Effect::HubDown(retry_after, cause),
-        SendError::Unreachable { .. } => Effect::HubDown(None, cause),
+    match error.why {
+        Why::Unauthorized | Why::NotFound | Why::Disabled => refused(cause, remedies, moment),
+        Why::Blocked => Effect::Retry(spread(HOLD, moment.jitter), cause),
+        Why::TooLarge => Effect::Bury(reason("too_large", &cause)),
+        Why::Rejected => Effect::Bury(reason("rejected", &cause)),
+        Why::Lost | Why::TimedOut => Effect::RetryHubDown(backoff(moment), cause),
+        Why::Throttled { retry_after } => Effect::HubDown(Some(retry_after.unwrap_or(THROTTLED)), cause),
+        Why::Quota => Effect::HubDown(Some(until_midnight(moment.now)), cause),
+        Why::Suspended => Effect::HubDown(Some(SUSPENDED), cause),
+        Why::Unavailable { retry_after } => Effect::HubDown(retry_after, cause),
+        Why::Unreachable => Effect::HubDown(None, cause),
+        Why::Closed => Effect::Retry(RETRY_MIN, cause),
+    }
+}
+
+/// Whether an outcome shows a hub that works: it answered, and what it said concerns one device or message.
+pub fn hub_works(outcome: &Result<(), SendError>) -> bool {
+    match outcome {
+        Ok(()) => true,
+        Err(e) => !e.why.concerns_whole_hub() && !e.why.may_have_arrived() && e.why != Why::Closed,
     }
 }
 

@@ -1,17 +1,15 @@
 //! PURE: what a queued message is to become. The same answer for the device worker and for `longhaul explain`.
 
+use azure::hub::Unsendable;
+use lorawan::envelope::Format;
 use lorawan::event::EventKind;
-use queue::{Message, Reason, UnixMillis};
+use queue::{Message, Reason};
 
 use crate::config::{Config, Target, TargetKind};
 use crate::head::Head;
 use crate::identity::{self, Name, Owner, Unnamed};
 use crate::route;
 use crate::uplink::{self, Style, Telemetry};
-
-/// IoT Hub takes 256 KiB: body, system properties, names and values of application properties together
-/// (azure-docs, iot-hub-devguide-messages-construct).
-const MESSAGE_MAX: usize = 262_144;
 
 /// What is to be done with a message.
 #[derive(Debug)]
@@ -65,9 +63,11 @@ fn decide(message: &Message, config: &Config) -> Result<Plan, Reason> {
         return Err(reason("not_understood", &format!("`{}` is no kind of event", message.kind)));
     };
     if kind != EventKind::UplinkMessage {
-        return Ok(Plan::Keep(kind.word()));
+        return Ok(Plan::Keep(kind.as_str()));
     }
-    let uplink = lorawan::uplink::read(head.format, &message.body).map_err(|e| reason("not_understood", &e))?;
+    let format = Format::from_word(&head.format)
+        .ok_or_else(|| reason("not_understood", &format!("`{}` is no format of an uplink", head.format)))?;
+    let uplink = lorawan::uplink::read(format, &message.body).map_err(|e| reason("not_understood", &e))?;
     let way = match &message.frozen {
         Some(frozen) => serde_json::from_slice(frozen).map_err(|e| reason("damaged", &e))?,
         None => find_way(config, &owner, uplink.f_port, head.dev_eui.as_deref())?,
@@ -77,11 +77,14 @@ fn decide(message: &Message, config: &Config) -> Result<Plan, Reason> {
     let Some(telemetry) = uplink::telemetry(&uplink, &owner.network, message.accepted_at, style) else {
         return Ok(Plan::Keep("mac_only"));
     };
-    check_size(&telemetry)?;
+    telemetry.message.check().map_err(|e| match e {
+        Unsendable::TooLarge(_) => reason("too_large", &e),
+        _ => reason("rejected", &e),
+    })?;
     Ok(Plan::Send(Box::new(Outbound { owner, way, telemetry })))
 }
 
-fn find_way(config: &Config, owner: &Owner, f_port: Option<u8>, dev_eui: Option<&str>) -> Result<Way, Reason> {
+fn find_way(config: &Config, owner: &Owner, f_port: Option<u64>, dev_eui: Option<&str>) -> Result<Way, Reason> {
     let route = route::choose(&config.routes, &owner.application, f_port).ok_or_else(|| {
         let detail = format!("no route takes application `{}`; add one, or a default route", owner.application);
         reason("no_route", &detail)
@@ -99,16 +102,6 @@ fn target<'a>(config: &'a Config, way: &Way) -> Result<&'a Target, Reason> {
         let detail = format!("its target `{}` is no longer in the configuration; put it back and replay", way.target);
         reason("target_gone", &detail)
     })
-}
-
-fn check_size(telemetry: &Telemetry) -> Result<(), Reason> {
-    let system = telemetry.message_id.len() + telemetry.content_type.len() + telemetry.content_encoding.len();
-    let properties: usize = telemetry.properties.iter().map(|(name, value)| name.len() + value.len()).sum();
-    let size = telemetry.body.len() + system + properties + telemetry.creation_time.len();
-    if size > MESSAGE_MAX {
-        return Err(reason("too_large", &format!("{size} bytes; IoT Hub takes {MESSAGE_MAX}")));
-    }
-    Ok(())
 }
 
 /// A reason with its fixed word.
