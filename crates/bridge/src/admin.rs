@@ -15,12 +15,11 @@ use prometheus_client::registry::Registry;
 use queue::Queue;
 use serde::Serialize;
 
-use crate::config::Secret;
 use crate::events::Events;
 use crate::feed::Recent;
 use crate::pool::{Pool, Standing};
 use crate::provision::Provision;
-use crate::webhook::keys::same;
+use crate::webhook::keys::Keys;
 
 /// Dead letters in one answer.
 const DEAD_LETTERS_MAX: usize = 100;
@@ -36,8 +35,8 @@ pub struct Admin {
     pub pool: Option<Arc<Pool>>,
     /// Assignments.
     pub provision: Option<Arc<Provision>>,
-    /// Required beyond loopback; probes go without.
-    pub token: Option<Secret>,
+    /// Required beyond loopback; probes go without. No entry: open.
+    pub token: Keys,
     /// All metrics.
     pub metrics: Mutex<Registry>,
     /// Gauges set when somebody looks.
@@ -117,14 +116,13 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .with_state(admin)
 }
 
+/// The token comes in the forms in which a webhook key comes; as the password of Basic a browser can give it.
 async fn require_token(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
-    let Some(token) = &admin.token else { return next.run(request).await };
-    let given = request.headers().get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
-    let given = given.and_then(|v| v.strip_prefix("Bearer ")).unwrap_or_default();
-    if same(given, token.expose()) {
+    if admin.token.admit(request.headers(), None).is_some() {
         return next.run(request).await;
     }
-    (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], "admin.token is required\n").into_response()
+    let ask = [(header::WWW_AUTHENTICATE, "Basic realm=\"longhaul: the password is admin.token\"")];
+    (StatusCode::UNAUTHORIZED, ask, "admin.token is required\n").into_response()
 }
 
 /// The page shows strings that devices made up: nothing but our own script may run, and nobody may frame it.

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use azure::hub::https;
+use azure::hub::https::HttpsOptions;
 use azure::net::{Dial, Tls};
 use prometheus_client::registry::Registry;
 use queue::{LeaseError, OpenError, Queue};
@@ -20,12 +20,13 @@ use tokio::task::JoinHandle;
 
 use crate::admin::{self, Admin, Gauges};
 use crate::claims::Claims;
-use crate::config::{self, Config};
+use crate::config::{self, Config, WebhookKey};
 use crate::device::Shared;
 use crate::dispatch;
 use crate::events::Events;
 use crate::pool::Pool;
 use crate::provision::Provision;
+use crate::webhook::keys::Keys;
 use crate::webhook::{self, accept};
 use crate::world::World;
 
@@ -79,7 +80,7 @@ pub enum StartError {
     Certificate(#[from] webhook::tls::TlsError),
     /// The trust store cannot be used.
     #[error("azure.ca_file: cannot be used")]
-    Trust(#[from] azure::net::TrustError),
+    Trust(#[from] azure::net::TlsError),
 }
 
 /// The running bridge.
@@ -127,7 +128,7 @@ impl App {
             events: events.clone(),
             pool: flow.as_ref().map(|f| f.pool.clone()),
             provision: flow.as_ref().map(|f| f.provision.clone()),
-            token: config.admin.token.clone(),
+            token: admin_token(&config.admin),
             metrics: Mutex::new(metrics),
             gauges,
         };
@@ -172,7 +173,7 @@ async fn flow(
     world: &World,
     events: &Events,
 ) -> Result<Shared, StartError> {
-    let options = https::Options { max_connections: config.azure.max_connections, ..https::Options::default() };
+    let options = HttpsOptions { max_connections: config.azure.max_connections, ..HttpsOptions::default() };
     let pool = Pool::new(options, dial.clone(), queue.clone(), world.clone(), events.clone());
     let pace = config.azure.registrations_per_minute;
     let provision = Provision::load(queue, pace, dial.clone(), world.clone(), events.clone()).await?;
@@ -200,7 +201,7 @@ fn open_door(
         let events = events.clone();
         tokio::spawn(async move { tls.follow(files, CERTIFICATE_EVERY, events).await });
     }
-    let door = webhook::Door::new(&config.webhook, queue.clone(), world.clone(), events.clone());
+    let door = webhook::Door::new(&config.webhook, queue.clone(), events.clone(), world.clone());
     let options = accept::Options {
         max_connections: config.webhook.max_connections,
         limits: webhook::pace::Limits::default(),
@@ -222,6 +223,11 @@ fn open_pages(listener: TcpListener, admin: Admin, events: Events, stop: watch::
     let limits = webhook::pace::Limits::default();
     let options = accept::Options { max_connections: PAGES_MAX, limits, tls: None, events };
     tokio::spawn(accept::serve(listener, handler, options, stopped(stop)))
+}
+
+fn admin_token(admin: &config::Admin) -> Keys {
+    let key = |secret: &config::Secret| WebhookKey { secret: secret.clone(), applications: None, network: None };
+    Keys::new(&admin.token.iter().map(key).collect::<Vec<_>>(), "")
 }
 
 async fn stopped(mut stop: watch::Receiver<bool>) {

@@ -8,7 +8,8 @@ use std::sync::{Mutex, PoisonError};
 
 use queue::{LeaseError, Note, Queue};
 
-use crate::identity::{Name, Owner};
+use crate::identity::Name;
+use crate::lane::DeviceKey;
 
 /// Collection of durable notes: name → owner.
 const SPACE: &str = "claims";
@@ -16,7 +17,7 @@ const SPACE: &str = "claims";
 /// All claims, in memory and in the queue's notes. About 200 bytes a device: 20 MB for 100 000.
 #[derive(Debug)]
 pub struct Claims {
-    owners: Mutex<HashMap<Name, Owner>>,
+    owners: Mutex<HashMap<Name, DeviceKey>>,
     queue: Queue,
 }
 
@@ -29,7 +30,7 @@ pub enum NotOurs {
         /// The name in question.
         name: Name,
         /// Who owns it.
-        owner: Owner,
+        owner: DeviceKey,
     },
     /// The disk refused.
     #[error("failed to write the claim")]
@@ -58,7 +59,7 @@ impl Claims {
     ///
     /// # Errors
     /// [`NotOurs::Taken`] when another device owns it.
-    pub async fn claim(&self, name: &Name, owner: &Owner) -> Result<(), NotOurs> {
+    pub async fn claim(&self, name: &Name, owner: &DeviceKey) -> Result<(), NotOurs> {
         if self.check(name, owner)? {
             return Ok(());
         }
@@ -73,7 +74,7 @@ impl Claims {
 
     /// Reserves the name in memory, so that of two devices that come at once one is turned away. True when it was
     /// ours before.
-    fn check(&self, name: &Name, owner: &Owner) -> Result<bool, NotOurs> {
+    fn check(&self, name: &Name, owner: &DeviceKey) -> Result<bool, NotOurs> {
         match self.lock().entry(name.clone()) {
             std::collections::hash_map::Entry::Occupied(entry) if entry.get() == owner => Ok(true),
             std::collections::hash_map::Entry::Occupied(entry) => {
@@ -86,7 +87,7 @@ impl Claims {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Name, Owner>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Name, DeviceKey>> {
         self.owners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

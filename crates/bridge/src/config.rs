@@ -11,7 +11,7 @@ use std::time::Duration;
 pub mod read;
 mod secret;
 
-pub use read::{Mistake, Read, read};
+pub use read::{Mistake, Read, read, report};
 pub use secret::Secret;
 
 /// Everything that `longhaul.toml` and `LONGHAUL__…` say.

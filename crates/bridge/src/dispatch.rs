@@ -42,8 +42,8 @@ impl Workers {
     fn hand_over(&mut self, lease: Lease) {
         let (device, happening) = match Lane::parse(&lease.message().lane) {
             Some(Lane::Telemetry(owner)) => (owner.to_string(), Happening::Telemetry(lease)),
-            Some(Lane::Network(owner)) => (owner.to_string(), Happening::NetworkEvent(lease)),
-            None => (lease.message().lane.clone(), Happening::NetworkEvent(lease)),
+            Some(Lane::News(owner)) => (owner.to_string(), Happening::NetworkEvent(lease)),
+            Some(Lane::Unsorted { .. }) | None => (lease.message().lane.clone(), Happening::NetworkEvent(lease)),
         };
         let happening = match self.mailboxes.get(&device) {
             Some(mailbox) => match mailbox.try_send(happening) {

@@ -16,7 +16,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::device::plan::Way;
 use crate::feed::Feed;
-use crate::identity::Owner;
+use crate::lane::DeviceKey;
 
 /// One fact.
 #[derive(Clone, Debug)]
@@ -88,7 +88,7 @@ pub enum Event<'a> {
     /// IoT Hub has it and the queue let it go.
     Delivered {
         /// Who sent it.
-        owner: &'a Owner,
+        owner: &'a DeviceKey,
         /// Where it went.
         way: &'a Way,
         /// Its message id.
@@ -101,7 +101,7 @@ pub enum Event<'a> {
     /// A second copy of a message was recognised and not sent.
     Duplicate {
         /// Who sent it.
-        owner: &'a Owner,
+        owner: &'a DeviceKey,
         /// The message id of both.
         message_id: &'a str,
     },

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::device::plan::Way;
-use crate::identity::Owner;
+use crate::lane::DeviceKey;
 
 /// Last messages shown.
 const MESSAGES_MAX: usize = 50;
@@ -60,7 +60,7 @@ pub struct Feed(Mutex<Recent>);
 
 impl Feed {
     /// Notes a delivery.
-    pub fn delivered(&self, owner: &Owner, way: &Way, message_id: &str, body: &[u8], waited: Duration) {
+    pub fn delivered(&self, owner: &DeviceKey, way: &Way, message_id: &str, body: &[u8], waited: Duration) {
         let (from, to) = (owner.to_string(), format!("{}/{}", way.target, way.id));
         let shown = String::from_utf8_lossy(&body[..body.len().min(BODY_MAX)]).into_owned();
         let waited_ms = waited.as_millis();

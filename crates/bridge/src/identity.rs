@@ -4,35 +4,7 @@
 //! first uses a name within a scope owns it ([`crate::claims`]).
 
 use crate::config::{Part, Target, TargetKind, Template};
-use crate::head::Head;
-
-/// Who sent a message, as the network knows it. Device ids are unique within an application only.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-pub struct Owner {
-    /// The network's name, from the configuration.
-    pub network: String,
-    /// The application.
-    pub application: String,
-    /// The device within it.
-    pub device: String,
-}
-
-impl Owner {
-    /// The owner of a queued message, if its head names application and device.
-    pub fn of(head: &Head) -> Option<Self> {
-        Some(Self {
-            network: head.network.clone(),
-            application: head.application.clone()?,
-            device: head.device.clone()?,
-        })
-    }
-}
-
-impl std::fmt::Display for Owner {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}/{}", self.network, self.application, self.device)
-    }
-}
+use crate::lane::DeviceKey;
 
 /// A device's name at a target, unique within `scope`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -71,19 +43,19 @@ pub enum Unnamed {
     },
 }
 
-/// The name of `owner` at `target`.
+/// The name of `device` at `target`.
 ///
 /// # Errors
 /// [`Unnamed`] says what is missing or which rule is broken.
 pub fn name(
     target_name: &str,
     target: &Target,
-    owner: &Owner,
+    device: &DeviceKey,
     dev_eui: Option<&str>,
 ) -> Result<Name, Unnamed> {
     match &target.kind {
         TargetKind::Dps(dps) => {
-            let id = render(&target.device_id, owner, dev_eui)
+            let id = render(&target.device_id, device, dev_eui)
                 .ok_or_else(|| Unnamed::NoDevEui { target: target_name.to_owned() })?;
             let rules = if dps.central { azure::registration_id::check_central } else { azure::registration_id::check };
             rules(&id).map_err(|why| Unnamed::Refused {
@@ -93,20 +65,20 @@ pub fn name(
             })?;
             Ok(Name { scope: format!("dps {} {}", dps.endpoint, dps.id_scope), id })
         }
-        TargetKind::Device(device) => {
-            Ok(Name { scope: format!("hub {}", device.host.to_ascii_lowercase()), id: device.device_id.clone() })
+        TargetKind::Device(only) => {
+            Ok(Name { scope: format!("hub {}", only.host.to_ascii_lowercase()), id: only.device_id.clone() })
         }
     }
 }
 
-fn render(template: &Template, owner: &Owner, dev_eui: Option<&str>) -> Option<String> {
+fn render(template: &Template, device: &DeviceKey, dev_eui: Option<&str>) -> Option<String> {
     let mut out = String::new();
     for part in &template.0 {
         match part {
             Part::Text(text) => out.push_str(text),
-            Part::DeviceId => out.push_str(&owner.device),
-            Part::ApplicationId => out.push_str(&owner.application),
-            Part::Network => out.push_str(&owner.network),
+            Part::DeviceId => out.push_str(&device.device),
+            Part::ApplicationId => out.push_str(&device.application),
+            Part::Network => out.push_str(&device.network),
             // Hexadecimal digits only by its type at the door, so lower case loses nothing.
             Part::DevEui => out.push_str(&dev_eui?.to_ascii_lowercase()),
         }

@@ -7,12 +7,15 @@
 use std::fmt;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use serde::{Deserialize, Serialize};
+
+use crate::head::Head;
 
 /// Everything but what The Things Stack allows in ids and what is harmless in a listing.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
 
-/// A device as the network knows it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// A device as the network knows it: its identity. Device ids are unique within an application only.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct DeviceKey {
     /// Which network.
     pub network: String,
@@ -20,6 +23,20 @@ pub struct DeviceKey {
     pub application: String,
     /// Which device there.
     pub device: String,
+}
+
+impl DeviceKey {
+    /// The sender of a message, if its head names application and device.
+    pub fn of(head: &Head) -> Option<Self> {
+        let (application, device) = (head.application.clone()?, head.device.clone()?);
+        Some(Self { network: head.network.clone(), application, device })
+    }
+}
+
+impl fmt::Display for DeviceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.network, self.application, self.device)
+    }
 }
 
 /// Where a message waits.

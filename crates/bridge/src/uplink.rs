@@ -60,15 +60,22 @@ const PROPERTY_BYTES_MAX: usize = 256;
 /// Digits after the second in stamps of our own.
 const ARRIVAL_DIGITS: u8 = 3;
 
-/// The telemetry message for an uplink, or `None` when it says nothing: neither port nor payload nor decoded fields
-/// (frames that carry MAC commands alone are forwarded by the network).
+/// Whether an uplink says anything: a port, a payload or decoded fields. Frames that carry MAC commands alone, which the
+/// network forwards as well, do not.
+pub fn is_of_use(uplink: &Uplink<'_>) -> bool {
+    port(uplink).is_some() || uplink.payload_raw.is_some() || says_something(uplink)
+}
+
+/// Port 0 belongs to the network: as good as none.
+fn port(uplink: &Uplink<'_>) -> Option<u64> {
+    uplink.f_port.filter(|port| *port > 0)
+}
+
+/// The telemetry message for an uplink.
 ///
 /// `network` is the sender's name in our configuration; `arrival` stands in for the time that the network left out.
-pub fn telemetry(uplink: &Uplink<'_>, network: &str, arrival: UnixMillis, style: Style) -> Option<Telemetry> {
-    let port = uplink.f_port.filter(|port| *port > 0);
-    if port.is_none() && uplink.payload_raw.is_none() && !says_something(uplink) {
-        return None;
-    }
+pub fn telemetry(uplink: &Uplink<'_>, network: &str, arrival: UnixMillis, style: Style) -> Telemetry {
+    let port = port(uplink);
     let arrival = Timestamp::from_millisecond(arrival).unwrap_or(Timestamp::UNIX_EPOCH);
     let at = uplink.received_at.as_ref().map_or(arrival, |received| received.at);
     let fingerprint = fingerprint::of(network, uplink);
@@ -81,7 +88,7 @@ pub fn telemetry(uplink: &Uplink<'_>, network: &str, arrival: UnixMillis, style:
         creation_time: Some(at),
         properties: properties(uplink, port),
     };
-    Some(Telemetry { message, fingerprint: fingerprint.0 })
+    Telemetry { message, fingerprint: fingerprint.0 }
 }
 
 /// An empty object is what a formatter returns that had nothing to decode.

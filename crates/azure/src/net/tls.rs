@@ -81,6 +81,11 @@ impl Tls {
         Self::trusting(roots)
     }
 
+    /// The settings behind it, for other connections that are to trust the same.
+    pub fn config(&self) -> Arc<ClientConfig> {
+        self.config.clone()
+    }
+
     fn trusting(roots: RootCertStore) -> Result<Self, TlsError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider)

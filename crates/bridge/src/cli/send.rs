@@ -4,6 +4,7 @@
 //! its moment whether or not the ones before it were answered, and its wait is counted from that moment, so that a
 //! server that stalls cannot hide it. Nothing is posted twice. The content depends on the options and the clock only.
 
+mod command; // its arguments
 pub mod latency; // waits, counted
 pub mod post; // one connection
 pub mod uplinks; // what is posted
@@ -18,6 +19,7 @@ use bytes::Bytes;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
+pub use self::command::{Arguments, main};
 use self::latency::Latencies;
 use self::post::{Connection, Target, UrlError};
 use self::uplinks::{Style, Uplinks};

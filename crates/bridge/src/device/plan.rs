@@ -7,7 +7,8 @@ use queue::{Message, Reason};
 
 use crate::config::{Config, Target, TargetKind};
 use crate::head::Head;
-use crate::identity::{self, Name, Owner, Unnamed};
+use crate::identity::{self, Name, Unnamed};
+use crate::lane::DeviceKey;
 use crate::route;
 use crate::uplink::{self, Style, Telemetry};
 
@@ -26,7 +27,7 @@ pub enum Plan {
 #[derive(Debug)]
 pub struct Outbound {
     /// Who sent it.
-    pub owner: Owner,
+    pub owner: DeviceKey,
     /// Where it goes and under which name.
     pub way: Way,
     /// What IoT Hub shall see.
@@ -58,7 +59,7 @@ pub fn plan(message: &Message, config: &Config) -> Plan {
 
 fn decide(message: &Message, config: &Config) -> Result<Plan, Reason> {
     let head = Head::read(&message.head).map_err(|e| reason("not_understood", &e))?;
-    let owner = Owner::of(&head).ok_or_else(|| reason("no_identity", "the message names no device"))?;
+    let owner = DeviceKey::of(&head).ok_or_else(|| reason("no_identity", "the message names no device"))?;
     let Some(kind) = EventKind::from_word(&message.kind) else {
         return Err(reason("not_understood", &format!("`{}` is no kind of event", message.kind)));
     };
@@ -68,15 +69,16 @@ fn decide(message: &Message, config: &Config) -> Result<Plan, Reason> {
     let format = Format::from_word(&head.format)
         .ok_or_else(|| reason("not_understood", &format!("`{}` is no format of an uplink", head.format)))?;
     let uplink = lorawan::uplink::read(format, &message.body).map_err(|e| reason("not_understood", &e))?;
+    if !uplink::is_of_use(&uplink) {
+        return Ok(Plan::Keep("mac_only"));
+    }
     let way = match &message.frozen {
         Some(frozen) => serde_json::from_slice(frozen).map_err(|e| reason("damaged", &e))?,
         None => find_way(config, &owner, uplink.f_port, head.dev_eui.as_deref())?,
     };
     let target = target(config, &way)?;
     let style = Style { central: matches!(&target.kind, TargetKind::Dps(dps) if dps.central) };
-    let Some(telemetry) = uplink::telemetry(&uplink, &owner.network, message.accepted_at, style) else {
-        return Ok(Plan::Keep("mac_only"));
-    };
+    let telemetry = uplink::telemetry(&uplink, &owner.network, message.accepted_at, style);
     telemetry.message.check().map_err(|e| match e {
         Unsendable::TooLarge(_) => reason("too_large", &e),
         _ => reason("rejected", &e),
@@ -84,7 +86,7 @@ fn decide(message: &Message, config: &Config) -> Result<Plan, Reason> {
     Ok(Plan::Send(Box::new(Outbound { owner, way, telemetry })))
 }
 
-fn find_way(config: &Config, owner: &Owner, f_port: Option<u64>, dev_eui: Option<&str>) -> Result<Way, Reason> {
+fn find_way(config: &Config, owner: &DeviceKey, f_port: Option<u64>, dev_eui: Option<&str>) -> Result<Way, Reason> {
     let route = route::choose(&config.routes, &owner.application, f_port).ok_or_else(|| {
         let detail = format!("no route takes application `{}`; add one, or a default route", owner.application);
         reason("no_route", &detail)

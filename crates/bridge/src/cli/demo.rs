@@ -1,0 +1,7 @@
+//! `longhaul demo`
+mod checker;
+/// stub
+#[derive(Debug, clap::Args)]
+pub struct Arguments {}
+/// stub
+pub async fn main(_a: Arguments) -> std::process::ExitCode { std::process::ExitCode::SUCCESS }
