@@ -58,7 +58,7 @@ impl ServiceError {
     }
 
     /// Only words of our own.
-    pub(crate) fn of(message: impl Into<String>) -> Self {
+    pub fn of(message: impl Into<String>) -> Self {
         Self { message: message.into(), ..Self::default() }
     }
 

@@ -235,7 +235,11 @@ async fn stopped(mut stop: watch::Receiver<bool>) {
 }
 
 fn bind(key: &'static str, address: SocketAddr, handed: Option<StdListener>) -> Result<TcpListener, StartError> {
-    handed.map_or_else(|| accept::listen(address), accept::adopt).map_err(|source| StartError::Listen { key, address, source })
+    handed.map_or_else(|| accept::listen(address), accept::adopt).map_err(|source| StartError::Listen {
+        key,
+        address,
+        source,
+    })
 }
 
 fn addr(listener: &TcpListener) -> SocketAddr {

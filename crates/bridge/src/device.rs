@@ -149,7 +149,8 @@ impl Worker {
         }
         let shared = self.shared.clone();
         self.sending = Some(Box::pin(async move {
-            let outcome = shared.pool.send(&hub, &place.device_id, place.key.as_bytes(), &outbound.telemetry.message).await;
+            let outcome =
+                shared.pool.send(&hub, &place.device_id, place.key.as_bytes(), &outbound.telemetry.message).await;
             (lease, outbound, hub, outcome)
         }));
     }
@@ -243,7 +244,11 @@ impl Shared {
         let target = match self.target(way) {
             TargetKind::Device(device) => {
                 let hub = Endpoint { host: device.host.clone(), port };
-                return Whereabouts::At(Place { hub, device_id: device.device_id.clone(), key: DeviceKey::from_bytes(device.key.clone()) });
+                return Whereabouts::At(Place {
+                    hub,
+                    device_id: device.device_id.clone(),
+                    key: DeviceKey::from_bytes(device.key.clone()),
+                });
             }
             TargetKind::Dps(target) => target,
         };
@@ -313,7 +318,8 @@ impl Shared {
 
     async fn settle_duplicate(&self, lease: Lease, outbound: &Outbound) {
         if self.done(lease.settle(Settle::default()).await) {
-            self.events.emit(Event::Duplicate { owner: &outbound.owner, message_id: &outbound.telemetry.message.message_id });
+            self.events
+                .emit(Event::Duplicate { owner: &outbound.owner, message_id: &outbound.telemetry.message.message_id });
         }
     }
 

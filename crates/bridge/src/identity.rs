@@ -47,12 +47,7 @@ pub enum Unnamed {
 ///
 /// # Errors
 /// [`Unnamed`] says what is missing or which rule is broken.
-pub fn name(
-    target_name: &str,
-    target: &Target,
-    device: &DeviceKey,
-    dev_eui: Option<&str>,
-) -> Result<Name, Unnamed> {
+pub fn name(target_name: &str, target: &Target, device: &DeviceKey, dev_eui: Option<&str>) -> Result<Name, Unnamed> {
     match &target.kind {
         TargetKind::Dps(dps) => {
             let id = render(&target.device_id, device, dev_eui)

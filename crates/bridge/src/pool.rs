@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use azure::hub::{SendError, Telemetry};
 use azure::hub::https::{HttpsHub, HttpsOptions};
+use azure::hub::{SendError, Telemetry};
 use azure::net::{Dial, Endpoint};
 use queue::Queue;
 
@@ -90,11 +90,7 @@ impl Pool {
         hubs.iter()
             .map(|hub| {
                 let trouble = hub.trouble();
-                Standing {
-                    hub: hub.endpoint.to_string(),
-                    open: trouble.gate.is_open(),
-                    resting: trouble.resting.len(),
-                }
+                Standing { hub: hub.endpoint.to_string(), open: trouble.gate.is_open(), resting: trouble.resting.len() }
             })
             .collect()
     }

@@ -283,7 +283,11 @@ impl Provision {
         }
         state.refused.insert(name.clone(), Refusal { until, cause: cause.clone(), never, times: times + 1 });
         drop(state);
-        self.events.emit(Event::RegistrationRefused { registration_id: &name.id, cause: &cause, class: refused.class.word() });
+        self.events.emit(Event::RegistrationRefused {
+            registration_id: &name.id,
+            cause: &cause,
+            class: refused.class.word(),
+        });
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

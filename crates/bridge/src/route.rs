@@ -5,7 +5,8 @@ use crate::config::Route;
 /// The route for a message, or `None` when nobody wants it.
 pub fn choose<'a>(routes: &'a [Route], application: &str, port: Option<u64>) -> Option<&'a Route> {
     let of_application = |r: &&Route| r.application.as_deref() == Some(application);
-    let by_port = port.and_then(|p| routes.iter().filter(of_application).find(|r| r.port.is_some_and(|port| u64::from(port) == p)));
+    let by_port = port
+        .and_then(|p| routes.iter().filter(of_application).find(|r| r.port.is_some_and(|port| u64::from(port) == p)));
     by_port
         .or_else(|| routes.iter().filter(of_application).find(|r| r.port.is_none()))
         .or_else(|| routes.iter().find(|r| r.application.is_none()))

@@ -15,5 +15,9 @@ pub(super) fn start(log: &Log) {
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
     let registry = tracing_subscriber::registry().with(filter);
     // A second start in one process keeps the first.
-    let _ = if log.json { registry.with(layer.json().flatten_event(true)).try_init() } else { registry.with(layer).try_init() };
+    let _ = if log.json {
+        registry.with(layer.json().flatten_event(true)).try_init()
+    } else {
+        registry.with(layer).try_init()
+    };
 }

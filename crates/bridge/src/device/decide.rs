@@ -117,3 +117,99 @@ fn spread(wait: Duration, jitter: f64) -> Duration {
 fn until_midnight(now: UnixMillis) -> Duration {
     Duration::from_millis((DAY - now.rem_euclid(DAY)).unsigned_abs())
 }
+
+#[cfg(test)]
+mod tests {
+    use azure::service_error::ServiceError;
+
+    use super::*;
+
+    const NOON: UnixMillis = 1_763_899_200_000; // 2025-11-23T12:00:00Z
+
+    fn moment() -> Moment {
+        Moment { now: NOON, attempts: 0, can_register: true, jitter: 0.0 }
+    }
+
+    fn failed(why: Why) -> Result<(), SendError> {
+        Err(SendError { why, error: ServiceError::of("said the hub"), server_time: None })
+    }
+
+    fn decide(why: Why, moment: Moment) -> Effect {
+        after_send(failed(why), &mut Remedies::default(), moment)
+    }
+
+    #[test]
+    fn a_refused_device_gets_each_remedy_once_and_is_then_asked_for_within_five_minutes() {
+        let mut remedies = Remedies::default();
+        let mut next = |outcome| after_send(outcome, &mut remedies, moment());
+        assert_eq!(next(failed(Why::Unauthorized)), Effect::FreshToken);
+        assert!(matches!(next(failed(Why::NotFound)), Effect::RegisterAgain(_)));
+        for why in [Why::Unauthorized, Why::NotFound, Why::Disabled] {
+            let Effect::Retry(wait, _) = next(failed(why)) else { panic!("{why:?} holds the device") };
+            assert!(wait <= Duration::from_secs(300), "{wait:?}");
+        }
+        assert_eq!(next(Ok(())), Effect::Settle);
+        assert_eq!(next(failed(Why::Unauthorized)), Effect::FreshToken, "a new event, new remedies");
+    }
+
+    #[test]
+    fn without_a_dps_a_refused_device_is_held() {
+        let mut remedies = Remedies { clock: true, registered: false };
+        let moment = Moment { can_register: false, ..moment() };
+        assert!(matches!(after_send(failed(Why::NotFound), &mut remedies, moment), Effect::Retry(..)));
+    }
+
+    #[test]
+    fn what_may_have_arrived_is_counted_and_backs_off_to_a_minute() {
+        let waits: Vec<_> = (0..9)
+            .map(|attempts| match decide(Why::Lost, Moment { attempts, ..moment() }) {
+                Effect::RetryHubDown(wait, _) => wait.as_secs(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+        assert_eq!(
+            decide(Why::TimedOut, Moment { attempts: u32::MAX, jitter: 0.999_999, ..moment() }),
+            Effect::RetryHubDown(
+                Duration::from_secs_f64(60.0 * (1.0 - 0.999_999 / 4.0)),
+                "not delivered (timed_out): said the hub".into()
+            )
+        );
+    }
+
+    #[test]
+    fn what_concerns_the_whole_hub_costs_no_attempt() {
+        let asked = |why| match decide(why, moment()) {
+            Effect::HubDown(asked, _) => asked.map(|a| a.as_secs()),
+            other => panic!("{why:?}: {other:?}"),
+        };
+        assert_eq!(asked(Why::Unreachable), None);
+        assert_eq!(asked(Why::Unavailable { retry_after: None }), None);
+        assert_eq!(asked(Why::Throttled { retry_after: Some(Duration::from_secs(7)) }), Some(7));
+        assert_eq!(asked(Why::Throttled { retry_after: None }), Some(10));
+        assert_eq!(asked(Why::Quota), Some(12 * 3600), "until midnight UTC");
+        assert_eq!(asked(Why::Suspended), Some(600));
+    }
+
+    #[test]
+    fn a_message_that_never_goes_is_buried_with_the_hubs_words() {
+        for (why, code) in [(Why::TooLarge, "too_large"), (Why::Rejected, "rejected")] {
+            let Effect::Bury(reason) = decide(why, moment()) else { panic!("{why:?}") };
+            assert_eq!(reason.code, code);
+            assert!(reason.detail.contains("said the hub"));
+        }
+    }
+
+    #[test]
+    fn an_answer_about_one_device_shows_a_hub_that_works() {
+        for why in [Why::Unauthorized, Why::NotFound, Why::Disabled, Why::Blocked, Why::TooLarge, Why::Rejected] {
+            assert!(hub_works(&failed(why)), "{why:?}");
+        }
+        let hub =
+            [Why::Quota, Why::Throttled { retry_after: None }, Why::Unreachable, Why::Lost, Why::TimedOut, Why::Closed];
+        for why in hub {
+            assert!(!hub_works(&failed(why)), "{why:?}");
+        }
+        assert!(hub_works(&Ok(())));
+    }
+}

@@ -2,22 +2,19 @@
 //! what the sender was answered and what the simulator wrote down.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
-
 use tokio::time::Instant;
+
+use crate::cli::send::latency::Latencies;
 
 /// Counters of delivered messages remembered per device, to see a second copy: more than the bridge itself remembers.
 const REMEMBERED: usize = 256;
-/// Latencies kept for the percentiles: 8 bytes each; beyond it every second one is dropped.
-const LATENCIES_MAX: usize = 1 << 20;
 
 /// The books of the demo.
 #[derive(Debug, Default)]
 pub(super) struct Checker {
     devices: BTreeMap<String, Device>,
     tally: Tally,
-    latencies: Vec<Duration>,
-    every: usize,
+    latencies: Latencies,
 }
 
 #[derive(Debug, Default)]
@@ -49,7 +46,7 @@ impl Checker {
         self.tally.sent += 1;
         let device = self.devices.entry(device.to_owned()).or_default();
         match device.early.remove(&counter) {
-            Some(recorded) => self.note(recorded.saturating_duration_since(posted)),
+            Some(recorded) => self.latencies.note(recorded.saturating_duration_since(posted)),
             None => {
                 device.owed.insert(counter, posted);
             }
@@ -73,7 +70,7 @@ impl Checker {
         }
         self.tally.delivered += 1;
         match device.owed.remove(&counter) {
-            Some(posted) => self.note(now.saturating_duration_since(posted)),
+            Some(posted) => self.latencies.note(now.saturating_duration_since(posted)),
             None => {
                 device.early.insert(counter, now);
             }
@@ -90,35 +87,16 @@ impl Checker {
         self.tally
     }
 
-    /// Half of the messages, and 99 of 100, took at most this long from the post to the record.
-    pub(super) fn percentiles(&mut self) -> (Duration, Duration) {
-        self.latencies.sort_unstable();
-        let at = |share: f64| {
-            let last = self.latencies.len().saturating_sub(1);
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "an index")]
-            let index = (last as f64 * share).round() as usize;
-            self.latencies.get(index).copied().unwrap_or_default()
-        };
-        (at(0.5), at(0.99))
-    }
-
-    fn note(&mut self, latency: Duration) {
-        if self.latencies.len() >= LATENCIES_MAX {
-            let mut index = 0;
-            self.latencies.retain(|_| {
-                index += 1;
-                index % 2 == 0
-            });
-            self.every = self.every * 2 + 1;
-        }
-        if self.every == 0 || self.tally.delivered.is_multiple_of(self.every as u64 + 1) {
-            self.latencies.push(latency);
-        }
+    /// From the post to the record.
+    pub(super) fn latencies(&self) -> &Latencies {
+        &self.latencies
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -134,7 +112,7 @@ mod tests {
         checker.recorded("a", 1, later);
         assert_eq!(checker.owed(), 1, "b is lost, unless it still comes");
         assert_eq!(checker.tally(), Tally { sent: 2, refused: 1, delivered: 1, duplicated: 1 });
-        assert_eq!(checker.percentiles(), (Duration::from_millis(20), Duration::from_millis(20)));
+        assert_eq!(checker.latencies().longest(), Duration::from_millis(20));
     }
 
     #[tokio::test(start_paused = true)]
@@ -144,7 +122,7 @@ mod tests {
         checker.recorded("a", 7, start + Duration::from_millis(5));
         checker.accepted("a", 7, start);
         assert_eq!(checker.owed(), 0);
-        assert_eq!(checker.percentiles().0, Duration::from_millis(5));
+        assert_eq!(checker.latencies().longest(), Duration::from_millis(5));
     }
 
     #[tokio::test(start_paused = true)]
@@ -155,7 +133,6 @@ mod tests {
             checker.accepted("a", counter, start);
             checker.recorded("a", counter, start);
         }
-        assert!(checker.latencies.len() <= LATENCIES_MAX);
         assert!(checker.devices["a"].recorded.len() <= REMEMBERED && checker.devices["a"].owed.is_empty());
         assert_eq!(checker.tally().delivered, 3_000_000);
     }
