@@ -163,8 +163,8 @@ fn member(body: &[u8], at: usize, inner: &mut Open, cuts: &mut Vec<Cut>) -> (usi
     inner.stays = true;
     match fate {
         Fate::Emptied => (emptied(body, value, cuts), false),
-        Fate::Users => (value_end(body, value), false),
-        _ => (value, key == "service_data" && body.get(value) == Some(&b'{')),
+        Fate::Stays if matches!(body.get(value), Some(b'{' | b'[')) => (value, key == "service_data"),
+        _ => (value_end(body, value), false),
     }
 }
 
