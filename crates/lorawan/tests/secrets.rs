@@ -26,6 +26,12 @@ fn only_the_secret_goes_and_the_rest_stays_byte_for_byte() {
 }
 
 #[test]
+fn a_byte_order_mark_stays_where_it_is() {
+    let body = "\u{FEFF} {\"downlink_url\":\"K\",\"a\":1}";
+    assert_eq!(stripped(body), "\u{FEFF} {\"a\":1}");
+}
+
+#[test]
 fn nothing_to_take_costs_no_copy() {
     for body in [
         r#"{"a":{"b":[1,2]}}"#,
