@@ -73,6 +73,17 @@ mod tests {
     }
 
     #[test]
+    fn made_names_do_not_depend_on_who_comes_first() {
+        let (port, twice) = (r#""Port":3"#, r#""Port_decoded":1,"Port_decoded":2"#);
+        for object in [format!("{{{port},{twice}}}"), format!("{{{twice},{port}}}")] {
+            let mut names = names(&object).expect("few");
+            names.rotate_left(usize::from(object.starts_with("{\"Port\"")));
+            let of_port = r#""Port_decoded_decoded""#;
+            assert_eq!(names, [r#""Port_decoded""#, r#""Port_decoded_decoded_decoded""#, of_port], "{object}");
+        }
+    }
+
+    #[test]
     fn duplicates_are_all_kept_until_there_are_absurdly_many() {
         assert_eq!(
             names(r#"{"a":1,"a":2,"a":3}"#).expect("few"),
