@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use bridge::uplink::{Style, Telemetry, telemetry};
+use bridge::uplink::{Style, Telemetry, is_of_use, telemetry};
 use lorawan::envelope::{self, Unreadable};
 use lorawan::event::EventKind;
 use lorawan::{secrets, uplink};
@@ -61,10 +61,10 @@ fn fate(body: &[u8]) -> Value {
         Ok(uplink) => uplink,
         Err(error) => return buried("not_understood", &error.to_string()),
     };
-    match telemetry(&uplink, NETWORK, ARRIVAL, Style::default()) {
-        None => kept("neither port nor payload nor decoded fields"),
-        Some(sent) => sent_as(&uplink, &sent),
+    if !is_of_use(&uplink) {
+        return kept("neither port nor payload nor decoded fields");
     }
+    sent_as(&uplink, &telemetry(&uplink, NETWORK, ARRIVAL, Style::default()))
 }
 
 fn buried(reason: &str, detail: &str) -> Value {
@@ -72,7 +72,7 @@ fn buried(reason: &str, detail: &str) -> Value {
 }
 
 fn sent_as(uplink: &uplink::Uplink<'_>, sent: &Telemetry) -> Value {
-    let body = std::str::from_utf8(&sent.body).expect("telemetry is UTF-8");
+    let body = std::str::from_utf8(&sent.message.body).expect("telemetry is UTF-8");
     let parsed: Value = serde_json::from_str(body).expect("telemetry is JSON");
     let stamp = format!("\"ReceivedAtUTC\":\"{ARRIVAL_TEXT}\"");
     json!({
@@ -83,7 +83,7 @@ fn sent_as(uplink: &uplink::Uplink<'_>, sent: &Telemetry) -> Value {
         "counter": parsed.get("Counter"),
         "raw": parsed.get("PayloadRaw"),
         "time": uplink.received_at.as_ref().map(|time| &time.text),
-        "message_id": sent.message_id,
+        "message_id": sent.message.message_id,
         "body": body.replace(&stamp, "\"ReceivedAtUTC\":\"{arrival}\""),
     })
 }
