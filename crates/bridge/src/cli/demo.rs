@@ -219,7 +219,7 @@ async fn post(options: send::Options, world: World, books: Books) {
 /// The configuration that somebody would write for this, read as theirs would be.
 fn config(dir: &Path, simulator: &Simulator) -> Result<config::Config, String> {
     let s = simulator.started();
-    let quoted = |path: &Path| toml::Value::String(path.display().to_string());
+    let quoted = |path: &Path| serde_json::Value::from(path.display().to_string()); // JSON's strings are TOML's
     let text = format!(
         "[webhook]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[queue]\ndir = {dir}\n\
          [azure]\nca_file = {ca}\nports = {{ https = {https} }}\nregistrations_per_minute = 0\n\
