@@ -41,6 +41,8 @@ pub enum Event<'a> {
         /// `handshake`, `first_byte`, `header`, `body`, `write` or `idle`.
         phase: &'static str,
     },
+    /// A connection was taken.
+    ConnectionTaken,
     /// The listener is at its bound of connections; one was closed unread.
     ConnectionsFull,
     /// `accept` failed (no file descriptors, no memory); the door goes on.
@@ -108,6 +110,7 @@ struct Counters {
     accept_seconds: Histogram,
     refused: Family<Status, Counter>,
     slow_clients: Family<Why, Counter>,
+    connections_taken: Counter,
     connections_full: Counter,
     accept_failed: Counter,
     handshake_failed: Counter,
@@ -126,6 +129,7 @@ impl Events {
             accept_seconds: Histogram::new([0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0]),
             refused: Family::default(),
             slow_clients: Family::default(),
+            connections_taken: Counter::default(),
             connections_full: Counter::default(),
             accept_failed: Counter::default(),
             handshake_failed: Counter::default(),
@@ -138,6 +142,7 @@ impl Events {
         registry.register("webhook_accept_seconds", "Body read to commit", counters.accept_seconds.clone());
         registry.register("webhook_refused", "Answers other than 2xx", counters.refused.clone());
         registry.register("webhook_slow_clients", "Connections cut by phase", counters.slow_clients.clone());
+        registry.register("webhook_connections_taken", "Connections taken", counters.connections_taken.clone());
         registry.register("webhook_connections_full", "Connections over the bound", counters.connections_full.clone());
         registry.register("webhook_accept_failed", "Failures of accept", counters.accept_failed.clone());
         registry.register("webhook_handshake_failed", "TLS handshakes that failed", counters.handshake_failed.clone());
@@ -172,6 +177,9 @@ impl Events {
             Event::SlowClient { phase } => {
                 c.slow_clients.get_or_create(&Why { why: phase.to_owned() }).inc();
                 debug!(phase, "up.slow_client");
+            }
+            Event::ConnectionTaken => {
+                c.connections_taken.inc();
             }
             Event::ConnectionsFull => {
                 c.connections_full.inc();
