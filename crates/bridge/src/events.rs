@@ -4,6 +4,8 @@
 //! Levels: ERROR a human must act, WARN we coped, INFO a state changed, DEBUG one message. Keys, tokens and bodies
 //! never appear here.
 
+mod seldom; // lines that strangers can cause
+
 use std::sync::Arc;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -12,6 +14,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use tracing::{debug, error, info, warn};
+
+use self::seldom::Seldom;
 
 /// One fact.
 #[derive(Clone, Debug)]
@@ -118,6 +122,7 @@ struct Counters {
     certificate_refused: Counter,
     committed_late: Counter,
     buried: Family<Why, Counter>,
+    seldom: Seldom,
 }
 
 impl Events {
@@ -137,6 +142,7 @@ impl Events {
             certificate_refused: Counter::default(),
             committed_late: Counter::default(),
             buried: Family::default(),
+            seldom: Seldom::default(),
         };
         registry.register("webhook_accepted", "Messages committed, by kind", counters.accepted.clone());
         registry.register("webhook_accept_seconds", "Body read to commit", counters.accept_seconds.clone());
@@ -172,7 +178,9 @@ impl Events {
             }
             Event::Refused { status, why } => {
                 c.refused.get_or_create(&Status { status, why: why.to_owned() }).inc();
-                warn!(status, why, "up.refuse");
+                if let Some(left_out) = c.seldom.turn(why) {
+                    warn!(status, why, left_out, "up.refuse");
+                }
             }
             Event::SlowClient { phase } => {
                 c.slow_clients.get_or_create(&Why { why: phase.to_owned() }).inc();
@@ -187,7 +195,9 @@ impl Events {
             }
             Event::AcceptFailed { cause } => {
                 c.accept_failed.inc();
-                error!(cause, "up.accept_failed");
+                if let Some(left_out) = c.seldom.turn("accept_failed") {
+                    error!(cause, left_out, "up.accept_failed");
+                }
             }
             Event::HandshakeFailed { cause } => {
                 c.handshake_failed.inc();
