@@ -52,7 +52,10 @@ enum Condition {
 enum Waiter {
     Put(Seq, PutReply, Room),
     Lease(LeaseReply),
-    Notes(LeaseReply, OwnedSemaphorePermit),
+    Notes {
+        reply: LeaseReply,
+        _permit: OwnedSemaphorePermit,
+    },
     /// The queue's own doing.
     Nobody,
 }
@@ -187,7 +190,7 @@ impl Driver {
                 self.stream = Some(to);
             }
             Command::Call(Call::WriteNotes { notes, reply }, permit) => {
-                self.add(Op::Notes(notes), Waiter::Notes(reply, permit));
+                self.add(Op::Notes(notes), Waiter::Notes { reply, _permit: permit });
             }
             Command::Call(call, permit) => self.calls.push((call, permit)),
             Command::Close { reply } => self.closing = Some(reply),
@@ -255,10 +258,12 @@ impl Driver {
         let ops = std::mem::take(&mut self.ops);
         self.core.committed(&ops, now);
         self.untidy |= ops.iter().any(|op| op.leased().is_some());
+        // Whoever gets an answer may look at once.
+        self.publish();
         for waiter in self.waiters.drain(..) {
             match waiter {
                 Waiter::Put(seq, reply, _room) => drop(reply.send(Ok(Receipt { seq }))),
-                Waiter::Lease(reply) | Waiter::Notes(reply, _) => drop(reply.send(Ok(()))),
+                Waiter::Lease(reply) | Waiter::Notes { reply, .. } => drop(reply.send(Ok(()))),
                 Waiter::Nobody => {}
             }
         }
@@ -281,7 +286,7 @@ impl Driver {
         for waiter in self.waiters.drain(..) {
             match waiter {
                 Waiter::Put(_, reply, _room) => drop(reply.send(Err(PutError::Failed(why.to_owned())))),
-                Waiter::Lease(reply) | Waiter::Notes(reply, _) => {
+                Waiter::Lease(reply) | Waiter::Notes { reply, .. } => {
                     drop(reply.send(Err(LeaseError::Failed(why.to_owned()))))
                 }
                 Waiter::Nobody => {}

@@ -5,9 +5,10 @@
 //! first. Knows bytes and keys, not LoRaWAN, not Azure.
 //!
 //! In the order of the flow: `handle` asks by a `command`, `driver` takes it in, `core` decides (with `lanes`), a
-//! `store` keeps, `board` shows. `opening` puts them together from `options`.
+//! `store` keeps (`sqlite`, or `memory`), `board` shows. `opening` puts them together from `options`.
 
 mod board;
+mod checksum;
 mod command;
 mod core;
 mod driver;
@@ -17,6 +18,7 @@ pub mod memory;
 mod message;
 mod opening;
 mod options;
+mod sqlite;
 mod store;
 
 pub use handle::{Lease, Leases, Queue};

@@ -12,6 +12,7 @@ use crate::driver::Driver;
 use crate::handle::Queue;
 use crate::memory::Memory;
 use crate::options::{Engine, OpenError, Options};
+use crate::sqlite::Sqlite;
 use crate::store::Store;
 
 impl Queue {
@@ -50,9 +51,7 @@ impl Queue {
 
 fn parts(options: &Options) -> Result<(Queue, Driver, Arc<Board>), OpenError> {
     let store: Box<dyn Store + Send> = match &options.engine {
-        Engine::Directory(dir) => {
-            return Err(OpenError::Store { dir: dir.clone(), cause: "this engine is not built yet".into() });
-        }
+        Engine::Directory(dir) => Box::new(Sqlite::open(dir.clone(), options.max_bytes, options.bounds())?),
         Engine::Memory(disk) => Box::new(Memory::open(disk.clone(), options.bounds())),
     };
     let board = Arc::new(Board::default());
