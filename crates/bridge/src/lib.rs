@@ -6,4 +6,5 @@ pub mod events;
 pub mod head;
 pub mod lane;
 pub mod webhook;
+pub mod uplink;
 pub mod world;

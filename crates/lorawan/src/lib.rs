@@ -5,16 +5,25 @@
 //! nothing of Azure, of the queue, or of who sent the bytes.
 //!
 //! In the order in which a message meets them:
+//!
+//! - [`envelope`]: at the door. Which format, which [`event`], which application and device. `tts_v3` and `ttn_v2` know
+//!   where each format keeps these, `stranger` has a word for what is neither.
+//! - [`secrets`]: what is taken out before anything is stored.
+//! - [`uplink`]: after the lease. All that telemetry needs, in the words of neither format.
+//! - [`fingerprint`]: when two messages are the same message.
+//!
+//! Below them: [`ids`], who a message is about; [`ordered`], the members of an object as they were written; `fields`,
+//! single values with errors that name them; `text`, walking over JSON that is known to be valid.
 
-pub mod envelope; // at the door: which format, event, application, device
-pub mod event; // the kinds of events
-mod fields; // single values, with errors that name them
-pub mod fingerprint; // when two messages are the same
-pub mod ids; // who a message is about
-pub mod ordered; // the members of an object, as written
-pub mod secrets; // what is taken out before anything is stored
-mod stranger; // what a body is that is neither
+pub mod envelope;
+pub mod event;
+mod fields;
+pub mod fingerprint;
+pub mod ids;
+pub mod ordered;
+pub mod secrets;
+mod stranger;
 mod text;
-mod ttn_v2; // where V2 keeps it
-mod tts_v3; // where v3 keeps it
-pub mod uplink; // after the lease: all that telemetry needs // walking over JSON that is known to be valid
+mod ttn_v2;
+mod tts_v3;
+pub mod uplink;

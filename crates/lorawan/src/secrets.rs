@@ -25,7 +25,6 @@ pub use protobuf::strip_protobuf;
 /// `appSKey`) and of headers (`X-Downlink-Apikey`) all match.
 const SECRETS: &[&str] = &[
     // session keys: `SessionKeys` and `KeyEnvelope` of the API definition
-    "appskey",
     "nwkskey",
     "fnwksintkey",
     "snwksintkey",
@@ -54,7 +53,7 @@ const SECRETS: &[&str] = &[
 /// Longer names are no names of secrets; the longest has 23 letters, and up to five separators.
 const NAME_BYTES_MAX: usize = 32;
 
-/// The member that is emptied, not removed.
+/// The member that is emptied, not removed, spelled in the same way.
 const APP_S_KEY: &str = "appskey";
 
 /// Members that hold the users' own data, of which nothing is taken.
@@ -163,8 +162,8 @@ fn member(body: &[u8], at: usize, inner: &mut Open, cuts: &mut Vec<Cut>) -> (usi
     inner.stays = true;
     match fate {
         Fate::Emptied => (emptied(body, value, cuts), false),
-        Fate::Users => (value_end(body, value), false),
-        _ => (value, key == "service_data" && body.get(value) == Some(&b'{')),
+        Fate::Stays if matches!(body.get(value), Some(b'{' | b'[')) => (value, key == "service_data"),
+        _ => (value_end(body, value), false),
     }
 }
 
