@@ -5,6 +5,6 @@ pub mod config;
 pub mod events;
 pub mod head;
 pub mod lane;
-pub mod webhook;
 pub mod uplink;
+pub mod webhook;
 pub mod world;

@@ -79,10 +79,15 @@ async fn a_message_without_an_identity_becomes_a_dead_letter() {
         r#"{"uplink_message":{"f_port":1}}"#.to_owned(),
         UPLINK.replace("\"device_id\":\"dev-1\",", ""),
         UPLINK.replace("\"application_id\":\"building\"", ""),
+        UPLINK.replace("dev-1", ""),
+        UPLINK.replace("dev-1", &"d".repeat(100_000)),
     ] {
         let site = Site::plain().await;
         assert_eq!(site.post("/tts", JSON, &body).await.status, 202, "{body}");
-        assert_eq!(site.dead_letter().await.reason.code, "no_identity", "{body}");
+        let letter = site.dead_letter().await;
+        assert_eq!((letter.reason.code.as_str(), letter.message.lane.as_str()), ("no_identity", "x/ttn"), "{body}");
+        assert!(letter.message.head.len() < 1_000);
+        assert_eq!(letter.message.body, body.as_bytes());
     }
 }
 
