@@ -4,6 +4,8 @@
 //! Levels: ERROR a human must act, WARN we coped, INFO a state changed, DEBUG one message. Keys, tokens and bodies
 //! never appear here.
 
+mod seldom; // lines that strangers can cause
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +16,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use tracing::{debug, error, info, warn};
 
+use self::seldom::Seldom;
 use crate::device::plan::Way;
 use crate::feed::Feed;
 use crate::lane::DeviceKey;
@@ -46,6 +49,8 @@ pub enum Event<'a> {
         /// `handshake`, `first_byte`, `header`, `body`, `write` or `idle`.
         phase: &'static str,
     },
+    /// A connection was taken.
+    ConnectionTaken,
     /// The listener is at its bound of connections; one was closed unread.
     ConnectionsFull,
     /// `accept` failed (no file descriptors, no memory); the door goes on.
@@ -197,6 +202,7 @@ struct Counters {
     accept_seconds: Histogram,
     refused: Family<Status, Counter>,
     slow_clients: Family<Why, Counter>,
+    connections_taken: Counter,
     connections_full: Counter,
     accept_failed: Counter,
     handshake_failed: Counter,
@@ -204,6 +210,7 @@ struct Counters {
     certificate_refused: Counter,
     committed_late: Counter,
     buried: Family<Why, Counter>,
+    seldom: Seldom,
     delivered: Family<Target, Counter>,
     delivered_seconds: Histogram,
     duplicates: Counter,
@@ -226,6 +233,7 @@ impl Events {
             accept_seconds: Histogram::new([0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0]),
             refused: Family::default(),
             slow_clients: Family::default(),
+            connections_taken: Counter::default(),
             connections_full: Counter::default(),
             accept_failed: Counter::default(),
             handshake_failed: Counter::default(),
@@ -233,6 +241,7 @@ impl Events {
             certificate_refused: Counter::default(),
             committed_late: Counter::default(),
             buried: Family::default(),
+            seldom: Seldom::default(),
             delivered: Family::default(),
             // 5 ms to a day: an outage of Azure shows here.
             delivered_seconds: Histogram::new([0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0, 300.0, 3600.0, 86400.0]),
@@ -250,6 +259,7 @@ impl Events {
         registry.register("webhook_accept_seconds", "Body read to commit", counters.accept_seconds.clone());
         registry.register("webhook_refused", "Answers other than 2xx", counters.refused.clone());
         registry.register("webhook_slow_clients", "Connections cut by phase", counters.slow_clients.clone());
+        registry.register("webhook_connections_taken", "Connections taken", counters.connections_taken.clone());
         registry.register("webhook_connections_full", "Connections over the bound", counters.connections_full.clone());
         registry.register("webhook_accept_failed", "Failures of accept", counters.accept_failed.clone());
         registry.register("webhook_handshake_failed", "TLS handshakes that failed", counters.handshake_failed.clone());
@@ -295,11 +305,16 @@ impl Events {
             }
             Event::Refused { status, why } => {
                 c.refused.get_or_create(&Status { status, why: why.to_owned() }).inc();
-                warn!(status, why, "up.refuse");
+                if let Some(left_out) = c.seldom.turn(why) {
+                    warn!(status, why, left_out, "up.refuse");
+                }
             }
             Event::SlowClient { phase } => {
                 c.slow_clients.get_or_create(&Why { why: phase.to_owned() }).inc();
                 debug!(phase, "up.slow_client");
+            }
+            Event::ConnectionTaken => {
+                c.connections_taken.inc();
             }
             Event::ConnectionsFull => {
                 c.connections_full.inc();
@@ -307,7 +322,9 @@ impl Events {
             }
             Event::AcceptFailed { cause } => {
                 c.accept_failed.inc();
-                error!(cause, "up.accept_failed");
+                if let Some(left_out) = c.seldom.turn("accept_failed") {
+                    error!(cause, left_out, "up.accept_failed");
+                }
             }
             Event::HandshakeFailed { cause } => {
                 c.handshake_failed.inc();

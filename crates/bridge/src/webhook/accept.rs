@@ -42,6 +42,8 @@ const MAX_HEADER_BYTES: usize = 16 * 1024;
 const MAX_LINGER_BYTES: usize = 16 * 1024 * 1024;
 /// Connections taken from the backlog when the listener stops; their clients were already told that they are connected.
 const MAX_LAST_ACCEPTS: usize = 4096;
+/// The backlog is empty when nothing came for this long; the runtime needs a turn to find out what is there.
+const LAST_ACCEPT: Duration = Duration::from_millis(10);
 /// A connection without a byte gets this long once the listener stops.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -127,6 +129,7 @@ impl Floor {
             self.options.events.emit(Event::ConnectionsFull);
             return;
         };
+        self.options.events.emit(Event::ConnectionTaken);
         let visit = Visit { options: self.options.clone(), closing: self.closing.clone(), _place: place };
         tokio::spawn(visit.run(stream, handler.clone()));
     }
@@ -149,12 +152,10 @@ impl Floor {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         for _ in 0..MAX_LAST_ACCEPTS {
-            let next = poll_fn(|cx| match listener.poll_accept(cx) {
-                Poll::Ready(Ok((stream, _))) => Poll::Ready(Some(stream)),
-                Poll::Ready(Err(_)) | Poll::Pending => Poll::Ready(None),
-            });
-            let Some(stream) = next.await else { return };
-            self.admit(stream, handler);
+            match timeout(LAST_ACCEPT, listener.accept()).await {
+                Ok(Ok((stream, _))) => self.admit(stream, handler),
+                Ok(Err(_)) | Err(_) => return,
+            }
         }
     }
 }

@@ -16,6 +16,11 @@ use crate::lane::{DeviceKey, Lane};
 
 /// Characters of a path that are kept; the ones that mean something have fewer.
 const MAX_PATH_KEPT: usize = 128;
+/// Bytes of an application's or a device's name. The Things Stack allows 36, V2 allowed 36, IoT Hub takes 128; a name
+/// becomes part of a lane and of log lines, so a megabyte of it must not pass.
+const MAX_NAME_BYTES: usize = 256;
+/// Characters of a sentence about a body: it may quote the body's words.
+const MAX_DETAIL: usize = 500;
 
 /// A body and what is known about its request.
 #[derive(Clone, Copy, Debug)]
@@ -77,34 +82,42 @@ fn message(arrival: Arrival<'_>, envelope: Envelope) -> Result<Sorted, Answer> {
     if !arrival.admission.allows(envelope.application.as_deref()) {
         return Err(Answer::WrongApplication);
     }
-    let network = arrival.admission.network.clone();
-    let (lane, useless) = match (&envelope.application, &envelope.device) {
-        (Some(application), Some(device)) => {
-            let key = DeviceKey { network, application: application.clone(), device: device.clone() };
-            (if envelope.kind == EventKind::UplinkMessage { Lane::Telemetry(key) } else { Lane::News(key) }, None)
-        }
-        (application, _) => (Lane::Unsorted { network }, Some(no_identity(application.is_none()))),
-    };
+    let body = secrets::strip(arrival.body).into_owned();
     let head = Head {
-        application: envelope.application,
-        device: envelope.device,
-        dev_eui: envelope.dev_eui,
+        application: envelope.application.filter(is_usable),
+        device: envelope.device.filter(is_usable),
+        dev_eui: envelope.dev_eui.filter(is_usable),
         ..head(arrival, envelope.format.as_str())
     };
-    let body = secrets::strip(arrival.body).into_owned();
+    let (lane, useless) = match key(&head) {
+        Ok(key) if envelope.kind == EventKind::UplinkMessage => (Lane::Telemetry(key), None),
+        Ok(key) => (Lane::News(key), None),
+        Err(reason) => (Lane::Unsorted { network: head.network.clone() }, Some(reason)),
+    };
     Ok(Sorted { lane, kind: envelope.kind.as_str(), head, body, useless })
 }
 
-fn no_identity(application_missing: bool) -> Reason {
-    let detail = if application_missing {
-        "the message names no application; is the webhook's field mask cutting the device's identifiers off?"
-    } else {
-        "the message names no device; is the webhook's field mask cutting the device's identifiers off?"
+fn is_usable(name: &String) -> bool {
+    (1..=MAX_NAME_BYTES).contains(&name.len())
+}
+
+fn key(head: &Head) -> Result<DeviceKey, Reason> {
+    let missing = |what| {
+        let detail = format!(
+            "the message names no {what}, or one beyond {MAX_NAME_BYTES} bytes; does the webhook's field mask cut the \
+             device's identifiers off?"
+        );
+        Reason { code: "no_identity".to_owned(), detail }
     };
-    Reason { code: "no_identity".to_owned(), detail: detail.to_owned() }
+    Ok(DeviceKey {
+        network: head.network.clone(),
+        application: head.application.clone().ok_or_else(|| missing("application"))?,
+        device: head.device.clone().ok_or_else(|| missing("device"))?,
+    })
 }
 
 fn not_understood(arrival: Arrival<'_>, detail: String) -> Sorted {
+    let detail = detail.chars().take(MAX_DETAIL).collect();
     let reason = Reason { code: "not_understood".to_owned(), detail };
     unsorted(arrival, "unknown", reason, secrets::strip(arrival.body).into_owned())
 }
