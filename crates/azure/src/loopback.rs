@@ -64,6 +64,7 @@ struct State {
     most_open: AtomicUsize,
     unreachable: AtomicBool,
     black_hole: AtomicBool,
+    deaf: Mutex<Option<Vec<DuplexStream>>>,
     hang_up: Notify,
 }
 
@@ -87,6 +88,7 @@ impl Loopback {
             most_open: AtomicUsize::new(0),
             unreachable: AtomicBool::new(false),
             black_hole: AtomicBool::new(false),
+            deaf: Mutex::default(),
             hang_up: Notify::new(),
         }))
     }
@@ -118,6 +120,11 @@ impl Loopback {
         self.0.black_hole.store(true, SeqCst);
     }
 
+    /// Connections are taken, but nobody reads from them.
+    pub(crate) fn deafen(&self) {
+        *self.0.deaf.lock().unwrap() = Some(Vec::new());
+    }
+
     /// The server closes every connection that is open now.
     pub(crate) fn hang_up(&self) {
         self.0.hang_up.notify_waiters();
@@ -125,6 +132,16 @@ impl Loopback {
 
     fn accept(&self) -> Wire {
         let (client, server) = tokio::io::duplex(16 * 1024);
+        match &mut *self.0.deaf.lock().unwrap() {
+            Some(held) => held.push(server),
+            None => self.serve(server),
+        }
+        let open = self.0.open.fetch_add(1, SeqCst) + 1;
+        self.0.most_open.fetch_max(open, SeqCst);
+        Wire { stream: client, state: self.0.clone() }
+    }
+
+    fn serve(&self, server: DuplexStream) {
         let state = self.0.clone();
         tokio::spawn(async move {
             let service = service_fn(|request| answer(state.clone(), request));
@@ -135,9 +152,6 @@ impl Loopback {
                 () = state.hang_up.notified() => {}
             }
         });
-        let open = self.0.open.fetch_add(1, SeqCst) + 1;
-        self.0.most_open.fetch_max(open, SeqCst);
-        Wire { stream: client, state: self.0.clone() }
     }
 }
 

@@ -10,6 +10,8 @@ use crate::loopback::{Loopback, Reply};
 use crate::net::Endpoint;
 use crate::sas::{Token, registration_token};
 
+type Pairs = &'static [(&'static str, &'static str)];
+
 const ASSIGNING: &str = r#"{"operationId":"5.316aac5bdc130deb.b1e02da8","status":"assigning"}"#;
 const ASSIGNED: &str = r#"{"operationId":"5.316aac5bdc130deb.b1e02da8","status":"assigned","registrationState":{
     "registrationId":"eui-1","createdDateTimeUtc":"2022-08-31T22:02:50.5163352Z","assignedHub":"Hub1.azure-devices.net",
@@ -31,11 +33,11 @@ fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+fn headers(pairs: Pairs) -> HeaderMap {
     pairs.iter().map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
 }
 
-fn answer(registration: &mut Registration, status: u16, pairs: &[(&'static str, &'static str)], body: &str) -> Next {
+fn answer(registration: &mut Registration, status: u16, pairs: Pairs, body: &str) -> Next {
     registration.answered(StatusCode::from_u16(status).unwrap(), &headers(pairs), body.as_bytes())
 }
 
@@ -97,7 +99,7 @@ fn names_cannot_break_out_of_the_path() {
 #[test]
 fn refusals_of_registering_are_told_apart() {
     let transient = Class::Transient { retry_after: secs(5) };
-    let cases: [(u16, &[(&str, &str)], &str, Class); 16] = [
+    let cases: [(u16, Pairs, &str, Class); 16] = [
         (401, &[], r#"{"errorCode":401002,"trackingId":"t","message":"Unauthorized"}"#, Class::Denied),
         (401, &[], r#"{"errorCode":401000}"#, Class::Denied),
         (400, &[], r#"{"errorCode":400209}"#, Class::Denied),
@@ -116,13 +118,7 @@ fn refusals_of_registering_are_told_apart() {
         (202, &[], r#"{"status":"assigning"}"#, transient),
     ];
     for (status, pairs, body, expected) in cases {
-        let pairs: Vec<_> =
-            pairs.iter().map(|(a, b)| (http::HeaderName::from_static(a), HeaderValue::from_static(b))).collect();
-        let next = registering().answered(
-            StatusCode::from_u16(status).unwrap(),
-            &HeaderMap::from_iter(pairs),
-            body.as_bytes(),
-        );
+        let next = answer(&mut registering(), status, pairs, body);
         assert_eq!(class(next), expected, "{status} {body}");
     }
 }

@@ -126,6 +126,17 @@ async fn silent_server_is_given_up_on_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn server_that_stops_reading_is_given_up_on_time_and_holds_no_connection() {
+    let network = always(204);
+    network.deafen();
+    let exchange = exchange(&network);
+    let large = Request::post("/").body(Full::new(Bytes::from(vec![b'x'; 200_000]))).unwrap();
+    assert_eq!(exchange.ask(large).await.unwrap_err(), Trouble::TimedOut);
+    settle().await;
+    assert_eq!(network.open(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn black_hole_is_given_up_on_time() {
     let network = always(204);
     network.swallow();
