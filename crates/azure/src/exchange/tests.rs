@@ -176,6 +176,22 @@ async fn idle_connection_is_closed_when_its_time_is_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn little_traffic_lets_surplus_connections_go() {
+    let network = Loopback::answering(|_| async {
+        sleep(SECOND).await;
+        Reply::status(204)
+    });
+    let exchange = exchange(&network);
+    let (a, b) = tokio::join!(exchange.ask(request("/1")), exchange.ask(request("/2")));
+    assert!(a.is_ok() && b.is_ok());
+    for _ in 0..13 {
+        sleep(5 * SECOND).await;
+        exchange.ask(request("/")).await.unwrap();
+    }
+    assert_eq!((network.dials(), network.open()), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn dropped_ask_closes_its_connection_and_frees_its_place() {
     let network =
         Loopback::answering(
