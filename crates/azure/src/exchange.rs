@@ -247,9 +247,10 @@ impl Shared {
         if self.free.is_closed() {
             return;
         }
-        idle.connections.push_back((Instant::now(), connection));
+        let now = Instant::now();
+        idle.connections.push_back((now, connection));
         if !std::mem::replace(&mut idle.reaper_runs, true) {
-            tokio::spawn(reap(Arc::downgrade(self), self.limits.idle_timeout));
+            tokio::spawn(reap(Arc::downgrade(self), now + self.limits.idle_timeout));
         }
     }
 
@@ -267,8 +268,7 @@ impl Shared {
 }
 
 /// Runs while there are idle connections. Does not keep them, or their owner, alive.
-async fn reap(shared: Weak<Shared>, idle_timeout: Duration) {
-    let mut wake = Instant::now() + idle_timeout;
+async fn reap(shared: Weak<Shared>, mut wake: Instant) {
     loop {
         tokio::time::sleep_until(wake).await;
         let Some(next) = shared.upgrade().and_then(|shared| shared.reap(Instant::now())) else { return };
@@ -292,4 +292,4 @@ fn chain(error: &dyn Error) -> String {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

@@ -19,6 +19,9 @@ pub mod registration_id;
 pub mod sas;
 pub mod service_error;
 
+#[cfg(test)]
+mod loopback;
+
 /// Seconds since 1970-01-01T00:00:00Z, as tokens and `Date` headers count them.
 pub type UnixSeconds = i64;
 

@@ -12,7 +12,7 @@ const ID_CHARS_MAX: usize = 128;
 pub struct Telemetry {
     /// The body, as it is.
     pub body: Bytes,
-    /// At most 128 printable ASCII characters. The hub does not look for duplicates; readers can by this.
+    /// 1 to 128 ASCII letters, digits and `-.+%_#*?!(),:;=@$'`. The hub does not look for duplicates; readers can by this.
     pub message_id: String,
     /// Likewise.
     pub correlation_id: Option<String>,
@@ -38,6 +38,9 @@ pub enum Unsendable {
     /// A property or system property with something else than printable ASCII.
     #[error("the value of {0} holds something else than printable ASCII")]
     Value(String),
+    /// A message or correlation id with a character that the hub does not take.
+    #[error("{0} holds a character that is not taken; letters, digits and -.+%_#*?!(),:;=@$' are")]
+    Id(&'static str),
     /// Over 128 characters, or empty.
     #[error("{0} must have 1 to 128 characters")]
     IdLength(&'static str),
@@ -74,9 +77,13 @@ impl Telemetry {
     }
 }
 
+/// The characters of a device id, and `:` and `;`.
 fn check_id(what: &'static str, id: &str) -> Result<(), Unsendable> {
-    check_value(what, id)?;
-    if (1..=ID_CHARS_MAX).contains(&id.len()) { Ok(()) } else { Err(Unsendable::IdLength(what)) }
+    let taken = |b: u8| b.is_ascii_alphanumeric() || b"-.+%_#*?!(),:;=@$'".contains(&b);
+    if !(1..=ID_CHARS_MAX).contains(&id.len()) {
+        return Err(Unsendable::IdLength(what));
+    }
+    if id.bytes().all(taken) { Ok(()) } else { Err(Unsendable::Id(what)) }
 }
 
 fn check_name(name: &str) -> Result<(), Unsendable> {
@@ -120,7 +127,7 @@ mod tests {
         assert_eq!(long.check(), Err(Unsendable::IdLength("message_id")));
         assert_eq!(Telemetry::default().check(), Err(Unsendable::IdLength("message_id")));
         let split = Telemetry { message_id: "a\nb".into(), ..telemetry() };
-        assert_eq!(split.check(), Err(Unsendable::Value("message_id".into())));
+        assert_eq!(split.check(), Err(Unsendable::Id("message_id")));
     }
 
     #[test]

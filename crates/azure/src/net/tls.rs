@@ -152,3 +152,110 @@ fn watch(stream: &TcpStream) -> io::Result<()> {
     socket.set_tcp_user_timeout(Some(HALF_OPEN_MAX))?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use rustls_pki_types::PrivateKeyDer;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A file that goes when the test ends.
+    struct PemFile(PathBuf);
+
+    impl PemFile {
+        fn with(name: &str, text: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("longhaul-tls-{}-{name}.pem", std::process::id()));
+            std::fs::write(&path, text).unwrap();
+            Self(path)
+        }
+    }
+
+    impl Drop for PemFile {
+        fn drop(&mut self) {
+            drop(std::fs::remove_file(&self.0));
+        }
+    }
+
+    /// Echoes four bytes on every connection; gives its endpoint (by that host name) and its certificate.
+    async fn server(host: &str) -> (Endpoint, String) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        tokio::spawn(async move {
+            while let Ok((tcp, _)) = listener.accept().await {
+                let Ok(mut tls) = acceptor.accept(tcp).await else { continue };
+                let mut four = [0; 4];
+                tls.read_exact(&mut four).await.unwrap();
+                tls.write_all(&four).await.unwrap();
+                tls.flush().await.unwrap();
+            }
+        });
+        (Endpoint { host: host.into(), port }, made.cert.pem())
+    }
+
+    #[tokio::test]
+    async fn certificate_of_the_ca_file_is_trusted_by_name_and_by_address() {
+        for host in ["localhost", "127.0.0.1"] {
+            let (endpoint, pem) = server(host).await;
+            let file = PemFile::with(host, &pem);
+            let mut stream = Tls::new(Some(&file.0)).unwrap().dial(&endpoint).await.unwrap();
+            stream.write_all(b"ping").await.unwrap();
+            stream.flush().await.unwrap();
+            let mut four = [0; 4];
+            stream.read_exact(&mut four).await.unwrap();
+            assert_eq!(&four, b"ping");
+        }
+    }
+
+    #[tokio::test]
+    async fn certificate_of_nobody_is_refused_with_the_cause() {
+        let (endpoint, _) = server("localhost").await;
+        let (_, other) = server("localhost").await;
+        let file = PemFile::with("other", &other);
+        let Err(error) = Tls::new(Some(&file.0)).unwrap().dial(&endpoint).await else { panic!("connected") };
+        assert!(error.to_string().contains("invalid peer certificate"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn closed_port_is_refused() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = Endpoint { host: "127.0.0.1".into(), port: listener.local_addr().unwrap().port() };
+        drop(listener);
+        let (_, pem) = server("localhost").await;
+        let file = PemFile::with("closed", &pem);
+        let Err(error) = Tls::new(Some(&file.0)).unwrap().dial(&endpoint).await else { panic!("connected") };
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[test]
+    fn ca_file_that_is_none_is_named_with_its_cause() {
+        let missing = std::env::temp_dir().join("longhaul-no-such-file.pem");
+        let empty = PemFile::with("empty", "nothing here");
+        let broken = PemFile::with("broken", "-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n");
+        let wrong = PemFile::with("wrong", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+        let cases = [
+            (&missing, "cannot be read"),
+            (&empty.0, "holds no certificate"),
+            (&broken.0, "is not PEM"),
+            (&wrong.0, "cannot be used"),
+        ];
+        for (path, words) in cases {
+            let error = Tls::new(Some(path)).unwrap_err();
+            let text = error.to_string();
+            assert!(text.contains(words) && text.contains(path.to_str().unwrap()), "{text}");
+            assert_eq!(error.source().is_none(), words == "holds no certificate", "{text}");
+        }
+    }
+}
