@@ -74,9 +74,8 @@ impl Demo {
         let books = Books::default();
         let simulator = simulate(dir, &world, &books).await?;
         let config = config(dir, &simulator)?;
-        let app = App::start(config, Role::All, world.clone(), Listeners::default())
-            .await
-            .map_err(|e| bridge::chain(&e))?;
+        let app =
+            App::start(config, Role::All, world.clone(), Listeners::default()).await.map_err(|e| bridge::chain(&e))?;
         let webhook = app.webhook.ok_or("the door did not open")?;
         say(&format!("page     http://{}", app.admin));
         say(&format!("webhook  http://{webhook}/tts"));
