@@ -45,6 +45,18 @@ const ALONE: &[(&str, &str, &str, &str)] = &[
     // listeners
     ("[webhook]\nlisten = \"8080\"", "webhook.listen", "`8080` is not an address", "IP:PORT"),
     ("[webhook]\nlisten = \"example.org:80\"", "webhook.listen", "not an address", "0.0.0.0:8080"),
+    (
+        "[webhook]\nlisten = \"0.0.0.0:1\"\nkeys = []\nbehind_proxy = true",
+        "webhook.keys",
+        "there is no key",
+        "keys = [",
+    ),
+    (
+        "[webhook]\nlisten = \"0.0.0.0:1\"\nkeys = { }\nbehind_proxy = true",
+        "webhook.keys",
+        "is a table, but a list",
+        "keys = [",
+    ),
     ("[webhook]\nlisten = \"0.0.0.0:8080\"\nbehind_proxy = true", "webhook.keys", "there is no key", "keys = ["),
     (
         "[webhook]\nlisten = \"0.0.0.0:8080\"\nkeys = [{ env = \"LONGHAUL_WEBHOOK_KEY\" }]",
@@ -253,6 +265,19 @@ fn a_file_without_target_or_route_has_nothing_to_do() {
     let mistakes = World::new().read("").unwrap_err();
     let keys: Vec<_> = mistakes.iter().map(|mistake| mistake.key.as_str()).collect();
     assert_eq!(keys, ["targets", "routes"]);
+}
+
+#[test]
+fn a_section_of_the_wrong_type_is_reported_once() {
+    let keys = |text: &str| {
+        let mistakes = World::new().read(text).unwrap_err();
+        mistakes.into_iter().map(|mistake| mistake.key).collect::<Vec<_>>()
+    };
+    let targets = LEAST.split("[[routes]]").next().unwrap();
+    assert_eq!(keys(&format!("routes = 1\n{targets}")), ["routes"]);
+    assert_eq!(keys(&format!("routes = []\n{targets}")), ["routes"]);
+    assert_eq!(keys(&format!("routes = {{ target = \"main\" }}\n{targets}")), ["routes"]);
+    assert_eq!(keys("targets = 1\n[[routes]]\ntarget = \"main\""), ["targets", "routes[0].target"]);
 }
 
 const EIGHT: &str = r#"
