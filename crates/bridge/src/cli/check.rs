@@ -183,6 +183,22 @@ mod tests {
     }
 
     #[test]
+    fn secrets_are_found_beside_the_file() {
+        let dir = std::env::temp_dir().join(format!("longhaul-check-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let text = "[targets.main]\nkind = \"dps\"\nid_scope = \"0ne00000000\"\ngroup_key = { file = \"group.key\" }\n\
+                    [[routes]]\ntarget = \"main\"\n";
+        std::fs::write(dir.join("longhaul.toml"), text).unwrap();
+        let (config, findings) = offline(&dir.join("longhaul.toml"));
+        assert!(config.is_none() && findings[0].what.key == "targets.main.group_key", "{findings:?}");
+        std::fs::write(dir.join("group.key"), format!("{}==\n", "A".repeat(86))).unwrap();
+        let (config, findings) = offline(&dir.join("longhaul.toml"));
+        assert!(findings.is_empty(), "{findings:?}");
+        assert_eq!(config.unwrap().queue.dir, dir.join("data"));
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
     fn every_finding_stands_in_both_outputs() {
         let findings = [finding(Grade::Mistake), finding(Grade::Warning)];
         let text = as_text("x.toml", &findings);

@@ -75,6 +75,11 @@ impl<'a> Reader<'a> {
         self.broken_lines.insert(line);
     }
 
+    /// Mistakes so far.
+    pub(super) fn count(&self) -> usize {
+        self.mistakes.len()
+    }
+
     /// A variable of the environment.
     pub(super) fn variable(&self, name: &str) -> Option<&'a str> {
         self.env.get(name).copied()
@@ -117,17 +122,23 @@ pub(super) struct Section {
     at: At,
     entries: BTreeMap<String, Node>,
     asked: Vec<&'static str>,
+    broken: bool,
 }
 
 impl Section {
     /// The whole file.
     pub(super) fn root(entries: BTreeMap<String, Node>) -> Self {
-        Self { at: At { key: String::new(), place: None }, entries, asked: Vec::new() }
+        Self { at: At { key: String::new(), place: None }, entries, asked: Vec::new(), broken: false }
     }
 
     /// The table itself.
     pub(super) fn at(&self) -> &At {
         &self.at
+    }
+
+    /// Was it something else than a table? Reported, and empty since.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken
     }
 
     /// Where `key` stands, or would stand.
@@ -172,8 +183,9 @@ impl Section {
     /// A table below, empty if it is not there.
     pub(super) fn section(&mut self, reader: &mut Reader<'_>, key: &'static str, example: &'static str) -> Section {
         let at = self.at_key(key);
-        let found = self.take(key).and_then(|found| found.into_section(reader, example));
-        found.unwrap_or(Section { at, entries: BTreeMap::new(), asked: Vec::new() })
+        let found = self.take(key);
+        let empty = Section { at, entries: BTreeMap::new(), asked: Vec::new(), broken: found.is_some() };
+        found.and_then(|found| found.into_section(reader, example)).unwrap_or(empty)
     }
 
     /// A text.
@@ -252,7 +264,7 @@ impl Found<Node> {
     /// As a table.
     pub(super) fn into_section(self, reader: &mut Reader<'_>, example: &'static str) -> Option<Section> {
         match self.value.value {
-            Value::Table(entries) => Some(Section { at: self.at, entries, asked: Vec::new() }),
+            Value::Table(entries) => Some(Section { at: self.at, entries, asked: Vec::new(), broken: false }),
             other => {
                 wrong_type(reader, &self.at, &other, Wanted { kind: "a table", example });
                 None
