@@ -88,6 +88,16 @@ impl Disk {
         self.state().damaged.push(seq);
     }
 
+    /// How many ordered faults are still to come.
+    pub fn faults(&self) -> usize {
+        self.state().faults.len()
+    }
+
+    /// Takes back the faults that are still to come.
+    pub fn clear_faults(&self) {
+        self.state().faults.clear();
+    }
+
     /// How many commits there were.
     pub fn commits(&self) -> u64 {
         self.state().commits

@@ -20,8 +20,7 @@ pub(super) struct Files {
 impl Files {
     /// Makes the directory when it is missing and takes its lock, at once or not at all.
     pub(super) fn lock(dir: PathBuf) -> Result<Self, OpenError> {
-        let lock =
-            make(&dir).and_then(|()| File::options().write(true).create(true).truncate(false).open(dir.join("lock")));
+        let lock = make(&dir).and_then(|()| private(&dir.join("lock")));
         let lock = match lock {
             Ok(lock) => lock,
             Err(cause) => return Err(OpenError::Directory { dir, cause }),

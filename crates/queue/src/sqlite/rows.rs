@@ -39,13 +39,13 @@ pub(super) fn message_checksum(
     head: &[u8],
     body: &[u8],
 ) -> u32 {
-    let names = Checksum::new().number(signed(seq.0)).bytes(lane.as_bytes()).bytes(kind.as_bytes());
+    let names = Checksum::default().number(signed(seq.0)).bytes(lane.as_bytes()).bytes(kind.as_bytes());
     names.number(accepted_at).bytes(head).bytes(body).value()
 }
 
 pub(super) fn attempts_checksum(seq: Seq, lane: &str, of: &Attempts) -> u32 {
     let first = of.first_attempt_at.map(i64::to_le_bytes);
-    Checksum::new()
+    Checksum::default()
         .number(signed(seq.0))
         .bytes(lane.as_bytes())
         .number(of.not_before)
