@@ -83,7 +83,13 @@ async fn microsofts_node_sdk_registers_and_sends_unpatched() {
     let record = simulator.messages(100);
     assert!(record.iter().all(|message| message.device_id == "sdk-over-http"));
     let bodies: Vec<String> = record.iter().map(|message| text(&message.body)).collect();
-    let expected = ["plain text", r#"{"place":"Zürich ☃","reading":21.5}"#, "\0\u{fffd}\u{10}", r#"{"batch":1}"#, r#"{"batch":2}"#];
+    let expected = [
+        "plain text",
+        r#"{"place":"Zürich ☃","reading":21.5}"#,
+        "\0\u{fffd}\u{10}",
+        r#"{"batch":1}"#,
+        r#"{"batch":2}"#,
+    ];
     assert_eq!(bodies, expected);
     assert_eq!(record[2].body.as_ref(), [0x00, 0xff, 0x10]);
 
@@ -96,7 +102,8 @@ async fn microsofts_node_sdk_registers_and_sends_unpatched() {
     assert_eq!(property(described, "Port"), Some("1"));
     assert_eq!(property(&record[3], "Nth"), Some("first"));
 
-    let named = ["registerWithWrongKey", "sendWithWrongKey", "sendAsUnknown", "sendTooLarge"].map(|key| seen[key].clone());
+    let named =
+        ["registerWithWrongKey", "sendWithWrongKey", "sendAsUnknown", "sendTooLarge"].map(|key| seen[key].clone());
     let classes = ["UnauthorizedError", "UnauthorizedError", "DeviceNotFoundError", "MessageTooLargeError"];
     assert_eq!(named, classes.map(|name| json!(name)), "the classes that the SDK makes of our errors");
     assert_eq!(simulator.counts().registrations.get("sdk-over-http"), Some(&1));
