@@ -165,3 +165,6 @@ fn civil(at_ms: i64) -> (i32, u8, u8) {
     let day = crate::identity::timestamp(at_ms).to_zoned(jiff::tz::TimeZone::UTC).date();
     (day.year().into(), day.month().unsigned_abs(), day.day().unsigned_abs())
 }
+
+#[cfg(test)]
+mod tests;

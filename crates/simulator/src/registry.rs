@@ -161,3 +161,6 @@ impl Registry {
         self.journal.as_ref().map_or(Ok(()), std::fs::File::sync_all)
     }
 }
+
+#[cfg(test)]
+mod tests;
