@@ -1,8 +1,7 @@
 //! The queue's handles: what the rest of the program holds.
 
 use crate::{
-    DeadLetter, LeaseError, Message, Note, Put, PutError, Receipt, Reason, Retry, Seen, Settle,
-    Stats, UnixMillis,
+    DeadLetter, LeaseError, Message, Note, Put, PutError, Reason, Receipt, Retry, Seen, Settle, Stats, UnixMillis,
 };
 
 /// The queue. Cheap to clone.

@@ -9,6 +9,6 @@ mod message;
 
 pub use handle::{Lease, Leases, Queue};
 pub use message::{
-    DeadLetter, LeaseError, Message, Note, Place, Put, PutError, Receipt, Reason, Retry, Seen, Seq,
-    Settle, Stats, UnixMillis,
+    DeadLetter, LeaseError, Message, Note, Place, Put, PutError, Reason, Receipt, Retry, Seen, Seq, Settle, Stats,
+    UnixMillis,
 };
