@@ -8,11 +8,16 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub mod mistake;
 pub mod read;
 mod secret;
 
-pub use read::{Mistake, Read, read};
+pub use mistake::{Mistake, Place, report};
+pub use read::{Read, read};
 pub use secret::Secret;
+
+/// The commented configuration that `longhaul init` writes: every key with its default.
+pub const COMMENTED: &str = include_str!("config/longhaul.toml");
 
 /// Everything that `longhaul.toml` and `LONGHAUL__…` say.
 #[derive(Clone, Debug)]
@@ -88,11 +93,11 @@ pub struct Admin {
 pub struct QueueConfig {
     /// `dir`, default `data`.
     pub dir: PathBuf,
-    /// `max_bytes`: bound of the database file, default 10 GiB.
+    /// `max_bytes`: bound of the database file, default 8 GiB.
     pub max_bytes: u64,
-    /// `dead_letters_max`: the oldest go first beyond this, default 1 000 000.
+    /// `dead_letters_max`: the oldest go first beyond this, default 100 000.
     pub dead_letters_max: u64,
-    /// `kept_max`: kept events, the oldest go first beyond this, default 10 000.
+    /// `kept_max`: kept events, the oldest go first beyond this, default 20 000.
     pub kept_max: u64,
 }
 
@@ -140,6 +145,8 @@ pub struct DpsTarget {
     pub id_scope: String,
     /// `group_key`: decoded bytes of the primary key of the enrolment group.
     pub group_key: Secret<Vec<u8>>,
+    /// `secondary_group_key`: for the time when the primary one is being replaced.
+    pub secondary_group_key: Option<Secret<Vec<u8>>>,
     /// `model_id`: sent as `{"modelId": …}` when a device registers.
     pub model_id: Option<String>,
     /// `kind = "iot-central"`: its payload conventions apply.

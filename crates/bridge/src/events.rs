@@ -4,7 +4,10 @@
 //! Levels: ERROR a human must act, WARN we coped, INFO a state changed, DEBUG one message. Keys, tokens and bodies
 //! never appear here.
 
+mod seldom; // lines that strangers can cause
+
 use std::sync::Arc;
+use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -12,6 +15,11 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use tracing::{debug, error, info, warn};
+
+use self::seldom::Seldom;
+use crate::device::plan::Way;
+use crate::feed::Feed;
+use crate::lane::DeviceKey;
 
 /// One fact.
 #[derive(Clone, Debug)]
@@ -38,15 +46,36 @@ pub enum Event<'a> {
     },
     /// A connection was closed because its client was too slow.
     SlowClient {
-        /// `idle`, `header`, `body` or `write`.
+        /// `handshake`, `first_byte`, `header`, `body`, `write` or `idle`.
         phase: &'static str,
     },
+    /// A connection was taken.
+    ConnectionTaken,
     /// The listener is at its bound of connections; one was closed unread.
     ConnectionsFull,
     /// `accept` failed (no file descriptors, no memory); the door goes on.
     AcceptFailed {
         /// The system's word for it.
         cause: &'a str,
+    },
+    /// A TLS handshake did not come about.
+    HandshakeFailed {
+        /// What the client did wrong.
+        cause: &'a str,
+    },
+    /// A changed certificate is in use for new connections.
+    CertificateLoaded,
+    /// Changed certificate files cannot be used; the old ones stay.
+    CertificateRefused {
+        /// Why.
+        cause: &'a str,
+    },
+    /// A put was committed after its sender had been answered 503. It is delivered all the same.
+    CommittedLate {
+        /// Position in the queue.
+        seq: u64,
+        /// From the end of the body to the commit.
+        seconds: f64,
     },
     /// A message went straight to the dead letters, or was buried by its worker.
     Buried {
@@ -60,6 +89,80 @@ pub enum Event<'a> {
         seq: u64,
         /// One sentence.
         detail: &'a str,
+    },
+    /// IoT Hub has it and the queue let it go.
+    Delivered {
+        /// Who sent it.
+        owner: &'a DeviceKey,
+        /// Where it went.
+        way: &'a Way,
+        /// Its message id.
+        message_id: &'a str,
+        /// What IoT Hub got; for the page only.
+        body: &'a [u8],
+        /// From the door to here.
+        waited: Duration,
+    },
+    /// A second copy of a message was recognised and not sent.
+    Duplicate {
+        /// Who sent it.
+        owner: &'a DeviceKey,
+        /// The message id of both.
+        message_id: &'a str,
+    },
+    /// Understood, of no use to Azure, set aside.
+    Kept {
+        /// Kind of event, or `mac_only`.
+        kind: &'a str,
+    },
+    /// A send failed and is tried again later.
+    Retried {
+        /// The device's name in Azure.
+        device: &'a str,
+        /// Why.
+        cause: &'a str,
+        /// In how long.
+        wait: Duration,
+    },
+    /// The outcome of a message could not be committed; it comes again.
+    NotSettled {
+        /// Why.
+        cause: &'a str,
+    },
+    /// A hub stopped working; its devices' messages rest in the queue.
+    HubDown {
+        /// Host and port.
+        hub: &'a str,
+        /// Why.
+        cause: &'a str,
+    },
+    /// A hub works again.
+    HubWorks {
+        /// Host and port.
+        hub: &'a str,
+        /// Lanes that rested and go on now.
+        woken: usize,
+    },
+    /// So many devices of a hub are refused that none is registered again.
+    BreakerOpened {
+        /// Host and port.
+        hub: &'a str,
+    },
+    /// DPS assigned a device.
+    Assigned {
+        /// Its registration id.
+        registration_id: &'a str,
+        /// The hub.
+        hub: &'a str,
+    },
+    /// DPS refused a device.
+    RegistrationRefused {
+        /// Its registration id.
+        registration_id: &'a str,
+        /// A fixed word.
+        class: &'static str,
+        /// The service's answer.
+        cause: &'a str,
     },
 }
 
@@ -79,6 +182,16 @@ struct Status {
     why: String,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Target {
+    target: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct HubName {
+    hub: String,
+}
+
 /// Where facts go. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Events(Arc<Counters>);
@@ -89,9 +202,26 @@ struct Counters {
     accept_seconds: Histogram,
     refused: Family<Status, Counter>,
     slow_clients: Family<Why, Counter>,
+    connections_taken: Counter,
     connections_full: Counter,
     accept_failed: Counter,
+    handshake_failed: Counter,
+    certificate_loaded: Counter,
+    certificate_refused: Counter,
+    committed_late: Counter,
     buried: Family<Why, Counter>,
+    seldom: Seldom,
+    delivered: Family<Target, Counter>,
+    delivered_seconds: Histogram,
+    duplicates: Counter,
+    kept: Family<Kind, Counter>,
+    retried: Counter,
+    not_settled: Counter,
+    hub_down: Family<HubName, Counter>,
+    breaker_opened: Family<HubName, Counter>,
+    assigned: Counter,
+    registration_refused: Family<Why, Counter>,
+    feed: Feed,
 }
 
 impl Events {
@@ -103,18 +233,65 @@ impl Events {
             accept_seconds: Histogram::new([0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0]),
             refused: Family::default(),
             slow_clients: Family::default(),
+            connections_taken: Counter::default(),
             connections_full: Counter::default(),
             accept_failed: Counter::default(),
+            handshake_failed: Counter::default(),
+            certificate_loaded: Counter::default(),
+            certificate_refused: Counter::default(),
+            committed_late: Counter::default(),
             buried: Family::default(),
+            seldom: Seldom::default(),
+            delivered: Family::default(),
+            // 5 ms to a day: an outage of Azure shows here.
+            delivered_seconds: Histogram::new([0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0, 300.0, 3600.0, 86400.0]),
+            duplicates: Counter::default(),
+            kept: Family::default(),
+            retried: Counter::default(),
+            not_settled: Counter::default(),
+            hub_down: Family::default(),
+            breaker_opened: Family::default(),
+            assigned: Counter::default(),
+            registration_refused: Family::default(),
+            feed: Feed::default(),
         };
         registry.register("webhook_accepted", "Messages committed, by kind", counters.accepted.clone());
         registry.register("webhook_accept_seconds", "Body read to commit", counters.accept_seconds.clone());
         registry.register("webhook_refused", "Answers other than 2xx", counters.refused.clone());
         registry.register("webhook_slow_clients", "Connections cut by phase", counters.slow_clients.clone());
+        registry.register("webhook_connections_taken", "Connections taken", counters.connections_taken.clone());
         registry.register("webhook_connections_full", "Connections over the bound", counters.connections_full.clone());
         registry.register("webhook_accept_failed", "Failures of accept", counters.accept_failed.clone());
+        registry.register("webhook_handshake_failed", "TLS handshakes that failed", counters.handshake_failed.clone());
+        registry.register(
+            "webhook_certificate_loaded",
+            "Changed certificates taken",
+            counters.certificate_loaded.clone(),
+        );
+        registry.register(
+            "webhook_certificate_refused",
+            "Changed certificates refused",
+            counters.certificate_refused.clone(),
+        );
+        registry.register("webhook_committed_late", "Commits after a 503", counters.committed_late.clone());
         registry.register("buried", "Messages to the dead letters, by reason", counters.buried.clone());
+        let c = &counters;
+        registry.register("delivered", "Messages that IoT Hub accepted, by target", c.delivered.clone());
+        registry.register("delivered_seconds", "Door to acceptance by IoT Hub", c.delivered_seconds.clone());
+        registry.register("duplicates", "Second copies recognised and not sent", c.duplicates.clone());
+        registry.register("kept", "Events set aside, by kind", c.kept.clone());
+        registry.register("retried", "Attempts that failed and are repeated", c.retried.clone());
+        registry.register("not_settled", "Outcomes that could not be committed", c.not_settled.clone());
+        registry.register("hub_down", "Times a hub stopped working", c.hub_down.clone());
+        registry.register("breaker_opened", "Alarms: a hub refuses many devices", c.breaker_opened.clone());
+        registry.register("assigned", "Registrations that DPS assigned", c.assigned.clone());
+        registry.register("registration_refused", "Registrations refused", c.registration_refused.clone());
         Self(Arc::new(counters))
+    }
+
+    /// What the page shows of the recent past.
+    pub fn feed(&self) -> &Feed {
+        &self.0.feed
     }
 
     /// Logs and counts one fact.
@@ -128,11 +305,16 @@ impl Events {
             }
             Event::Refused { status, why } => {
                 c.refused.get_or_create(&Status { status, why: why.to_owned() }).inc();
-                warn!(status, why, "up.refuse");
+                if let Some(left_out) = c.seldom.turn(why) {
+                    warn!(status, why, left_out, "up.refuse");
+                }
             }
             Event::SlowClient { phase } => {
                 c.slow_clients.get_or_create(&Why { why: phase.to_owned() }).inc();
                 debug!(phase, "up.slow_client");
+            }
+            Event::ConnectionTaken => {
+                c.connections_taken.inc();
             }
             Event::ConnectionsFull => {
                 c.connections_full.inc();
@@ -140,11 +322,68 @@ impl Events {
             }
             Event::AcceptFailed { cause } => {
                 c.accept_failed.inc();
-                error!(cause, "up.accept_failed");
+                if let Some(left_out) = c.seldom.turn("accept_failed") {
+                    error!(cause, left_out, "up.accept_failed");
+                }
+            }
+            Event::HandshakeFailed { cause } => {
+                c.handshake_failed.inc();
+                debug!(cause, "up.handshake_failed");
+            }
+            Event::CertificateLoaded => {
+                c.certificate_loaded.inc();
+                info!("up.certificate_loaded");
+            }
+            Event::CertificateRefused { cause } => {
+                c.certificate_refused.inc();
+                error!(cause, "up.certificate_refused");
+            }
+            Event::CommittedLate { seq, seconds } => {
+                c.committed_late.inc();
+                info!(seq, seconds, "up.committed_late");
             }
             Event::Buried { reason, application, device, seq, detail } => {
                 c.buried.get_or_create(&Why { why: reason.to_owned() }).inc();
                 info!(reason, application, device, seq, detail, "up.bury");
+            }
+            Event::Delivered { owner, way, message_id, body, waited } => {
+                c.delivered.get_or_create(&Target { target: way.target.clone() }).inc();
+                c.delivered_seconds.observe(waited.as_secs_f64());
+                c.feed.delivered(owner, way, message_id, body, waited);
+                debug!(%owner, device_id = way.id, message_id, ?waited, "up.deliver");
+            }
+            Event::Duplicate { owner, message_id } => {
+                c.duplicates.inc();
+                debug!(%owner, message_id, "up.duplicate");
+            }
+            Event::Kept { kind } => {
+                c.kept.get_or_create(&Kind { kind: kind.to_owned() }).inc();
+                debug!(kind, "up.keep");
+            }
+            Event::Retried { device, cause, wait } => {
+                c.retried.inc();
+                warn!(device, cause, ?wait, "up.retry");
+            }
+            Event::NotSettled { cause } => {
+                c.not_settled.inc();
+                error!(cause, "up.not_settled");
+            }
+            Event::HubDown { hub, cause } => {
+                c.hub_down.get_or_create(&HubName { hub: hub.to_owned() }).inc();
+                warn!(hub, cause, "hub.down");
+            }
+            Event::HubWorks { hub, woken } => info!(hub, woken, "hub.works"),
+            Event::BreakerOpened { hub } => {
+                c.breaker_opened.get_or_create(&HubName { hub: hub.to_owned() }).inc();
+                error!(hub, "hub.breaker_opened: many devices are refused at once; none is registered again");
+            }
+            Event::Assigned { registration_id, hub } => {
+                c.assigned.inc();
+                debug!(registration_id, hub, "dps.assign");
+            }
+            Event::RegistrationRefused { registration_id, class, cause } => {
+                c.registration_refused.get_or_create(&Why { why: class.to_owned() }).inc();
+                warn!(registration_id, class, cause, "dps.refuse");
             }
         }
     }

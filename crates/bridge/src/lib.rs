@@ -1,5 +1,20 @@
 //! The flow, in the order in which an uplink meets it.
 
-pub mod config;
-pub mod events;
-pub mod world;
+pub mod admin; // page, metrics, probes
+pub mod app; // build, run, drain
+pub mod claims; // who owns that name
+pub mod cli; // arguments in, exit code out
+pub mod config; // what may stand in longhaul.toml
+pub mod device; // one worker per active device
+pub mod dispatch; // leases to device workers
+pub mod events; // what is logged and counted
+pub mod feed; // the recent past, for the page
+pub mod head; // what the door notes beside a message
+pub mod identity; // under which name
+pub mod lane; // where a message waits
+pub mod pool; // hub connections
+pub mod provision; // where a device lives
+pub mod route; // which target
+pub mod uplink; // which body and properties
+pub mod webhook; // the door
+pub mod world; // clock and randomness

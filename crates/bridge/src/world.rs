@@ -60,3 +60,13 @@ impl World {
         self.clock.now()
     }
 }
+
+/// A server's clock further off than this is believed rather than ours: Azure refuses tokens beyond five minutes.
+const SKEW_MIN_MS: queue::UnixMillis = 30_000;
+
+/// PURE: a server's clock minus ours in milliseconds, zero when it is near enough or unknown. `Date` headers count
+/// whole seconds.
+pub fn skew(server: Option<azure::UnixSeconds>, now: queue::UnixMillis) -> queue::UnixMillis {
+    let skew = server.map_or(0, |server| server.saturating_mul(1000).saturating_sub(now));
+    if skew.abs() > SKEW_MIN_MS { skew } else { 0 }
+}

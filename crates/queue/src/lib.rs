@@ -3,12 +3,27 @@
 //! Promises: a [`Receipt`] means the message is on stable storage; a message leaves only by being
 //! settled, kept or buried, each committed; at most one message of a lane is leased at a time, oldest
 //! first. Knows bytes and keys, not LoRaWAN, not Azure.
+//!
+//! In the order of the flow: `handle` asks by a `command`, `driver` takes it in, `core` decides (with `lanes`), a
+//! `store` keeps (`sqlite`, or `memory`), `board` shows. `opening` puts them together from `options`.
 
+mod board;
+mod checksum;
+mod command;
+mod core;
+mod driver;
 mod handle;
+mod lanes;
+pub mod memory;
 mod message;
+mod opening;
+mod options;
+mod sqlite;
+mod store;
 
 pub use handle::{Lease, Leases, Queue};
 pub use message::{
     DeadLetter, LeaseError, Message, Note, Place, Put, PutError, Reason, Receipt, Retry, Seen, Seq, Settle, Stats,
     UnixMillis,
 };
+pub use options::{Clock, Engine, OpenError, Options};

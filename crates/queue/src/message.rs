@@ -140,6 +140,8 @@ pub struct Stats {
     pub oldest_accepted_at: Option<UnixMillis>,
     /// Dead letters kept.
     pub dead_letters: u64,
+    /// Dead letters that went because there were too many, since the store was made.
+    pub dead_letters_gone: u64,
     /// Messages set aside by [`Lease::keep`](crate::Lease::keep) that are still there.
     pub kept: u64,
     /// A put can be made durable as far as is known.

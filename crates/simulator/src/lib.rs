@@ -1,1 +1,29 @@
-//! simulator
+//! A Device Provisioning Service and an IoT Hub on this machine: the server's side of what `longhaul` talks to.
+//!
+//! Promises: what a client sees here (paths, tokens, answers, error bodies) is what the real service is known to do, as
+//! far as there is evidence; `docs/azure-sim.md` says which. An accepted message stands in the record before the client
+//! hears of it. Knows nothing of LoRaWAN and shares no code with our own client: Microsoft's SDKs are its judges.
+//!
+//! In the order in which a request meets them:
+
+mod ca; // certificate authority and leaf that clients are shown
+mod cloud; // all of that behind one lock, for any protocol
+mod connections; // sockets, TLS, requests, bounds
+mod control; // the page and its API
+mod dps; // registration: who may, what is answered
+mod faults; // trouble on request
+mod header_case; // property names as the client spelled them
+mod https; // HTTP addresses to calls, answers to statuses
+mod hub; // telemetry: what is accepted, what is refused how
+mod identity; // id scope and keys, kept over restarts
+mod record; // what was accepted, one line each
+mod registry; // the devices and registrations there are
+mod sas; // is this token good for that resource
+mod service; // the owner's view of the registry: get, put, delete
+mod simulator; // wiring: start and stop
+
+pub use cloud::{Counts, DeviceView};
+pub use faults::{DpsFaults, DpsRefusal, DpsRefuse, Faults, HubFaults, HubRefusal, HubRefuse, Outage, Throttle, When};
+pub use record::Recorded;
+pub use registry::{Registration, Status};
+pub use simulator::{Clock, OnMessage, Options, Simulator, StartError, Started, start};

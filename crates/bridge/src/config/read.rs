@@ -1,17 +1,35 @@
 //! From TOML and environment to a [`Config`], with every mistake at once.
+//!
+//! Promises that a returned configuration is usable as it stands, that no mistake hides another, and that no message
+//! repeats a secret. Relies on nothing but its arguments: files are opened by the caller's function. Whether a host
+//! answers or a key is right is not known here.
 
-use super::Config;
+mod environment;
+mod former;
+mod listeners;
+mod nearest;
+mod reader;
+mod routes;
+mod secrets;
+mod targets;
+mod template;
+mod tree;
 
-/// One thing that is wrong: where, why, and how to mend it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mistake {
-    /// Dotted key, as in `targets.main.group_key`.
-    pub key: String,
-    /// What is wrong with it.
-    pub cause: String,
-    /// What to do about it.
-    pub mend: String,
-}
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::path::Path;
+
+use super::{Azure, Config, Log, Mistake, QueueConfig};
+use nearest::nearest;
+use reader::{Reader, Section};
+use targets::Shared;
+
+/// Smallest database file: below it a few large messages fill it.
+const QUEUE_BYTES_MIN: i64 = 16 << 20;
+/// 8 GiB: a day of 100 uplinks a second of 900 bytes each.
+const QUEUE_BYTES: i64 = 8 << 30;
 
 /// A configuration that can be used, and what is allowed but unwise.
 #[derive(Clone, Debug)]
@@ -22,10 +40,142 @@ pub struct Read {
     pub warnings: Vec<Mistake>,
 }
 
-/// Reads a configuration. `env` is the process environment (handed in); `LONGHAUL__SECTION__KEY` entries override keys.
+/// Reads a configuration.
+///
+/// `env` is the process environment (handed in): `LONGHAUL__SECTION__KEY` entries override keys, and secrets may name
+/// any of it. Relative paths count from `base`, the directory of the file; `read_file` opens what the configuration
+/// names: secrets and certificates.
 ///
 /// # Errors
-/// Every mistake found, in the order of the keys.
-pub fn read(_text: &str, _env: &[(String, String)]) -> Result<Read, Vec<Mistake>> {
-    todo!()
+/// Every mistake found, in the order of the file.
+pub fn read(
+    text: &str,
+    env: &[(String, String)],
+    base: &Path,
+    read_file: &dyn Fn(&Path) -> io::Result<String>,
+) -> Result<Read, Vec<Mistake>> {
+    let mut reader = Reader::new(env, base, read_file);
+    let (mut entries, errors) = tree::parse(text);
+    for error in errors {
+        let cause = format!("column {}: {}", error.column, error.message);
+        reader.broken_line(error.line, cause, "correct the TOML: quotes, brackets, one `key = value` a line");
+    }
+    environment::put_over(&mut entries, env, &mut reader);
+    let config = config(&mut reader, Section::root(entries));
+    let (mistakes, warnings) = reader.finish();
+    if mistakes.is_empty() { Ok(Read { config, warnings }) } else { Err(mistakes) }
+}
+
+/// Goes through all sections. What is wrong gets its default; the caller throws the result away then.
+fn config(reader: &mut Reader<'_>, mut root: Section) -> Config {
+    let webhook = root.section(reader, "webhook", "[webhook]");
+    let admin = root.section(reader, "admin", "[admin]");
+    let listen_at = if admin.has("listen") { admin.at_key("listen") } else { webhook.at_key("listen") };
+    let webhook = listeners::webhook(reader, webhook);
+    let admin = listeners::admin(reader, admin);
+    listeners::check_apart(reader, &listen_at, webhook.listen, admin.listen);
+    let queue = root.section(reader, "queue", "[queue]");
+    let queue = self::queue(reader, queue);
+    let azure = root.section(reader, "azure", "[azure]");
+    let azure = self::azure(reader, azure);
+    let targets = root.section(reader, "targets", "[targets.main]");
+    let shared = Shared { https_port: azure.https_port, network: &webhook.network };
+    let targets = targets::read(reader, targets, &shared);
+    let routes_at = root.at_key("routes");
+    let routes = root.take("routes");
+    let routes = routes::read(reader, routes, &routes_at, &targets.names);
+    let log = root.section(reader, "log", "[log]");
+    let log = self::log(reader, log);
+    root.finish(reader);
+    Config { webhook, admin, queue, azure, targets: targets.usable, routes, log }
+}
+
+fn queue(reader: &mut Reader<'_>, mut section: Section) -> QueueConfig {
+    let kinds = [("embedded", ()), ("azure-storage", ())];
+    let at = section.at_key("kind");
+    let is_storage = section.is_text("kind", "azure-storage");
+    choice(reader, &mut section, "kind", &kinds);
+    if is_storage {
+        reader.mistake(&at, "`azure-storage` is not in this version", "use kind = \"embedded\"");
+    }
+    let dir_at = section.at_key("dir");
+    let dir = section.text(reader, "dir", "dir = \"data\"").map_or("data".to_owned(), |found| found.value);
+    if dir.is_empty() {
+        reader.mistake(&dir_at, "is empty", "name a directory on a local disk, such as dir = \"data\"");
+    }
+    let queue = QueueConfig {
+        dir: reader.path(&dir),
+        max_bytes: count(section.number(reader, "max_bytes", QUEUE_BYTES_MIN..=i64::MAX, QUEUE_BYTES)),
+        dead_letters_max: count(section.number(reader, "dead_letters_max", 1..=1_000_000_000, 100_000)),
+        kept_max: count(section.number(reader, "kept_max", 0..=1_000_000_000, 20_000)),
+    };
+    section.finish(reader);
+    queue
+}
+
+fn azure(reader: &mut Reader<'_>, mut section: Section) -> Azure {
+    let ca_file = section.text(reader, "ca_file", "ca_file = \"ca.pem\"");
+    if let Some(ca_file) = &ca_file {
+        listeners::pem(reader, ca_file, "CERTIFICATE", "certificates");
+    }
+    let mut ports = section.section(reader, "ports", "ports = { https = 443, amqp = 5671 }");
+    let https_port = port(ports.number(reader, "https", 1..=65535, 443));
+    let amqp_port = port(ports.number(reader, "amqp", 1..=65535, 5671));
+    ports.finish(reader);
+    let azure = Azure {
+        ca_file: ca_file.map(|found| reader.path(&found.value)),
+        https_port,
+        amqp_port,
+        registrations_per_minute: u32::try_from(section.number(reader, "registrations_per_minute", 0..=1_000_000, 900))
+            .expect("its bounds fit"),
+        max_connections: usize::from(port(section.number(reader, "max_connections", 1..=4096, 32))),
+        max_in_flight: usize::from(port(section.number(reader, "max_in_flight", 1..=65535, 1024))),
+    };
+    section.finish(reader);
+    azure
+}
+
+fn log(reader: &mut Reader<'_>, mut section: Section) -> Log {
+    use tracing::Level;
+    let levels = [
+        ("error", Level::ERROR),
+        ("warn", Level::WARN),
+        ("info", Level::INFO),
+        ("debug", Level::DEBUG),
+        ("trace", Level::TRACE),
+    ];
+    let json = choice(reader, &mut section, "format", &[("text", false), ("json", true)]);
+    let level = choice(reader, &mut section, "level", &levels);
+    section.finish(reader);
+    Log { json: json.unwrap_or(false), level: level.unwrap_or(Level::INFO) }
+}
+
+/// One word of several.
+fn choice<T: Copy>(
+    reader: &mut Reader<'_>,
+    section: &mut Section,
+    key: &'static str,
+    words: &[(&'static str, T)],
+) -> Option<T> {
+    let found = section.text(reader, key, "kind = \"word\"")?;
+    if let Some((_, value)) = words.iter().find(|(word, _)| *word == found.value) {
+        return Some(*value);
+    }
+    let all = words.iter().map(|(word, _)| format!("\"{word}\"")).collect::<Vec<_>>().join(", ");
+    let hint = nearest(&found.value, words.iter().map(|(word, _)| *word));
+    let hint = hint.map_or(String::new(), |near| format!("did you mean \"{near}\"? "));
+    reader.mistake(
+        &found.at,
+        format!("`{}` is not one of the words known here", found.value),
+        format!("{hint}it is one of {all}"),
+    );
+    None
+}
+
+fn count(number: i64) -> u64 {
+    u64::try_from(number).expect("its bounds are not negative")
+}
+
+fn port(number: i64) -> u16 {
+    u16::try_from(number).expect("its bounds fit")
 }

@@ -1,0 +1,85 @@
+//! Telemetry over HTTPS: one request a message, the device's token with each.
+//!
+//! Promises that only 204 (or 200) counts as delivered and that a [`SendError`] tells whether the hub may have the
+//! message. Resends nothing itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::exchange::{Exchange, Limits, Trouble};
+use crate::net::{Dial, Endpoint};
+use crate::sas::Token;
+
+use super::{Delivered, SendError, Telemetry, Unsendable, Why};
+
+mod answer;
+mod request;
+
+pub use answer::classify;
+
+/// Bounds of the client of one hub.
+#[derive(Clone, Copy, Debug)]
+pub struct HttpsOptions {
+    /// Open connections, and so messages under way at once.
+    pub max_connections: usize,
+    /// Name, TCP and TLS.
+    pub connect_timeout: Duration,
+    /// From the request to the end of its answer; also the wait for a free connection.
+    pub answer_timeout: Duration,
+    /// A connection that carried nothing for this long is closed.
+    pub idle_timeout: Duration,
+}
+
+impl Default for HttpsOptions {
+    fn default() -> Self {
+        let Limits { connections, connect_timeout, answer_timeout, idle_timeout } = Limits::default();
+        Self { max_connections: connections, connect_timeout, answer_timeout, idle_timeout }
+    }
+}
+
+/// Talks to one hub. Cheap to clone; clones share the connections.
+#[derive(Clone, Debug)]
+pub struct HttpsHub {
+    exchange: Exchange,
+}
+
+impl HttpsHub {
+    /// Opens nothing yet.
+    pub fn new(endpoint: Endpoint, dial: Arc<dyn Dial>, options: HttpsOptions) -> Self {
+        let HttpsOptions { max_connections, connect_timeout, answer_timeout, idle_timeout } = options;
+        let limits = Limits { connections: max_connections, connect_timeout, answer_timeout, idle_timeout };
+        Self { exchange: Exchange::new(endpoint, dial, limits) }
+    }
+
+    /// Sends one message of a device. Dropping the future closes its connection; the message may have arrived then.
+    pub async fn send(&self, device_id: &str, token: &Token, telemetry: &Telemetry) -> Result<Delivered, SendError> {
+        telemetry.check().map_err(unsendable)?;
+        let request = request::send(&self.exchange.endpoint().authority(), device_id, token, telemetry)?;
+        let answer = self.exchange.ask(request).await.map_err(unanswered)?;
+        classify(answer.status, &answer.headers, &answer.body)
+    }
+
+    /// Stops new sends and closes idle connections. Sends under way end by themselves, within their bounds.
+    pub fn close(&self) {
+        self.exchange.close();
+    }
+}
+
+fn unsendable(cause: Unsendable) -> SendError {
+    let why = if matches!(cause, Unsendable::TooLarge(_)) { Why::TooLarge } else { Why::Rejected };
+    SendError::unanswered(why, cause.to_string())
+}
+
+fn unanswered(trouble: Trouble) -> SendError {
+    let why = match trouble {
+        // All connections are busy with requests that go unanswered, and nothing of this one was written.
+        Trouble::Unreachable(_) | Trouble::Crowded => Why::Unreachable,
+        Trouble::Lost(_) => Why::Lost,
+        Trouble::TimedOut => Why::TimedOut,
+        Trouble::Closed => Why::Closed,
+    };
+    SendError::unanswered(why, trouble.to_string())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,245 @@
+//! The admin listener: page, metrics, probes, `/api/v1`. Reads snapshots only; nothing in the flow waits for it.
+
+mod page;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::extract::{Query, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use queue::Queue;
+use serde::Serialize;
+
+use crate::events::Events;
+use crate::feed::Recent;
+use crate::pool::{Pool, Standing};
+use crate::provision::Provision;
+use crate::webhook::keys::Keys;
+
+/// Dead letters in one answer.
+const DEAD_LETTERS_MAX: usize = 100;
+
+/// What the admin pages read.
+#[derive(Debug)]
+pub struct Admin {
+    /// Depths and health of the queue.
+    pub queue: Queue,
+    /// Feed of the recent past.
+    pub events: Events,
+    /// Hubs. None while the process only takes messages.
+    pub pool: Option<Arc<Pool>>,
+    /// Assignments.
+    pub provision: Option<Arc<Provision>>,
+    /// Required beyond loopback; probes go without. No entry: open.
+    pub token: Keys,
+    /// All metrics.
+    pub metrics: Mutex<Registry>,
+    /// Gauges set when somebody looks.
+    pub gauges: Gauges,
+}
+
+/// Depths, read from the queue at each scrape.
+#[derive(Clone, Debug, Default)]
+pub struct Gauges {
+    waiting: Gauge,
+    waiting_bytes: Gauge,
+    leased: Gauge,
+    dead_letters: Gauge,
+    kept: Gauge,
+    writable: Gauge,
+    hubs_down: Gauge,
+    devices: Gauge,
+    registering: Gauge,
+    dropped_leases: Gauge,
+}
+
+/// The whole picture.
+#[derive(Debug, Serialize)]
+struct Snapshot {
+    queue: Depths,
+    hubs: Vec<Standing>,
+    devices_assigned: usize,
+    registrations_under_way: usize,
+    recent: Recent,
+}
+
+#[derive(Debug, Serialize)]
+struct Depths {
+    waiting: u64,
+    waiting_bytes: u64,
+    leased: u64,
+    lanes: u64,
+    oldest_accepted_at: Option<i64>,
+    dead_letters: u64,
+    kept: u64,
+    writable: bool,
+    trouble: Option<String>,
+}
+
+impl Gauges {
+    /// Gauges registered below `registry`.
+    pub fn new(registry: &mut Registry) -> Self {
+        let g = Self::default();
+        registry.register("queue_waiting", "Messages in lanes", g.waiting.clone());
+        registry.register("queue_waiting_bytes", "Their bytes", g.waiting_bytes.clone());
+        registry.register("queue_leased", "Messages being worked on", g.leased.clone());
+        registry.register("dead_letters", "Dead letters kept", g.dead_letters.clone());
+        registry.register("queue_kept", "Events set aside that are still there", g.kept.clone());
+        registry.register("queue_writable", "1 when a put can be made durable", g.writable.clone());
+        registry.register("hubs_down", "Hubs that do not work", g.hubs_down.clone());
+        registry.register("devices_assigned", "Devices with a hub", g.devices.clone());
+        registry.register("registrations_under_way", "Devices waiting for DPS", g.registering.clone());
+        registry.register("dropped_leases", "Leases dropped unsettled; a bug", g.dropped_leases.clone());
+        g
+    }
+}
+
+/// All routes.
+pub fn router(admin: Arc<Admin>) -> Router {
+    let guarded = Router::new()
+        .route("/", get(page::page))
+        .route("/page.js", get(page::script))
+        .route("/metrics", get(metrics))
+        .route("/api/v1/snapshot", get(snapshot))
+        .route("/api/v1/dead-letters", get(dead_letters))
+        .route_layer(middleware::from_fn_with_state(admin.clone(), require_token));
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz))
+        .merge(guarded)
+        .layer(middleware::map_response(harden))
+        .with_state(admin)
+}
+
+/// The token comes in the forms in which a webhook key comes; as the password of Basic a browser can give it.
+async fn require_token(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
+    if admin.token.admit(request.headers(), None).is_some() {
+        return next.run(request).await;
+    }
+    let ask = [(header::WWW_AUTHENTICATE, "Basic realm=\"longhaul: the password is admin.token\"")];
+    (StatusCode::UNAUTHORIZED, ask, "admin.token is required\n").into_response()
+}
+
+/// The page shows strings that devices made up: nothing but our own script may run, and nobody may frame it.
+async fn harden(mut response: Response) -> Response {
+    const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'unsafe-inline'; connect-src 'self'; \
+                       frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CSP));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// 200 exactly when a put can be made durable. Azure's state is detail: an orchestrator that took the webhook away
+/// because a hub is down would lose messages.
+async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
+    let picture = admin.snapshot();
+    let status = if picture.queue.writable { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = serde_json::json!({
+        "writable": picture.queue.writable, "trouble": picture.queue.trouble,
+        "waiting": picture.queue.waiting, "hubs": picture.hubs,
+    });
+    (status, Json(body)).into_response()
+}
+
+async fn snapshot(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
+    Json(admin.snapshot())
+}
+
+#[derive(serde::Deserialize)]
+struct Page {
+    after: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct DeadLetterLine {
+    seq: u64,
+    reason: String,
+    detail: String,
+    kind: String,
+    lane: String,
+    attempts: u32,
+    accepted_at: i64,
+    buried_at: i64,
+}
+
+async fn dead_letters(State(admin): State<Arc<Admin>>, Query(page): Query<Page>) -> Response {
+    match admin.queue.dead_letters(page.after.map(queue::Seq), DEAD_LETTERS_MAX).await {
+        Ok(letters) => Json(letters.into_iter().map(DeadLetterLine::from).collect::<Vec<_>>()).into_response(),
+        Err(e) => (StatusCode::SERVICE_UNAVAILABLE, format!("{e}\n")).into_response(),
+    }
+}
+
+impl From<queue::DeadLetter> for DeadLetterLine {
+    fn from(letter: queue::DeadLetter) -> Self {
+        Self {
+            seq: letter.message.seq.0,
+            reason: letter.reason.code,
+            detail: letter.reason.detail,
+            kind: letter.message.kind,
+            lane: letter.message.lane,
+            attempts: letter.message.attempts,
+            accepted_at: letter.message.accepted_at,
+            buried_at: letter.buried_at,
+        }
+    }
+}
+
+async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
+    let picture = admin.snapshot();
+    admin.set_gauges(&picture);
+    let mut text = String::new();
+    let registry = admin.metrics.lock().unwrap_or_else(PoisonError::into_inner);
+    if prometheus_client::encoding::text::encode(&mut text, &registry).is_err() {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    }
+    let mut headers = HeaderMap::new();
+    let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    headers.insert(header::CONTENT_TYPE, kind);
+    (headers, text).into_response()
+}
+
+impl Admin {
+    fn snapshot(&self) -> Snapshot {
+        let q = self.queue.stats();
+        let (devices_assigned, registrations_under_way) = self.provision.as_ref().map_or((0, 0), |p| p.counts());
+        Snapshot {
+            queue: Depths {
+                waiting: q.waiting,
+                waiting_bytes: q.waiting_bytes,
+                leased: q.leased,
+                lanes: q.lanes,
+                oldest_accepted_at: q.oldest_accepted_at,
+                dead_letters: q.dead_letters,
+                kept: q.kept,
+                writable: q.writable,
+                trouble: q.trouble,
+            },
+            hubs: self.pool.as_ref().map_or_else(Vec::new, |p| p.standing()),
+            devices_assigned,
+            registrations_under_way,
+            recent: self.events.feed().recent(),
+        }
+    }
+
+    fn set_gauges(&self, picture: &Snapshot) {
+        let g = &self.gauges;
+        let set = |gauge: &Gauge, value: u64| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        set(&g.waiting, picture.queue.waiting);
+        set(&g.waiting_bytes, picture.queue.waiting_bytes);
+        set(&g.leased, picture.queue.leased);
+        set(&g.dead_letters, picture.queue.dead_letters);
+        set(&g.kept, picture.queue.kept);
+        set(&g.writable, u64::from(picture.queue.writable));
+        set(&g.hubs_down, picture.hubs.iter().filter(|h| !h.open).count() as u64);
+        set(&g.devices, picture.devices_assigned as u64);
+        set(&g.registering, picture.registrations_under_way as u64);
+        set(&g.dropped_leases, self.queue.stats().dropped_leases);
+    }
+}

@@ -1,0 +1,258 @@
+//! Build, run, drain: the whole wiring, read from top to bottom.
+//!
+//! The order matters. Sockets are bound first, so that clients wait instead of being refused; the queue is opened next
+//! and the door goes up before anything of Azure is looked at; on the way down the door is the last to close, because a
+//! put needs only the disk.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use azure::hub::https::HttpsOptions;
+use azure::net::{Dial, Tls};
+use prometheus_client::registry::Registry;
+use queue::{LeaseError, OpenError, Queue};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::admin::{self, Admin, Gauges};
+use crate::claims::Claims;
+use crate::config::{self, Config, WebhookKey};
+use crate::device::Shared;
+use crate::dispatch;
+use crate::events::Events;
+use crate::pool::Pool;
+use crate::provision::Provision;
+use crate::webhook::keys::Keys;
+use crate::webhook::{self, accept};
+use crate::world::World;
+
+/// How long workers may take to finish what they have on the wire; the rest of [`config::DRAIN_MAX`] is for the door
+/// and the queue.
+const WORKERS_MAX: Duration = Duration::from_secs(7);
+/// A certificate that changed is used within this.
+const CERTIFICATE_EVERY: Duration = Duration::from_secs(10);
+
+/// Which part of the bridge this process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Takes messages, sends none.
+    Webhook,
+    /// Sends messages, takes none.
+    Worker,
+    /// Both.
+    All,
+}
+
+/// Sockets that are already open, instead of the configured addresses.
+#[derive(Debug, Default)]
+pub struct Listeners {
+    /// The webhook's.
+    pub webhook: Option<StdListener>,
+    /// The admin's.
+    pub admin: Option<StdListener>,
+}
+
+/// Why the bridge could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("{key}: cannot listen on {address}")]
+    Listen {
+        /// The configuration key.
+        key: &'static str,
+        /// Its value.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The queue cannot be opened.
+    #[error(transparent)]
+    Queue(#[from] OpenError),
+    /// The queue cannot be read.
+    #[error("failed to read what the queue keeps of devices")]
+    Notes(#[from] LeaseError),
+    /// A certificate cannot be used.
+    #[error("webhook.cert_file, webhook.key_file: cannot be used")]
+    Certificate(#[from] webhook::tls::TlsError),
+    /// The trust store cannot be used.
+    #[error("azure.ca_file: cannot be used")]
+    Trust(#[from] azure::net::TlsError),
+}
+
+/// The running bridge.
+#[derive(Debug)]
+pub struct App {
+    /// Where the webhook listens.
+    pub webhook: Option<SocketAddr>,
+    /// Where the admin pages are.
+    pub admin: SocketAddr,
+    queue: Queue,
+    dispatch: Option<JoinHandle<()>>,
+    door: Option<JoinHandle<()>>,
+    pages: JoinHandle<()>,
+    stop_work: watch::Sender<bool>,
+    stop_door: watch::Sender<bool>,
+}
+
+impl App {
+    /// Builds and starts everything.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing runs then.
+    pub async fn start(config: Config, role: Role, world: World, listeners: Listeners) -> Result<Self, StartError> {
+        let door = bind("webhook.listen", config.webhook.listen, listeners.webhook)?;
+        let pages = bind("admin.listen", config.admin.listen, listeners.admin)?;
+        let dial: Arc<dyn Dial> = Arc::new(Tls::new(config.azure.ca_file.as_deref())?);
+        let queue = Queue::open(queue_options(&config.queue, &config.webhook, &world))?;
+        let mut metrics = Registry::with_prefix("longhaul");
+        let events = Events::new(&mut metrics);
+        let gauges = Gauges::new(&mut metrics);
+        let (stop_work, work_stops) = watch::channel(false);
+        let (stop_door, door_stops) = watch::channel(false);
+
+        let (webhook, admin) = (addr(&door), addr(&pages));
+        let door = match role {
+            Role::Webhook | Role::All => Some(open_door(door, &config, &queue, &world, &events, door_stops.clone())?),
+            Role::Worker => None,
+        };
+        let flow = match role {
+            Role::Worker | Role::All => Some(Arc::new(flow(&config, &dial, &queue, &world, &events).await?)),
+            Role::Webhook => None,
+        };
+        let pictures = Admin {
+            queue: queue.clone(),
+            events: events.clone(),
+            pool: flow.as_ref().map(|f| f.pool.clone()),
+            provision: flow.as_ref().map(|f| f.provision.clone()),
+            token: admin_token(&config.admin),
+            metrics: Mutex::new(metrics),
+            gauges,
+        };
+        let pages = open_pages(pages, pictures, events, door_stops);
+        let dispatch = flow.map(|shared| {
+            let leases = queue.leases(config.azure.max_in_flight);
+            tokio::spawn(dispatch::run(leases, shared, work_stops))
+        });
+        tracing::info!(%webhook, %admin, dir = %config.queue.dir.display(), "up");
+        let webhook = door.is_some().then_some(webhook);
+        Ok(Self { webhook, admin, queue, dispatch, door, pages, stop_work, stop_door })
+    }
+
+    /// Stops leasing, settles or releases, closes the hubs, then the door, then the queue. Bounded by
+    /// [`config::DRAIN_MAX`]; what is not settled by then is on disk and comes again.
+    pub async fn drain(self) {
+        let _ = tokio::time::timeout(config::DRAIN_MAX, self.wind_down()).await;
+    }
+
+    async fn wind_down(mut self) {
+        self.stop_work.send_replace(true);
+        if let Some(mut dispatch) = self.dispatch.take()
+            && tokio::time::timeout(WORKERS_MAX, &mut dispatch).await.is_err()
+        {
+            dispatch.abort(); // its leases go back to the queue
+        }
+        self.stop_door.send_replace(true);
+        if let Some(door) = self.door.take() {
+            let _ = door.await;
+        }
+        let _ = self.pages.await;
+        self.queue.close().await;
+        tracing::info!("drained");
+    }
+}
+
+/// Everything between the queue and Azure.
+async fn flow(
+    config: &Config,
+    dial: &Arc<dyn Dial>,
+    queue: &Queue,
+    world: &World,
+    events: &Events,
+) -> Result<Shared, StartError> {
+    let options = HttpsOptions { max_connections: config.azure.max_connections, ..HttpsOptions::default() };
+    let pool = Pool::new(options, dial.clone(), queue.clone(), world.clone(), events.clone());
+    let pace = config.azure.registrations_per_minute;
+    let provision = Provision::load(queue, pace, dial.clone(), world.clone(), events.clone()).await?;
+    Ok(Shared {
+        config: config.clone(),
+        claims: Claims::load(queue).await?,
+        provision,
+        pool: Arc::new(pool),
+        queue: queue.clone(),
+        world: world.clone(),
+        events: events.clone(),
+    })
+}
+
+fn open_door(
+    listener: TcpListener,
+    config: &Config,
+    queue: &Queue,
+    world: &World,
+    events: &Events,
+    stop: watch::Receiver<bool>,
+) -> Result<JoinHandle<()>, StartError> {
+    let tls = config.webhook.tls.as_ref().map(webhook::tls::Tls::load).transpose()?;
+    if let (Some(tls), Some(files)) = (tls.clone(), config.webhook.tls.clone()) {
+        let events = events.clone();
+        tokio::spawn(async move { tls.follow(files, CERTIFICATE_EVERY, events).await });
+    }
+    let door = webhook::Door::new(&config.webhook, queue.clone(), events.clone(), world.clone());
+    let options = accept::Options {
+        max_connections: config.webhook.max_connections,
+        limits: webhook::pace::Limits::default(),
+        tls,
+        events: events.clone(),
+    };
+    Ok(tokio::spawn(door.serve(listener, options, stopped(stop))))
+}
+
+fn open_pages(listener: TcpListener, admin: Admin, events: Events, stop: watch::Receiver<bool>) -> JoinHandle<()> {
+    use tower_service::Service;
+    let router = admin::router(Arc::new(admin));
+    let handler = move |request: http::Request<_>| {
+        let answer = router.clone().call(request);
+        async move { answer.await.unwrap_or_else(|never| match never {}) }
+    };
+    /// Pages are for a few people and a scraper.
+    const PAGES_MAX: usize = 256;
+    let limits = webhook::pace::Limits::default();
+    let options = accept::Options { max_connections: PAGES_MAX, limits, tls: None, events };
+    tokio::spawn(accept::serve(listener, handler, options, stopped(stop)))
+}
+
+fn admin_token(admin: &config::Admin) -> Keys {
+    let key = |secret: &config::Secret| WebhookKey { secret: secret.clone(), applications: None, network: None };
+    Keys::new(&admin.token.iter().map(key).collect::<Vec<_>>(), "")
+}
+
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+fn bind(key: &'static str, address: SocketAddr, handed: Option<StdListener>) -> Result<TcpListener, StartError> {
+    handed.map_or_else(|| accept::listen(address), accept::adopt).map_err(|source| StartError::Listen {
+        key,
+        address,
+        source,
+    })
+}
+
+fn addr(listener: &TcpListener) -> SocketAddr {
+    listener.local_addr().expect("a bound socket has an address")
+}
+
+fn queue_options(queue: &config::QueueConfig, webhook: &config::Webhook, world: &World) -> queue::Options {
+    let clock = world.clock.clone();
+    queue::Options {
+        max_bytes: queue.max_bytes,
+        dead_letters_max: queue.dead_letters_max,
+        kept_max: queue.kept_max,
+        waiting_puts_max: webhook.max_waiting,
+        ..queue::Options::on_disk(PathBuf::from(&queue.dir), Arc::new(move || clock.now()))
+    }
+}

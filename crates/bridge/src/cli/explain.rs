@@ -1,0 +1,177 @@
+//! `longhaul explain FILE`: what would happen to this message. Pure: the same functions as the bridge, no network, no
+//! queue.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use queue::{Message, Place, Seq};
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use super::{fail, say, settings};
+use crate::config::{Config, TargetKind};
+use crate::device::plan::{Outbound, Plan, plan};
+use crate::webhook::keys::Admission;
+use crate::webhook::sort::{Arrival, sort};
+use crate::world::World;
+
+/// `longhaul explain`
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// A message as the network posts it
+    file: PathBuf,
+    /// The configuration
+    #[arg(long, default_value = "longhaul.toml")]
+    config: PathBuf,
+    /// Only the body, byte for byte, and nothing else
+    #[arg(long, conflicts_with = "json")]
+    body: bool,
+    /// As one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Explains one file.
+pub fn main(arguments: &Arguments) -> ExitCode {
+    let read = match settings::read(&arguments.config) {
+        Ok(read) => read,
+        Err(code) => return code,
+    };
+    let bytes = match std::fs::read(&arguments.file) {
+        Ok(bytes) => bytes,
+        Err(e) => return fail(&format!("{}: cannot be read: {e}", arguments.file.display())),
+    };
+    let explained = explain(&bytes, &read.config, &super::run::world());
+    match (arguments.body, arguments.json) {
+        (true, _) => body_only(&explained),
+        (_, true) => as_json(&explained),
+        _ => as_text(&explained, &read.config, &arguments.file),
+    }
+    ExitCode::SUCCESS
+}
+
+/// What the webhook would answer, and what would become of the message.
+#[derive(Debug)]
+enum Explained {
+    Refused { status: u16, why: String },
+    DeadLetter { reason: String, detail: String },
+    Kept { kind: &'static str },
+    Sent(Box<Outbound>),
+}
+
+fn explain(bytes: &[u8], config: &Config, world: &World) -> Explained {
+    let admission = Admission { network: config.webhook.network.clone(), applications: None };
+    let arrival = Arrival { body: bytes, binary: false, path: "/tts", admission: &admission };
+    let sorted = match sort(arrival) {
+        Ok(sorted) => sorted,
+        Err(answer) => return Explained::Refused { status: answer.status().as_u16(), why: answer.word().to_owned() },
+    };
+    let put = sorted.into_put(world.now());
+    if let Place::DeadLetters(reason) = put.place {
+        return Explained::DeadLetter { reason: reason.code, detail: reason.detail };
+    }
+    let message = Message {
+        seq: Seq(0),
+        lane: put.lane,
+        kind: put.kind,
+        head: put.head,
+        body: put.body,
+        accepted_at: put.accepted_at,
+        attempts: 0,
+        first_attempt_at: None,
+        last_cause: None,
+        frozen: None,
+    };
+    match plan(&message, config) {
+        Plan::Keep(kind) => Explained::Kept { kind },
+        Plan::Bury(reason) => Explained::DeadLetter { reason: reason.code, detail: reason.detail },
+        Plan::Send(outbound) => Explained::Sent(outbound),
+    }
+}
+
+fn body_only(explained: &Explained) {
+    use std::io::Write;
+    if let Explained::Sent(outbound) = explained {
+        let _ = std::io::stdout().lock().write_all(&outbound.telemetry.message.body);
+    }
+}
+
+fn as_json(explained: &Explained) {
+    let value = match explained {
+        Explained::Refused { status, why } => json!({ "answer": status, "becomes": "nothing", "reason": why }),
+        Explained::DeadLetter { reason, detail } => {
+            json!({ "answer": 202, "becomes": "dead_letter", "reason": reason, "detail": detail })
+        }
+        Explained::Kept { kind } => json!({ "answer": 202, "becomes": "kept", "kind": kind }),
+        Explained::Sent(o) => return say(&sent_as_json(o)),
+    };
+    say(&value.to_string());
+}
+
+/// The body goes in as it is: a JSON reader would write its numbers anew.
+fn sent_as_json(outbound: &Outbound) -> String {
+    #[derive(serde::Serialize)]
+    struct Sent<'a> {
+        answer: u16,
+        becomes: &'a str,
+        target: &'a str,
+        registration_id: &'a str,
+        message_id: &'a str,
+        creation_time: Option<String>,
+        properties: std::collections::BTreeMap<&'a str, &'a str>,
+        body: Option<Box<RawValue>>,
+    }
+    let message = &outbound.telemetry.message;
+    let body = String::from_utf8(message.body.to_vec()).ok().and_then(|text| RawValue::from_string(text).ok());
+    let sent = Sent {
+        answer: 202,
+        becomes: "telemetry",
+        target: &outbound.way.target,
+        registration_id: &outbound.way.id,
+        message_id: &message.message_id,
+        creation_time: message.creation_time.map(|t| t.to_string()),
+        properties: message.properties.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect(),
+        body,
+    };
+    serde_json::to_string(&sent).expect("strings and raw JSON are always JSON")
+}
+
+fn as_text(explained: &Explained, config: &Config, file: &Path) {
+    say(&format!("{}", file.display()));
+    let line = |name: &str, value: &str| say(&format!("  {name:<13} {value}"));
+    match explained {
+        Explained::Refused { status, why } => line("answer", &format!("{status} {why}; nothing is kept")),
+        Explained::DeadLetter { reason, detail } => {
+            line("answer", "202");
+            line("becomes", &format!("a dead letter: {reason}"));
+            line("because", detail);
+        }
+        Explained::Kept { kind } => {
+            line("answer", "202");
+            line("becomes", &format!("kept, not sent: {kind}"));
+        }
+        Explained::Sent(outbound) => {
+            line("answer", "202");
+            line("becomes", "telemetry");
+            describe(outbound, config, line);
+        }
+    }
+}
+
+fn describe(outbound: &Outbound, config: &Config, line: impl Fn(&str, &str)) {
+    let (way, message) = (&outbound.way, &outbound.telemetry.message);
+    line("from", &outbound.owner.to_string());
+    let kind = config.targets.get(&way.target).map(|t| match &t.kind {
+        TargetKind::Dps(dps) if dps.central => format!("IoT Central, scope {} at {}", dps.id_scope, dps.endpoint),
+        TargetKind::Dps(dps) => format!("DPS scope {} at {}", dps.id_scope, dps.endpoint),
+        TargetKind::Device(device) => format!("IoT Hub {}, the device's own connection string", device.host),
+    });
+    line("target", &format!("{} ({})", way.target, kind.unwrap_or_default()));
+    line("device id", &way.id);
+    line("message-id", &message.message_id);
+    line("created", &message.creation_time.map(|t| t.to_string()).unwrap_or_default());
+    for (name, value) in &message.properties {
+        line("property", &format!("{name}: {value}"));
+    }
+    line("body", &String::from_utf8_lossy(&message.body));
+}

@@ -1,0 +1,104 @@
+//! `longhaul run`: the bridge.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::ValueEnum;
+use listenfd::ListenFd;
+
+use super::{fail, log, settings};
+use crate::app::{App, Listeners, Role};
+use crate::world::{Random, SystemClock, World};
+
+/// `longhaul run`
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The configuration
+    #[arg(long, default_value = "longhaul.toml")]
+    config: PathBuf,
+    /// Which part: the embedded queue belongs to one process, so `webhook` only fills it and `worker` only drains it
+    #[arg(long, value_enum, default_value_t = Part::All)]
+    role: Part,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Part {
+    /// Only the door
+    Webhook,
+    /// Only the way to Azure
+    Worker,
+    /// Both
+    All,
+}
+
+/// Runs until SIGTERM or SIGINT, then drains. A second signal ends it at once.
+pub async fn main(arguments: Arguments) -> ExitCode {
+    let read = match settings::read(&arguments.config) {
+        Ok(read) => read,
+        Err(code) => return code,
+    };
+    log::start(&read.config.log);
+    for warning in &read.warnings {
+        tracing::warn!(key = warning.key, mend = warning.mend, "{}", warning.cause);
+    }
+    let role = match arguments.role {
+        Part::Webhook => Role::Webhook,
+        Part::Worker => Role::Worker,
+        Part::All => Role::All,
+    };
+    let app = match App::start(read.config, role, world(), handed_over()).await {
+        Ok(app) => app,
+        Err(e) => return fail(&chain(&e)),
+    };
+    signal().await;
+    tracing::info!("draining; a second signal ends it at once");
+    tokio::select! {
+        () = app.drain() => ExitCode::SUCCESS,
+        () = signal() => fail("ended without draining; what was accepted is on disk"),
+    }
+}
+
+/// The machine's clock, and a random source with a seed of its own.
+pub(super) fn world() -> World {
+    let mut seed = [0; 8];
+    // Without it jitter is the same in every process, which is bad manners and nothing worse.
+    let _ = getrandom::fill(&mut seed);
+    World { clock: Arc::new(SystemClock), random: Random::from_seed(u64::from_le_bytes(seed)) }
+}
+
+/// Sockets that a supervisor holds for us (LISTEN_FDS): the first is the webhook's, the second the admin's.
+fn handed_over() -> Listeners {
+    let mut fds = ListenFd::from_env();
+    let mut take = |index| fds.take_tcp_listener(index).ok().flatten();
+    Listeners { webhook: take(0), admin: take(1) }
+}
+
+/// SIGTERM or SIGINT.
+pub(super) async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let interrupted = tokio::signal::ctrl_c();
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminated) => {
+            tokio::select! {
+                _ = interrupted => {}
+                _ = terminated.recv() => {}
+            }
+        }
+        Err(_) => {
+            let _ = interrupted.await;
+        }
+    }
+}
+
+/// An error with its causes on one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text.push_str(": ");
+        text.push_str(&next.to_string());
+        cause = next.source();
+    }
+    text
+}

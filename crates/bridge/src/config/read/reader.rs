@@ -1,0 +1,308 @@
+//! Collects mistakes while values are taken out of the tree one by one.
+//!
+//! Promises that what nobody took is reported as unknown, with the nearest name that was asked for. Messages about
+//! a value's type name the type and never the value.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+
+use super::former;
+use super::nearest::nearest;
+use super::tree::{Node, Value};
+use crate::config::mistake::{Mistake, Place};
+
+/// A key and where it stands.
+#[derive(Clone)]
+pub(super) struct At {
+    /// Dotted.
+    pub(super) key: String,
+    /// Where it was set.
+    pub(super) place: Option<Place>,
+}
+
+/// A value that was there, and where.
+pub(super) struct Found<T> {
+    pub(super) at: At,
+    pub(super) value: T,
+}
+
+/// Opens a file as text.
+pub(super) type ReadFile<'a> = &'a dyn Fn(&Path) -> io::Result<String>;
+
+/// The world outside the file, and what is wrong so far.
+pub(super) struct Reader<'a> {
+    env: BTreeMap<&'a str, &'a str>,
+    base: &'a Path,
+    read_file: ReadFile<'a>,
+    broken_lines: BTreeSet<usize>,
+    mistakes: Vec<Mistake>,
+    warnings: Vec<Mistake>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(env: &'a [(String, String)], base: &'a Path, read_file: ReadFile<'a>) -> Self {
+        let env = env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        Self { env, base, read_file, broken_lines: BTreeSet::new(), mistakes: Vec::new(), warnings: Vec::new() }
+    }
+
+    /// Something is wrong with what stands there.
+    pub(super) fn mistake(&mut self, at: &At, cause: impl Into<String>, mend: impl Into<String>) {
+        // A line that could not be read whole says nothing worth a second complaint.
+        let broken = matches!(&at.place, Some(Place::Line(line)) if self.broken_lines.contains(line));
+        if !broken {
+            self.mistakes.push(mistake(at, cause, mend));
+        }
+    }
+
+    /// Something is missing. Not said of a file that could not be read whole: it may stand in the broken part.
+    pub(super) fn missing(&mut self, at: &At, cause: impl Into<String>, mend: impl Into<String>) {
+        if self.broken_lines.is_empty() {
+            self.mistakes.push(mistake(at, cause, mend));
+        }
+    }
+
+    /// Allowed, but unwise.
+    pub(super) fn warn(&mut self, at: &At, cause: impl Into<String>, mend: impl Into<String>) {
+        self.warnings.push(mistake(at, cause, mend));
+    }
+
+    /// A line that cannot be read.
+    pub(super) fn broken_line(&mut self, line: usize, cause: String, mend: &str) {
+        let at = At { key: String::new(), place: Some(Place::Line(line)) };
+        self.mistakes.push(mistake(&at, cause, mend));
+        self.broken_lines.insert(line);
+    }
+
+    /// A variable of the environment.
+    pub(super) fn variable(&self, name: &str) -> Option<&'a str> {
+        self.env.get(name).copied()
+    }
+
+    /// A path of the configuration: relative ones count from the configuration's directory.
+    pub(super) fn path(&self, path: &str) -> PathBuf {
+        self.base.join(path)
+    }
+
+    /// A file's text.
+    pub(super) fn file(&self, path: &Path) -> io::Result<String> {
+        (self.read_file)(path)
+    }
+
+    /// Mistakes and warnings, each in the order of the file; then variables, then what stands nowhere.
+    pub(super) fn finish(mut self) -> (Vec<Mistake>, Vec<Mistake>) {
+        let order = |m: &Mistake| (m.place.is_none(), m.place.clone());
+        self.mistakes.sort_by_key(order);
+        self.warnings.sort_by_key(order);
+        (self.mistakes, self.warnings)
+    }
+}
+
+fn mistake(at: &At, cause: impl Into<String>, mend: impl Into<String>) -> Mistake {
+    Mistake { key: at.key.clone(), place: at.place.clone(), cause: cause.into(), mend: mend.into() }
+}
+
+/// What a value should have been.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted {
+    /// As in "a text".
+    pub(super) kind: &'static str,
+    /// TOML that would do.
+    pub(super) example: &'static str,
+}
+
+/// A table whose keys are taken one by one.
+pub(super) struct Section {
+    at: At,
+    entries: BTreeMap<String, Node>,
+    asked: Vec<&'static str>,
+}
+
+impl Section {
+    /// The whole file.
+    pub(super) fn root(entries: BTreeMap<String, Node>) -> Self {
+        Self { at: At { key: String::new(), place: None }, entries, asked: Vec::new() }
+    }
+
+    /// The table itself.
+    pub(super) fn at(&self) -> &At {
+        &self.at
+    }
+
+    /// Where `key` stands, or would stand.
+    pub(super) fn at_key(&self, key: &str) -> At {
+        let dotted = if self.at.key.is_empty() { key.to_owned() } else { format!("{}.{key}", self.at.key) };
+        let place = self.entries.get(key).map_or(&self.at.place, |node| &node.place);
+        At { key: dotted, place: place.clone() }
+    }
+
+    /// Is `key` there, of whatever type?
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.entries.contains_key(key)
+    }
+
+    /// Is `key` there with just this text?
+    pub(super) fn is_text(&self, key: &str, text: &str) -> bool {
+        matches!(self.entries.get(key), Some(Node { value: Value::Text(found), .. }) if found == text)
+    }
+
+    /// Forgets keys that are reported already.
+    pub(super) fn discard(&mut self, keys: &[&'static str]) {
+        for key in keys {
+            self.entries.remove(*key);
+        }
+    }
+
+    /// Takes `key` out.
+    pub(super) fn take(&mut self, key: &'static str) -> Option<Found<Node>> {
+        self.asked.push(key);
+        let at = self.at_key(key);
+        self.entries.remove(key).map(|value| Found { at, value })
+    }
+
+    /// Takes everything out: the keys are the operator's own names.
+    pub(super) fn take_all(&mut self) -> Vec<(String, Found<Node>)> {
+        let names: Vec<String> = self.entries.keys().cloned().collect();
+        let found = names.iter().map(|name| self.at_key(name)).collect::<Vec<_>>();
+        let nodes = std::mem::take(&mut self.entries).into_values();
+        names.into_iter().zip(found.into_iter().zip(nodes).map(|(at, value)| Found { at, value })).collect()
+    }
+
+    /// A table below, empty if it is not there.
+    pub(super) fn section(&mut self, reader: &mut Reader<'_>, key: &'static str, example: &'static str) -> Section {
+        let at = self.at_key(key);
+        let found = self.take(key).and_then(|found| found.into_section(reader, example));
+        found.unwrap_or(Section { at, entries: BTreeMap::new(), asked: Vec::new() })
+    }
+
+    /// A text.
+    pub(super) fn text(
+        &mut self,
+        reader: &mut Reader<'_>,
+        key: &'static str,
+        example: &'static str,
+    ) -> Option<Found<String>> {
+        self.take(key)?.into_text(reader, Wanted { kind: "a text", example })
+    }
+
+    /// `true` or `false`, default `false`.
+    pub(super) fn boolean(&mut self, reader: &mut Reader<'_>, key: &'static str) -> bool {
+        let Some(found) = self.take(key) else { return false };
+        match found.value.value {
+            Value::Boolean(boolean) => boolean,
+            other => {
+                wrong_type(reader, &found.at, &other, Wanted { kind: "true or false", example: "true" });
+                false
+            }
+        }
+    }
+
+    /// A number within bounds.
+    pub(super) fn number(
+        &mut self,
+        reader: &mut Reader<'_>,
+        key: &'static str,
+        bounds: RangeInclusive<i64>,
+        default: i64,
+    ) -> i64 {
+        let at = self.at_key(key);
+        let found = match self.take(key).map(|found| found.value.value) {
+            None => return default,
+            Some(Value::Integer(number)) => number,
+            Some(other) => {
+                let mend = format!(
+                    "write a number without quotes from {} to {}, such as {default}",
+                    bounds.start(),
+                    bounds.end()
+                );
+                reader.mistake(&at, format!("is {}, but a number is wanted", other.kind()), mend);
+                return default;
+            }
+        };
+        if !bounds.contains(&found) {
+            let mend = format!("write a number from {} to {}; the default is {default}", bounds.start(), bounds.end());
+            reader.mistake(&at, format!("{found} is out of bounds"), mend);
+            return default;
+        }
+        found
+    }
+
+    /// Reports everything that nobody asked for.
+    pub(super) fn finish(self, reader: &mut Reader<'_>) {
+        for key in self.entries.keys() {
+            let (cause, mend) = match former::name(key) {
+                Some(now) => (format!("`{key}` is a setting of the predecessor"), now.to_owned()),
+                None => ("is not a key that exists here".to_owned(), self.hint(key)),
+            };
+            reader.mistake(&self.at_key(key), cause, mend);
+        }
+    }
+
+    fn hint(&self, key: &str) -> String {
+        let known = self.asked.join(", ");
+        match nearest(key, self.asked.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`? known here: {known}"),
+            None => format!("remove it; known here: {known}"),
+        }
+    }
+}
+
+impl Found<Node> {
+    /// As a table.
+    pub(super) fn into_section(self, reader: &mut Reader<'_>, example: &'static str) -> Option<Section> {
+        match self.value.value {
+            Value::Table(entries) => Some(Section { at: self.at, entries, asked: Vec::new() }),
+            other => {
+                wrong_type(reader, &self.at, &other, Wanted { kind: "a table", example });
+                None
+            }
+        }
+    }
+
+    /// As a text. A variable is one whatever it looks like: `1234` may be meant as a key.
+    pub(super) fn into_text(self, reader: &mut Reader<'_>, wanted: Wanted) -> Option<Found<String>> {
+        match (self.value.value, self.value.raw) {
+            (Value::Text(text), _) => Some(Found { at: self.at, value: text }),
+            (Value::Integer(_) | Value::Float | Value::Boolean(_) | Value::Time, Some(raw)) => {
+                Some(Found { at: self.at, value: raw })
+            }
+            (other, _) => {
+                wrong_type(reader, &self.at, &other, wanted);
+                None
+            }
+        }
+    }
+
+    /// As a list; items are called `key[0]`, `key[1]`.
+    pub(super) fn into_list(self, reader: &mut Reader<'_>, example: &'static str) -> Vec<Found<Node>> {
+        let at = self.at;
+        match self.value.value {
+            Value::List(items) => {
+                let item = |(index, value): (usize, Node)| {
+                    let place = value.place.clone().or_else(|| at.place.clone());
+                    Found { at: At { key: format!("{}[{index}]", at.key), place }, value }
+                };
+                items.into_iter().enumerate().map(item).collect()
+            }
+            other => {
+                wrong_type(reader, &at, &other, Wanted { kind: "a list", example });
+                Vec::new()
+            }
+        }
+    }
+}
+
+/// "is a number, but a text is wanted".
+pub(super) fn wrong_type(reader: &mut Reader<'_>, at: &At, found: &Value, wanted: Wanted) {
+    let cause = format!("is {}, but {} is wanted", found.kind(), wanted.kind);
+    reader.mistake(at, cause, format!("write it as in `{}`", wanted.example));
+}
+
+/// Errors below us say "what is wrong; how to mend it" in one text.
+pub(super) fn cause_and_mend(text: &str, otherwise: &str) -> (String, String) {
+    match text.split_once("; ") {
+        Some((cause, mend)) => (cause.to_owned(), mend.to_owned()),
+        None => (text.to_owned(), otherwise.to_owned()),
+    }
+}

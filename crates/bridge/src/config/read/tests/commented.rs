@@ -1,0 +1,62 @@
+//! The file that `init` writes tells the truth.
+
+use super::*;
+use crate::config::COMMENTED;
+
+/// Its lines; settings that are commented out without the `#`.
+fn settings(wanted: impl Fn(&str) -> bool) -> String {
+    let setting = |line: &str| {
+        line.strip_prefix('#')
+            .filter(|l| l.starts_with(['[']) || l.starts_with(|c: char| c.is_ascii_lowercase()))
+            .map(str::to_owned)
+    };
+    let line = |line: &str| match setting(line) {
+        Some(uncommented) if wanted(line) => uncommented,
+        _ => line.to_owned(),
+    };
+    COMMENTED.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn is_example(line: &str) -> bool {
+    line.ends_with("  # example")
+}
+
+#[test]
+fn the_commented_file_works_once_the_key_is_there() {
+    assert_eq!(usable(COMMENTED).warnings, []);
+    assert!(COMMENTED.lines().all(|line| line.chars().count() <= 125));
+}
+
+#[test]
+fn its_defaults_are_those_of_the_code() {
+    let least = format!("{:#?}", usable(LEAST).config);
+    assert_eq!(format!("{:#?}", usable(COMMENTED).config), least);
+    let defaults = settings(|line| !is_example(line));
+    assert_ne!(defaults, COMMENTED);
+    assert_eq!(format!("{:#?}", usable(&defaults).config), least);
+}
+
+#[test]
+fn every_key_in_it_is_known() {
+    let read = usable(&settings(|_| true));
+    assert_eq!((read.config.targets.len(), read.config.routes.len()), (2, 2));
+}
+
+#[test]
+fn every_known_key_stands_in_it() {
+    let whole = settings(|_| true);
+    let lines: Vec<&str> = whole.lines().collect();
+    let mut count = 0;
+    for at in (0..lines.len()).filter(|at| lines[*at].starts_with('[')) {
+        // An unknown key is answered with all that are known in its section.
+        let text = [&lines[..=at], &["zzzzzzzzzzzz = 1"], &lines[at + 1..]].concat().join("\n");
+        let mistakes = World::new().read(&text).unwrap_err();
+        let known = mistakes.iter().find_map(|m| Some(m.mend.split_once("known here: ")?.1)).expect(lines[at]);
+        for key in known.split(", ") {
+            let stands = lines.iter().any(|line| line.starts_with(&format!("{key} = ")));
+            assert!(stands, "{}: {key} is not in the commented file", lines[at]);
+            count += 1;
+        }
+    }
+    assert!(count > 30, "{count}");
+}

@@ -1,0 +1,333 @@
+//! One worker per active device: one select, one enum of everything that can happen to it.
+//!
+//! Only the worker settles a device's leases. What to do is decided in [`plan`] and [`decide`], which cannot wait;
+//! this file carries it out. A worker holds at most one telemetry message at a time and never waits for DPS or for a hub
+//! that is down: it gives the lease back and ends when nothing happens for a while.
+
+pub mod decide;
+pub mod plan;
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use azure::hub::SendError;
+use azure::key::DeviceKey;
+use azure::net::Endpoint;
+use queue::{Lease, LeaseError, Queue, Reason, Retry, Seen, Settle, UnixMillis};
+use tokio::sync::mpsc;
+
+use crate::claims::{Claims, NotOurs};
+use crate::config::{Config, DpsTarget, TargetKind};
+use crate::device::decide::{Effect, Moment, Remedies, after_send};
+use crate::device::plan::{Outbound, Plan, Way, plan, reason};
+use crate::events::{Event, Events};
+use crate::head::Head;
+use crate::pool::gate::Admission;
+use crate::pool::{Hub, Pool};
+use crate::provision::breaker::Verdict;
+use crate::provision::{Applicant, Known, Provision};
+use crate::uplink::Telemetry;
+use crate::world::World;
+
+/// A worker without anything to do for this long ends. Its state is small and comes back from the queue.
+const IDLE_MAX: Duration = Duration::from_secs(60);
+/// Copies of a message are recognised among this many, and this long (product.md, Duplicates).
+const SEEN_MAX: usize = 64;
+const SEEN_AGE_MAX: UnixMillis = 24 * 3600 * 1000;
+/// A resting lane looks by itself this often, should a wake-up be missed.
+const REST_MAX: UnixMillis = 60_000;
+
+/// Everything that can happen to a device.
+#[derive(Debug)]
+pub enum Happening {
+    /// An uplink is to be sent.
+    Telemetry(Lease),
+    /// The network reports something else about it.
+    NetworkEvent(Lease),
+}
+
+/// What all workers share.
+#[derive(Debug)]
+pub struct Shared {
+    /// Routes and targets.
+    pub config: Config,
+    /// Who owns which name.
+    pub claims: Claims,
+    /// Where devices live.
+    pub provision: Arc<Provision>,
+    /// Hubs.
+    pub pool: Arc<Pool>,
+    /// Wake-ups and what was seen.
+    pub queue: Queue,
+    /// Clock and random source.
+    pub world: World,
+    /// Facts.
+    pub events: Events,
+}
+
+type Sending = Pin<Box<dyn Future<Output = (Lease, Box<Outbound>, Arc<Hub>, Result<(), SendError>)> + Send>>;
+
+/// The worker of one device.
+pub struct Worker {
+    shared: Arc<Shared>,
+    seen: Option<VecDeque<Seen>>,
+    remedies: Remedies,
+    sending: Option<Sending>,
+}
+
+impl Worker {
+    /// A worker that knows nothing yet.
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, seen: None, remedies: Remedies::default(), sending: None }
+    }
+
+    /// Runs until nothing has happened for a while or its mailbox is closed; finishes what it holds.
+    pub async fn run(mut self, mut mailbox: mpsc::Receiver<Happening>) {
+        loop {
+            tokio::select! {
+                happening = mailbox.recv(), if self.sending.is_none() || !mailbox.is_closed() => match happening {
+                    Some(happening) => self.handle(happening).await,
+                    None if self.sending.is_none() => return,
+                    None => {}
+                },
+                (lease, outbound, hub, outcome) = sent(&mut self.sending) => {
+                    self.sending = None;
+                    self.after(lease, outbound, hub, outcome).await;
+                }
+                () = tokio::time::sleep(IDLE_MAX), if self.sending.is_none() => {
+                    mailbox.close(); // what is in it already is still handled
+                }
+            }
+        }
+    }
+
+    async fn handle(&mut self, happening: Happening) {
+        let (Happening::Telemetry(lease) | Happening::NetworkEvent(lease)) = happening;
+        match plan(lease.message(), &self.shared.config) {
+            Plan::Keep(kind) => self.shared.keep(lease, kind).await,
+            Plan::Bury(reason) => self.shared.bury(lease, reason).await,
+            Plan::Send(outbound) => self.telemetry(lease, outbound).await,
+        }
+    }
+
+    async fn telemetry(&mut self, lease: Lease, outbound: Box<Outbound>) {
+        if self.seen_before(&lease, &outbound.telemetry).await {
+            return self.shared.settle_duplicate(lease, &outbound).await;
+        }
+        match self.shared.claims.claim(&outbound.way.name(), &outbound.owner).await {
+            Ok(()) => self.forward(lease, outbound).await,
+            Err(taken @ NotOurs::Taken { .. }) => {
+                self.shared.bury(lease, reason("identity_conflict", &taken)).await;
+            }
+            Err(NotOurs::Disk(_)) => lease.release_until(self.shared.world.now() + 1000),
+        }
+    }
+
+    /// Sends, or gives the lease back until sending makes sense.
+    async fn forward(&mut self, lease: Lease, outbound: Box<Outbound>) {
+        match self.shared.whereabouts(&outbound.way) {
+            Whereabouts::At(place) => self.send(lease, outbound, place),
+            Whereabouts::Held { cause, never: true, .. } => {
+                self.shared.bury(lease, reason("registration_refused", &cause)).await;
+            }
+            Whereabouts::Held { until, .. } => lease.release_until(until),
+            Whereabouts::Unknown(target) => {
+                let lane = lease.message().lane.clone();
+                lease.release_until(self.shared.world.now() + REST_MAX);
+                self.shared.provision.start(Applicant { name: outbound.way.name(), target, lane });
+            }
+        }
+    }
+
+    fn send(&mut self, lease: Lease, outbound: Box<Outbound>, place: Place) {
+        let hub = self.shared.pool.hub(&place.hub);
+        if hub.admit(self.shared.world.now()) == Admission::Rest {
+            return self.shared.rest(lease, &hub);
+        }
+        let shared = self.shared.clone();
+        self.sending = Some(Box::pin(async move {
+            let outcome =
+                shared.pool.send(&hub, &place.device_id, place.key.as_bytes(), &outbound.telemetry.message).await;
+            (lease, outbound, hub, outcome)
+        }));
+    }
+
+    async fn after(&mut self, lease: Lease, outbound: Box<Outbound>, hub: Arc<Hub>, outcome: Result<(), SendError>) {
+        let moment = Moment {
+            now: self.shared.world.now(),
+            attempts: lease.message().attempts,
+            can_register: self.shared.can_register(&outbound.way),
+            jitter: self.shared.world.random.fraction(),
+        };
+        match after_send(outcome, &mut self.remedies, moment) {
+            Effect::Settle => self.delivered(lease, &outbound).await,
+            Effect::Bury(reason) => self.shared.bury(lease, reason).await,
+            Effect::Retry(wait, cause) => self.shared.retry(lease, &outbound.way, wait, cause).await,
+            Effect::RetryHubDown(wait, cause) => {
+                self.shared.pool.failed(&hub, None, &cause);
+                self.shared.retry(lease, &outbound.way, wait, cause).await;
+            }
+            Effect::HubDown(asked, cause) => {
+                self.shared.pool.failed(&hub, asked, &cause);
+                self.shared.rest(lease, &hub);
+            }
+            Effect::FreshToken => self.forward(lease, outbound).await,
+            Effect::RegisterAgain(cause) => self.register_again(lease, outbound, &hub, cause).await,
+        }
+    }
+
+    async fn register_again(&mut self, lease: Lease, outbound: Box<Outbound>, hub: &Hub, cause: String) {
+        if self.shared.refused(hub, &outbound.way) == Verdict::Single {
+            self.shared.provision.forget(&outbound.way.name());
+            return self.forward(lease, outbound).await;
+        }
+        self.remedies.registered = false; // not taken: the breaker is open
+        self.shared.retry(lease, &outbound.way, decide::HOLD, cause).await;
+    }
+
+    async fn delivered(&mut self, lease: Lease, outbound: &Outbound) {
+        let seen = Seen { key: outbound.telemetry.fingerprint, at: self.shared.world.now() };
+        let settled = self.shared.settle(lease, outbound, seen).await;
+        if let (Ok(()), Some(list)) = (settled, &mut self.seen) {
+            list.push_back(seen);
+            while list.len() > SEEN_MAX {
+                list.pop_front();
+            }
+        }
+    }
+
+    async fn seen_before(&mut self, lease: &Lease, telemetry: &Telemetry) -> bool {
+        let now = self.shared.world.now();
+        if self.seen.is_none() {
+            self.seen = self.shared.queue.seen(&lease.message().lane).await.ok().map(VecDeque::from);
+        }
+        let list = self.seen.iter().flatten();
+        list.into_iter().any(|s| s.key == telemetry.fingerprint && now - s.at < SEEN_AGE_MAX)
+    }
+}
+
+/// Pending while nothing is being sent.
+async fn sent(sending: &mut Option<Sending>) -> (Lease, Box<Outbound>, Arc<Hub>, Result<(), SendError>) {
+    match sending {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Where a message is to be sent, and with which key.
+struct Place {
+    hub: Endpoint,
+    device_id: String,
+    key: DeviceKey,
+}
+
+enum Whereabouts {
+    At(Place),
+    Held { until: UnixMillis, cause: String, never: bool },
+    Unknown(DpsTarget),
+}
+
+impl Shared {
+    fn target(&self, way: &Way) -> &TargetKind {
+        &self.config.targets.get(&way.target).expect("the plan checked that the target exists").kind
+    }
+
+    fn can_register(&self, way: &Way) -> bool {
+        matches!(self.target(way), TargetKind::Dps(_))
+    }
+
+    fn whereabouts(&self, way: &Way) -> Whereabouts {
+        let port = self.config.azure.https_port;
+        let target = match self.target(way) {
+            TargetKind::Device(device) => {
+                let hub = Endpoint { host: device.host.clone(), port };
+                return Whereabouts::At(Place {
+                    hub,
+                    device_id: device.device_id.clone(),
+                    key: DeviceKey::from_bytes(device.key.clone()),
+                });
+            }
+            TargetKind::Dps(target) => target,
+        };
+        match self.provision.known(&way.name()) {
+            Known::Assigned(assignment) => Whereabouts::At(Place {
+                hub: Endpoint { host: assignment.hub, port },
+                device_id: assignment.device_id,
+                key: azure::sas::derive_device_key(target.group_key.expose(), &way.id),
+            }),
+            Known::Held { until, cause, never } => Whereabouts::Held { until, cause, never },
+            Known::Nothing => Whereabouts::Unknown(target.clone()),
+        }
+    }
+
+    fn refused(&self, hub: &Hub, way: &Way) -> Verdict {
+        self.pool.refused(hub, &way.id, self.provision.devices_of(hub.host()))
+    }
+
+    fn rest(&self, lease: Lease, hub: &Hub) {
+        let lane = lease.message().lane.clone();
+        lease.release_until(self.world.now() + REST_MAX);
+        self.pool.rest(hub, &lane);
+    }
+
+    async fn keep(&self, lease: Lease, kind: &'static str) {
+        if self.done(lease.keep().await) {
+            self.events.emit(Event::Kept { kind });
+        }
+    }
+
+    async fn bury(&self, lease: Lease, reason: Reason) {
+        let message = lease.message().clone();
+        if self.done(lease.bury(reason.clone(), Settle::default()).await) {
+            let head = Head::read(&message.head).unwrap_or_default();
+            self.events.emit(Event::Buried {
+                reason: &reason.code,
+                application: head.application.as_deref().unwrap_or("-"),
+                device: head.device.as_deref().unwrap_or("-"),
+                seq: message.seq.0,
+                detail: &reason.detail,
+            });
+        }
+    }
+
+    async fn retry(&self, lease: Lease, way: &Way, wait: Duration, cause: String) {
+        let at = self.world.now() + UnixMillis::try_from(wait.as_millis()).unwrap_or(UnixMillis::MAX / 2);
+        let freeze = serde_json::to_vec(way).ok();
+        self.events.emit(Event::Retried { device: &way.id, cause: &cause, wait });
+        self.done(lease.retry(Retry { at, cause, freeze }).await);
+    }
+
+    async fn settle(&self, lease: Lease, outbound: &Outbound, seen: Seen) -> Result<(), LeaseError> {
+        let waited = (seen.at - lease.message().accepted_at).max(0);
+        let result = lease.settle(Settle { seen: Some(seen), notes: Vec::new() }).await;
+        if self.done(result.clone()) {
+            let (owner, telemetry) = (&outbound.owner, &outbound.telemetry);
+            self.events.emit(Event::Delivered {
+                owner,
+                way: &outbound.way,
+                message_id: &telemetry.message.message_id,
+                body: &telemetry.message.body,
+                waited: Duration::from_millis(waited.unsigned_abs()),
+            });
+        }
+        result
+    }
+
+    async fn settle_duplicate(&self, lease: Lease, outbound: &Outbound) {
+        if self.done(lease.settle(Settle::default()).await) {
+            self.events
+                .emit(Event::Duplicate { owner: &outbound.owner, message_id: &outbound.telemetry.message.message_id });
+        }
+    }
+
+    /// The queue hands a message out again whose outcome could not be committed; that is all there is to do.
+    fn done(&self, result: Result<(), LeaseError>) -> bool {
+        if let Err(error) = &result {
+            self.events.emit(Event::NotSettled { cause: &error.to_string() });
+        }
+        result.is_ok()
+    }
+}

@@ -1,0 +1,112 @@
+//! PURE: what a queued message is to become. The same answer for the device worker and for `longhaul explain`.
+
+use azure::hub::Unsendable;
+use lorawan::envelope::Format;
+use lorawan::event::EventKind;
+use queue::{Message, Reason};
+
+use crate::config::{Config, Target, TargetKind};
+use crate::head::Head;
+use crate::identity::{self, Name, Unnamed};
+use crate::lane::DeviceKey;
+use crate::route;
+use crate::uplink::{self, Style, Telemetry};
+
+/// What is to be done with a message.
+#[derive(Debug)]
+pub enum Plan {
+    /// Of no use to Azure: kept, and counted under this word.
+    Keep(&'static str),
+    /// It can never be sent as it is.
+    Bury(Reason),
+    /// Telemetry for IoT Hub.
+    Send(Box<Outbound>),
+}
+
+/// Telemetry with its way: route, target and identity as they are frozen at the first attempt.
+#[derive(Debug)]
+pub struct Outbound {
+    /// Who sent it.
+    pub owner: DeviceKey,
+    /// Where it goes and under which name.
+    pub way: Way,
+    /// What IoT Hub shall see.
+    pub telemetry: Telemetry,
+}
+
+/// Route, target and identity of a message.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Way {
+    /// Name of the target in the configuration.
+    pub target: String,
+    /// [`Name::scope`].
+    pub scope: String,
+    /// [`Name::id`].
+    pub id: String,
+}
+
+impl Way {
+    /// The name at the target.
+    pub fn name(&self) -> Name {
+        Name { scope: self.scope.clone(), id: self.id.clone() }
+    }
+}
+
+/// Decides on a message.
+pub fn plan(message: &Message, config: &Config) -> Plan {
+    decide(message, config).unwrap_or_else(Plan::Bury)
+}
+
+fn decide(message: &Message, config: &Config) -> Result<Plan, Reason> {
+    let head = Head::read(&message.head).map_err(|e| reason("not_understood", &e))?;
+    let owner = DeviceKey::of(&head).ok_or_else(|| reason("no_identity", "the message names no device"))?;
+    let Some(kind) = EventKind::from_word(&message.kind) else {
+        return Err(reason("not_understood", &format!("`{}` is no kind of event", message.kind)));
+    };
+    if kind != EventKind::UplinkMessage {
+        return Ok(Plan::Keep(kind.as_str()));
+    }
+    let format = Format::from_word(&head.format)
+        .ok_or_else(|| reason("not_understood", &format!("`{}` is no format of an uplink", head.format)))?;
+    let uplink = lorawan::uplink::read(format, &message.body).map_err(|e| reason("not_understood", &e))?;
+    if !uplink::is_of_use(&uplink) {
+        return Ok(Plan::Keep("mac_only"));
+    }
+    let way = match &message.frozen {
+        Some(frozen) => serde_json::from_slice(frozen).map_err(|e| reason("damaged", &e))?,
+        None => find_way(config, &owner, uplink.f_port, head.dev_eui.as_deref())?,
+    };
+    let target = target(config, &way)?;
+    let style = Style { central: matches!(&target.kind, TargetKind::Dps(dps) if dps.central) };
+    let telemetry = uplink::telemetry(&uplink, &owner.network, message.accepted_at, style);
+    telemetry.message.check().map_err(|e| match e {
+        Unsendable::TooLarge(_) => reason("too_large", &e),
+        _ => reason("rejected", &e),
+    })?;
+    Ok(Plan::Send(Box::new(Outbound { owner, way, telemetry })))
+}
+
+fn find_way(config: &Config, owner: &DeviceKey, f_port: Option<u64>, dev_eui: Option<&str>) -> Result<Way, Reason> {
+    let route = route::choose(&config.routes, &owner.application, f_port).ok_or_else(|| {
+        let detail = format!("no route takes application `{}`; add one, or a default route", owner.application);
+        reason("no_route", &detail)
+    })?;
+    let target = config.targets.get(&route.target).expect("routes are checked to name targets that exist");
+    let name = identity::name(&route.target, target, owner, dev_eui).map_err(|e| match e {
+        Unnamed::NoDevEui { .. } => reason("no_dev_eui", &e),
+        Unnamed::Refused { .. } => reason("bad_registration_id", &e),
+    })?;
+    Ok(Way { target: route.target.clone(), scope: name.scope, id: name.id })
+}
+
+fn target<'a>(config: &'a Config, way: &Way) -> Result<&'a Target, Reason> {
+    config.targets.get(&way.target).ok_or_else(|| {
+        let detail = format!("its target `{}` is no longer in the configuration; put it back and replay", way.target);
+        reason("target_gone", &detail)
+    })
+}
+
+/// A reason with its fixed word.
+pub fn reason(code: &str, detail: &(impl std::fmt::Display + ?Sized)) -> Reason {
+    Reason { code: code.to_owned(), detail: detail.to_string() }
+}

@@ -1,0 +1,82 @@
+//! PURE: how a device of the network is called in Azure.
+//!
+//! An identity is (network, application, device). Its name at a target comes from the target's template; whoever
+//! first uses a name within a scope owns it ([`crate::claims`]).
+
+use crate::config::{Part, Target, TargetKind, Template};
+use crate::lane::DeviceKey;
+
+/// A device's name at a target, unique within `scope`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Name {
+    /// Where names must be unique: a DPS endpoint with its id scope, or a hub.
+    pub scope: String,
+    /// Registration id at DPS, device id at the hub.
+    pub id: String,
+}
+
+impl Name {
+    /// As a key of durable notes. Scopes hold no line feed.
+    pub fn key(&self) -> String {
+        format!("{}\n{}", self.scope, self.id)
+    }
+}
+
+/// Why a device cannot have a name at a target.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unnamed {
+    /// The template wants a DevEUI that the network did not send.
+    #[error("the template of target `{target}` needs the DevEUI, which this message does not carry")]
+    NoDevEui {
+        /// The target.
+        target: String,
+    },
+    /// The name breaks the rules of DPS or IoT Hub.
+    #[error("`{id}` cannot be a registration id at target `{target}`: {why}")]
+    Refused {
+        /// The name.
+        id: String,
+        /// The target.
+        target: String,
+        /// Which rule, and the mend.
+        why: String,
+    },
+}
+
+/// The name of `device` at `target`.
+///
+/// # Errors
+/// [`Unnamed`] says what is missing or which rule is broken.
+pub fn name(target_name: &str, target: &Target, device: &DeviceKey, dev_eui: Option<&str>) -> Result<Name, Unnamed> {
+    match &target.kind {
+        TargetKind::Dps(dps) => {
+            let id = render(&target.device_id, device, dev_eui)
+                .ok_or_else(|| Unnamed::NoDevEui { target: target_name.to_owned() })?;
+            let rules = if dps.central { azure::registration_id::check_central } else { azure::registration_id::check };
+            rules(&id).map_err(|why| Unnamed::Refused {
+                id: id.clone(),
+                target: target_name.to_owned(),
+                why: why.to_string(),
+            })?;
+            Ok(Name { scope: format!("dps {} {}", dps.endpoint, dps.id_scope), id })
+        }
+        TargetKind::Device(only) => {
+            Ok(Name { scope: format!("hub {}", only.host.to_ascii_lowercase()), id: only.device_id.clone() })
+        }
+    }
+}
+
+fn render(template: &Template, device: &DeviceKey, dev_eui: Option<&str>) -> Option<String> {
+    let mut out = String::new();
+    for part in &template.0 {
+        match part {
+            Part::Text(text) => out.push_str(text),
+            Part::DeviceId => out.push_str(&device.device),
+            Part::ApplicationId => out.push_str(&device.application),
+            Part::Network => out.push_str(&device.network),
+            // Hexadecimal digits only by its type at the door, so lower case loses nothing.
+            Part::DevEui => out.push_str(&dev_eui?.to_ascii_lowercase()),
+        }
+    }
+    Some(out)
+}

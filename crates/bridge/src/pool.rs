@@ -1,0 +1,207 @@
+//! Connections to hubs: one entry per hub, opened on first use, with what we know of it (its gate, its breaker, its
+//! clock). While a hub is down, the lanes of its devices rest here, to be woken when it works again.
+
+pub mod gate;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use azure::hub::https::{HttpsHub, HttpsOptions};
+use azure::hub::{SendError, Telemetry};
+use azure::net::{Dial, Endpoint};
+use queue::Queue;
+
+use crate::device::decide::hub_works;
+use crate::events::{Event, Events};
+use crate::pool::gate::{Admission, Gate};
+use crate::provision::breaker::{Breaker, Verdict};
+use crate::world::{World, skew};
+
+/// A token lives this long; made anew for every request over HTTPS, so it is never renewed.
+const TOKEN_LIFE: Duration = Duration::from_secs(3600);
+/// While a hub is down, somebody is woken to probe it at least this often after the back-off has passed.
+const PROBE_EVERY: Duration = Duration::from_secs(2);
+
+/// All hubs.
+#[derive(Debug)]
+pub struct Pool {
+    hubs: Mutex<BTreeMap<Endpoint, Arc<Hub>>>,
+    options: HttpsOptions,
+    dial: Arc<dyn Dial>,
+    queue: Queue,
+    world: World,
+    events: Events,
+}
+
+/// One hub.
+#[derive(Debug)]
+pub struct Hub {
+    endpoint: Endpoint,
+    client: HttpsHub,
+    trouble: Mutex<Trouble>,
+    /// Server's clock minus ours, milliseconds.
+    skew: AtomicI64,
+}
+
+#[derive(Debug, Default)]
+struct Trouble {
+    gate: Gate,
+    breaker: Breaker,
+    resting: BTreeSet<String>,
+    probing: bool,
+}
+
+/// How a hub stands, for the page and the probes.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Standing {
+    /// Its host and port.
+    pub hub: String,
+    /// It works, as far as is known.
+    pub open: bool,
+    /// Lanes that rest until it does.
+    pub resting: usize,
+}
+
+impl Pool {
+    /// Nothing is opened yet.
+    pub fn new(options: HttpsOptions, dial: Arc<dyn Dial>, queue: Queue, world: World, events: Events) -> Self {
+        Self { hubs: Mutex::default(), options, dial, queue, world, events }
+    }
+
+    /// The entry of a hub, made on first use.
+    pub fn hub(&self, endpoint: &Endpoint) -> Arc<Hub> {
+        let mut hubs = lock(&self.hubs);
+        let hub = hubs.entry(endpoint.clone()).or_insert_with(|| {
+            Arc::new(Hub {
+                endpoint: endpoint.clone(),
+                client: HttpsHub::new(endpoint.clone(), self.dial.clone(), self.options),
+                trouble: Mutex::default(),
+                skew: AtomicI64::new(0),
+            })
+        });
+        hub.clone()
+    }
+
+    /// How all hubs stand.
+    pub fn standing(&self) -> Vec<Standing> {
+        let hubs: Vec<_> = lock(&self.hubs).values().cloned().collect();
+        hubs.iter()
+            .map(|hub| {
+                let trouble = hub.trouble();
+                Standing { hub: hub.endpoint.to_string(), open: trouble.gate.is_open(), resting: trouble.resting.len() }
+            })
+            .collect()
+    }
+
+    /// Sends one message with a token made for it, and keeps the books of the gate's good side.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn send(&self, hub: &Hub, device: &str, key: &[u8], telemetry: &Telemetry) -> Result<(), SendError> {
+        let expiry = (self.world.now() + hub.skew.load(Ordering::Relaxed)) / 1000 + TOKEN_LIFE.as_secs().cast_signed();
+        let token = azure::sas::device_token(&hub.endpoint.host, device, key, expiry);
+        let answer = hub.client.send(device, &token, telemetry).await;
+        let server_time = answer.as_ref().map_or_else(|e| e.server_time, |delivered| delivered.server_time);
+        hub.skew.store(skew(server_time, self.world.now()), Ordering::Relaxed);
+        let outcome = answer.map(|_| ());
+        if hub_works(&outcome) {
+            self.works(hub, device, outcome.is_ok());
+        }
+        outcome
+    }
+
+    fn works(&self, hub: &Hub, device: &str, accepted: bool) {
+        let mut trouble = hub.trouble();
+        if accepted {
+            trouble.breaker.accepted(device);
+        }
+        if !trouble.gate.worked() {
+            return;
+        }
+        let woken = std::mem::take(&mut trouble.resting);
+        drop(trouble);
+        self.events.emit(Event::HubWorks { hub: &hub.endpoint.to_string(), woken: woken.len() });
+        for lane in woken {
+            self.queue.wake(&lane);
+        }
+    }
+
+    /// The hub did not work: closes its gate, and sees to it that somebody probes.
+    pub fn failed(self: &Arc<Self>, hub: &Arc<Hub>, asked: Option<Duration>, cause: &str) {
+        let now = self.world.now();
+        let mut trouble = hub.trouble();
+        let was_open = trouble.gate.is_open();
+        let until = trouble.gate.failed(now, asked, self.world.random.fraction());
+        let start_probing = !std::mem::replace(&mut trouble.probing, true);
+        drop(trouble);
+        if was_open {
+            self.events.emit(Event::HubDown { hub: &hub.endpoint.to_string(), cause });
+        }
+        if start_probing {
+            let (pool, hub) = (self.clone(), hub.clone());
+            let first = Duration::from_millis((until - now).max(0).unsigned_abs());
+            tokio::spawn(async move { pool.probe(&hub, first).await });
+        }
+    }
+
+    /// Wakes one resting lane after another until the gate is open.
+    async fn probe(&self, hub: &Hub, first: Duration) {
+        let mut wait = first;
+        loop {
+            tokio::time::sleep(wait).await;
+            wait = PROBE_EVERY;
+            let mut trouble = hub.trouble();
+            if trouble.gate.is_open() {
+                trouble.probing = false;
+                return;
+            }
+            let next = trouble.resting.pop_first();
+            drop(trouble);
+            if let Some(lane) = next {
+                self.queue.wake(&lane);
+            }
+        }
+    }
+
+    /// A lane that was just released rests until the hub works. Woken at once when it does already.
+    pub fn rest(&self, hub: &Hub, lane: &str) {
+        let mut trouble = hub.trouble();
+        if trouble.gate.is_open() {
+            drop(trouble);
+            self.queue.wake(lane);
+        } else {
+            trouble.resting.insert(lane.to_owned());
+        }
+    }
+
+    /// A device of this hub was refused: its own trouble, or everybody's? `known` is how many devices the hub has.
+    pub fn refused(&self, hub: &Hub, device: &str, known: usize) -> Verdict {
+        let verdict = hub.trouble().breaker.refused(device, known, self.world.now());
+        if verdict == Verdict::Opened {
+            self.events.emit(Event::BreakerOpened { hub: &hub.endpoint.to_string() });
+        }
+        verdict
+    }
+}
+
+impl Hub {
+    /// May a message go now?
+    pub fn admit(&self, now: queue::UnixMillis) -> Admission {
+        self.trouble().gate.admit(now)
+    }
+
+    /// Its host name.
+    pub fn host(&self) -> &str {
+        &self.endpoint.host
+    }
+
+    fn trouble(&self) -> MutexGuard<'_, Trouble> {
+        lock(&self.trouble)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,311 @@
+//! In front of DPS: one registration at a time per device, paced, remembered.
+//!
+//! Assignments are kept durably: after a restart a known device makes no DPS call. Refusals are remembered by cause for
+//! as long as asking again makes no sense. Nobody waits here with a lease in hand: a lane that needs a registration is
+//! released and woken when the answer is there.
+
+pub mod breaker;
+pub mod pacer;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use azure::dps::{self, Class, DpsClient, DpsLimits, Refusal as Refused};
+use azure::net::{Dial, Endpoint};
+use queue::{LeaseError, Note, Queue, UnixMillis};
+use tokio::sync::Semaphore;
+
+use crate::config::DpsTarget;
+use crate::events::{Event, Events};
+use crate::identity::Name;
+use crate::provision::pacer::Pacer;
+use crate::world::{World, skew};
+
+/// Collection of durable notes: name → assignment.
+const SPACE: &str = "assignments";
+/// Registrations under way at once, most of them between two polls: about 1 KiB each.
+const UNDER_WAY_MAX: usize = 2048;
+/// A token for DPS needs to outlive one registration only.
+const TOKEN_LIFE_S: i64 = 3600;
+/// Refusals remembered; beyond it the soonest to end goes.
+const REFUSALS_MAX: usize = 100_000;
+
+/// Where a device lives, as DPS said.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Assignment {
+    /// The hub's host name, without port.
+    pub hub: String,
+    /// The device's id there.
+    pub device_id: String,
+    /// When we learnt it.
+    pub at: UnixMillis,
+}
+
+/// What is known of a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// Send there.
+    Assigned(Assignment),
+    /// DPS refused; do not ask before.
+    Held {
+        /// When asking makes sense again.
+        until: UnixMillis,
+        /// Why, for a person.
+        cause: String,
+        /// It will never be accepted as it is.
+        never: bool,
+    },
+    /// Register it.
+    Nothing,
+}
+
+/// A device that needs a registration.
+#[derive(Clone, Debug)]
+pub struct Applicant {
+    /// Its name.
+    pub name: Name,
+    /// Where to register.
+    pub target: DpsTarget,
+    /// Woken when the answer is there.
+    pub lane: String,
+}
+
+/// The provisioning of all targets.
+#[derive(Debug)]
+pub struct Provision {
+    state: Mutex<State>,
+    under_way: Semaphore,
+    per_minute: u32,
+    /// DPS's clock minus ours, milliseconds, when it is worth believing.
+    skew: AtomicI64,
+    services: Mutex<BTreeMap<Endpoint, DpsClient>>,
+    dial: Arc<dyn Dial>,
+    queue: Queue,
+    world: World,
+    events: Events,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    assigned: HashMap<Name, Assignment>,
+    at_hub: HashMap<String, usize>,
+    refused: HashMap<Name, Refusal>,
+    waiting: HashMap<Name, Vec<String>>,
+    pacers: BTreeMap<String, Pacer>,
+}
+
+#[derive(Clone, Debug)]
+struct Refusal {
+    until: UnixMillis,
+    cause: String,
+    never: bool,
+    times: u32,
+}
+
+impl State {
+    fn set(&mut self, name: &Name, assignment: Option<Assignment>) {
+        if let Some(new) = &assignment {
+            *self.at_hub.entry(new.hub.clone()).or_default() += 1;
+        }
+        let old = match assignment {
+            Some(new) => self.assigned.insert(name.clone(), new),
+            None => self.assigned.remove(name),
+        };
+        if let Some(count) = old.and_then(|old| self.at_hub.get_mut(&old.hub)) {
+            *count -= 1;
+        }
+    }
+}
+
+impl Provision {
+    /// Reads all assignments.
+    ///
+    /// # Errors
+    /// When the queue cannot be read.
+    pub async fn load(
+        queue: &Queue,
+        per_minute: u32,
+        dial: Arc<dyn Dial>,
+        world: World,
+        events: Events,
+    ) -> Result<Arc<Self>, LeaseError> {
+        let mut state = State::default();
+        for (key, value) in queue.notes(SPACE).await? {
+            let name = key.split_once('\n').map(|(scope, id)| Name { scope: scope.to_owned(), id: id.to_owned() });
+            if let (Some(name), Ok(assignment)) = (name, serde_json::from_slice(&value)) {
+                state.set(&name, Some(assignment));
+            }
+        }
+        Ok(Arc::new(Self {
+            state: Mutex::new(state),
+            under_way: Semaphore::new(UNDER_WAY_MAX),
+            per_minute,
+            skew: AtomicI64::new(0),
+            services: Mutex::default(),
+            dial,
+            queue: queue.clone(),
+            world,
+            events,
+        }))
+    }
+
+    /// What is known of a device, without asking anybody.
+    pub fn known(&self, name: &Name) -> Known {
+        let state = self.state();
+        if let Some(assignment) = state.assigned.get(name) {
+            return Known::Assigned(assignment.clone());
+        }
+        match state.refused.get(name) {
+            Some(r) if r.never || self.world.now() < r.until => {
+                Known::Held { until: r.until, cause: r.cause.clone(), never: r.never }
+            }
+            _ => Known::Nothing,
+        }
+    }
+
+    /// How many devices live at a hub.
+    pub fn devices_of(&self, hub: &str) -> usize {
+        self.state().at_hub.get(hub).copied().unwrap_or(0)
+    }
+
+    /// How many devices are assigned, and how many registrations are under way.
+    pub fn counts(&self) -> (usize, usize) {
+        let state = self.state();
+        (state.assigned.len(), state.waiting.len())
+    }
+
+    /// Forgets where a device lives, so that it registers again. The durable note stays until there is a new one.
+    pub fn forget(&self, name: &Name) {
+        self.state().set(name, None);
+    }
+
+    /// Registers a device in the background, once however often it is asked for. Its lane was released before.
+    pub fn start(self: &Arc<Self>, applicant: Applicant) {
+        let mut state = self.state();
+        if state.assigned.contains_key(&applicant.name) {
+            drop(state);
+            self.queue.wake(&applicant.lane);
+            return;
+        }
+        let waiting = state.waiting.entry(applicant.name.clone()).or_default();
+        waiting.push(applicant.lane.clone());
+        let first = waiting.len() == 1;
+        drop(state);
+        if first {
+            let this = self.clone();
+            tokio::spawn(async move { this.register(applicant).await });
+        }
+    }
+
+    async fn register(&self, applicant: Applicant) {
+        let permit = self.under_way.acquire().await;
+        self.take_turn(&applicant.name.scope).await;
+        let outcome = self.ask(&applicant).await;
+        drop(permit);
+        match outcome {
+            Ok(assigned) => self.assign(&applicant.name, assigned).await,
+            Err(refused) => self.refuse(&applicant.name, &refused),
+        }
+        let lanes = self.state().waiting.remove(&applicant.name).unwrap_or_default();
+        for lane in lanes {
+            self.queue.wake(&lane);
+        }
+    }
+
+    /// Waits for the pace: at most `per_minute` in any minute for one DPS scope.
+    async fn take_turn(&self, scope: &str) {
+        loop {
+            let now = self.world.now();
+            let turn = {
+                let mut state = self.state();
+                let per_minute = self.per_minute;
+                state.pacers.entry(scope.to_owned()).or_insert_with(|| Pacer::new(per_minute)).take(now)
+            };
+            let Err(at) = turn else { return };
+            tokio::time::sleep(Duration::from_millis((at - now).max(1).unsigned_abs())).await;
+        }
+    }
+
+    async fn ask(&self, applicant: &Applicant) -> Result<dps::Assignment, Refused> {
+        let (target, id) = (&applicant.target, &applicant.name.id);
+        let key = azure::sas::derive_device_key(target.group_key.expose(), id);
+        let expiry = (self.world.now() + self.skew.load(Ordering::Relaxed)) / 1000 + TOKEN_LIFE_S;
+        let token = azure::sas::registration_token(&target.id_scope, id, key.as_bytes(), expiry);
+        let who = dps::Applicant {
+            scope: target.id_scope.clone(),
+            registration_id: id.clone(),
+            model_id: target.model_id.clone(),
+        };
+        let answer = self.service(&target.endpoint).register(who, &token).await;
+        let server_time = answer.as_ref().map_or_else(|e| e.server_time, |registered| registered.server_time);
+        self.skew.store(skew(server_time, self.world.now()), Ordering::Relaxed);
+        answer.map(|registered| registered.assignment)
+    }
+
+    fn service(&self, endpoint: &Endpoint) -> DpsClient {
+        let mut services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = || DpsClient::new(endpoint.clone(), self.dial.clone(), DpsLimits::default());
+        services.entry(endpoint.clone()).or_insert_with(open).clone()
+    }
+
+    async fn assign(&self, name: &Name, assigned: dps::Assignment) {
+        let assignment = Assignment { hub: assigned.hub, device_id: assigned.device_id, at: self.world.now() };
+        let value = serde_json::to_vec(&assignment).expect("two strings and a number are always JSON");
+        let note = Note { space: SPACE.to_owned(), key: name.key(), value: Some(value) };
+        if let Err(e) = self.queue.write_notes(vec![note]).await {
+            // Not fatal: it is used now, and asked for again after a restart.
+            tracing::warn!(registration_id = name.id, error = %e, "failed to keep an assignment");
+        }
+        self.events.emit(Event::Assigned { registration_id: &name.id, hub: &assignment.hub });
+        let mut state = self.state();
+        state.refused.remove(name);
+        state.set(name, Some(assignment));
+    }
+
+    fn refuse(&self, name: &Name, refused: &Refused) {
+        let now = self.world.now();
+        let cause = refused.to_string();
+        let mut state = self.state();
+        let times = state.refused.get(name).map_or(0, |r| r.times);
+        let (wait, never) = patience(refused, times);
+        let until = now + i64::try_from(wait.as_millis()).unwrap_or(i64::MAX / 2);
+        if let Class::Throttled { .. } = refused.class
+            && let Some(pacer) = state.pacers.get_mut(&name.scope)
+        {
+            pacer.pause_until(until);
+        }
+        if state.refused.len() >= REFUSALS_MAX
+            && let Some(oldest) = state.refused.iter().min_by_key(|(_, r)| r.until).map(|(n, _)| n.clone())
+        {
+            state.refused.remove(&oldest);
+        }
+        state.refused.insert(name.clone(), Refusal { until, cause: cause.clone(), never, times: times + 1 });
+        drop(state);
+        self.events.emit(Event::RegistrationRefused {
+            registration_id: &name.id,
+            cause: &cause,
+            class: refused.class.word(),
+        });
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// PURE: how long a refusal is remembered by its cause, and whether for ever.
+///
+/// A wrong key, a missing enrolment and a pending approval look alike (401) and are mended by people: 5 min, doubling to
+/// an hour. A disabled device recovers within five minutes. Trouble of the service: seconds.
+fn patience(refused: &Refused, times: u32) -> (Duration, bool) {
+    let doubling = |first: u64, most: u64| Duration::from_secs(first.saturating_mul(1 << times.min(10)).min(most));
+    match refused.class {
+        Class::BadRequest => (Duration::ZERO, true),
+        Class::Denied | Class::NotFound | Class::Failed => (doubling(300, 3600), false),
+        Class::Disabled => (Duration::from_secs(240), false),
+        Class::Throttled { retry_after } => (retry_after.unwrap_or(Duration::from_secs(10)), false),
+        Class::Transient { retry_after } => (retry_after.max(doubling(5, 60)), false),
+    }
+}

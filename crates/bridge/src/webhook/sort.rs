@@ -1,0 +1,148 @@
+//! From a body to what is kept of it. Pure.
+//!
+//! Promises: everything that is JSON is kept, sorted as far as its envelope can be read; what is stored has no
+//! secrets in it. Relies on [`lorawan`] for the envelope and for what is secret. Knows no payloads.
+
+use lorawan::envelope::{self, Envelope, Unreadable};
+use lorawan::event::EventKind;
+use lorawan::secrets;
+use queue::{Place, Put, Reason, UnixMillis};
+use sha2::{Digest, Sha256};
+
+use super::answer::Answer;
+use super::keys::Admission;
+use crate::head::Head;
+use crate::lane::{DeviceKey, Lane};
+
+/// Characters of a path that are kept; the ones that mean something have fewer.
+const MAX_PATH_KEPT: usize = 128;
+/// Bytes of an application's or a device's name. The Things Stack allows 36, V2 allowed 36, IoT Hub takes 128; a name
+/// becomes part of a lane and of log lines, so a megabyte of it must not pass.
+const MAX_NAME_BYTES: usize = 256;
+/// Characters of a sentence about a body: it may quote the body's words.
+const MAX_DETAIL: usize = 500;
+
+/// A body and what is known about its request.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival<'a> {
+    /// The whole body.
+    pub body: &'a [u8],
+    /// Its content type is one that The Things Stack uses for its binary format.
+    pub binary: bool,
+    /// The path, without the query.
+    pub path: &'a str,
+    /// What the key allows.
+    pub admission: &'a Admission,
+}
+
+/// What is to be kept.
+#[derive(Clone, Debug)]
+pub struct Sorted {
+    /// Where it waits.
+    pub lane: Lane,
+    /// The kind it is filed under.
+    pub kind: &'static str,
+    /// What is noted beside it.
+    pub head: Head,
+    /// The body without its secrets.
+    pub body: Vec<u8>,
+    /// Why it can never be used as it is, if so.
+    pub useless: Option<Reason>,
+}
+
+impl Sorted {
+    /// As the queue takes it.
+    pub fn into_put(self, accepted_at: UnixMillis) -> Put {
+        Put {
+            lane: self.lane.to_string(),
+            kind: self.kind.to_owned(),
+            head: self.head.to_bytes(),
+            body: self.body,
+            accepted_at,
+            place: self.useless.map_or(Place::Lane, Place::DeadLetters),
+        }
+    }
+}
+
+/// Decides what a body is.
+///
+/// # Errors
+/// The answer, when nothing is kept.
+pub fn sort(arrival: Arrival<'_>) -> Result<Sorted, Answer> {
+    match envelope::read(arrival.body) {
+        Ok(envelope) => message(arrival, envelope),
+        Err(Unreadable::NotUnderstood { detail }) => Ok(not_understood(arrival, detail)),
+        // The binary format may begin like JSON, JSON never reads as the binary format: so JSON is tried first.
+        Err(Unreadable::NotJson { .. }) if arrival.binary && !arrival.body.is_empty() => Ok(protobuf(arrival)),
+        Err(Unreadable::NotJson { line, column, cause }) => Err(Answer::NotJson { line, column, cause }),
+    }
+}
+
+fn message(arrival: Arrival<'_>, envelope: Envelope) -> Result<Sorted, Answer> {
+    if !arrival.admission.allows(envelope.application.as_deref()) {
+        return Err(Answer::WrongApplication);
+    }
+    let body = secrets::strip(arrival.body).into_owned();
+    let head = Head {
+        application: envelope.application.filter(is_usable),
+        device: envelope.device.filter(is_usable),
+        dev_eui: envelope.dev_eui.filter(is_usable),
+        ..head(arrival, envelope.format.as_str())
+    };
+    let (lane, useless) = match key(&head) {
+        Ok(key) if envelope.kind == EventKind::UplinkMessage => (Lane::Telemetry(key), None),
+        Ok(key) => (Lane::News(key), None),
+        Err(reason) => (Lane::Unsorted { network: head.network.clone() }, Some(reason)),
+    };
+    Ok(Sorted { lane, kind: envelope.kind.as_str(), head, body, useless })
+}
+
+fn is_usable(name: &String) -> bool {
+    (1..=MAX_NAME_BYTES).contains(&name.len())
+}
+
+fn key(head: &Head) -> Result<DeviceKey, Reason> {
+    let missing = |what| {
+        let detail = format!(
+            "the message names no {what}, or one beyond {MAX_NAME_BYTES} bytes; does the webhook's field mask cut the \
+             device's identifiers off?"
+        );
+        Reason { code: "no_identity".to_owned(), detail }
+    };
+    Ok(DeviceKey {
+        network: head.network.clone(),
+        application: head.application.clone().ok_or_else(|| missing("application"))?,
+        device: head.device.clone().ok_or_else(|| missing("device"))?,
+    })
+}
+
+fn not_understood(arrival: Arrival<'_>, detail: String) -> Sorted {
+    let detail = detail.chars().take(MAX_DETAIL).collect();
+    let reason = Reason { code: "not_understood".to_owned(), detail };
+    unsorted(arrival, "unknown", reason, secrets::strip(arrival.body).into_owned())
+}
+
+fn protobuf(arrival: Arrival<'_>) -> Sorted {
+    let mut detail = "the webhook sends the binary format; set its format to JSON in the console".to_owned();
+    let body = secrets::strip_protobuf(arrival.body).unwrap_or_else(|| {
+        // Where the secrets are is not known, so nothing of it may be stored; the digest tells two of them apart.
+        let digest: String = Sha256::digest(arrival.body).iter().map(|byte| format!("{byte:02x}")).collect();
+        detail += &format!(" (not readable as such: {} bytes, SHA-256 {digest}, not stored)", arrival.body.len());
+        Vec::new()
+    });
+    unsorted(arrival, "protobuf", Reason { code: "protobuf_format".to_owned(), detail }, body)
+}
+
+fn unsorted(arrival: Arrival<'_>, word: &'static str, reason: Reason, body: Vec<u8>) -> Sorted {
+    let lane = Lane::Unsorted { network: arrival.admission.network.clone() };
+    Sorted { lane, kind: word, head: head(arrival, word), body, useless: Some(reason) }
+}
+
+fn head(arrival: Arrival<'_>, format: &str) -> Head {
+    Head {
+        network: arrival.admission.network.clone(),
+        format: format.to_owned(),
+        path: arrival.path.chars().take(MAX_PATH_KEPT).collect(),
+        ..Head::default()
+    }
+}

@@ -1,0 +1,42 @@
+//! What the handles ask of the writer. One channel carries it all, in order.
+//!
+//! The channel itself has no bound, its senders have: a put holds permits for its count and its bytes, a call holds one
+//! permit, an outcome is sent once for each of the leases that are out, and a wake once until it is read.
+
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+
+use crate::core::Outcome;
+use crate::{DeadLetter, LeaseError, Message, Note, Put, PutError, Receipt, Seen, Seq, UnixMillis};
+
+pub(crate) type PutReply = oneshot::Sender<Result<Receipt, PutError>>;
+pub(crate) type LeaseReply = oneshot::Sender<Result<(), LeaseError>>;
+pub(crate) type Answer<T> = oneshot::Sender<Result<T, LeaseError>>;
+
+/// Held until the answer is sent, so that what waits is bounded, not only what is queued.
+#[derive(Debug)]
+pub(crate) struct Room {
+    pub(crate) _count: OwnedSemaphorePermit,
+    pub(crate) _bytes: OwnedSemaphorePermit,
+}
+
+#[derive(Debug)]
+pub(crate) enum Command {
+    Put { put: Put, reply: PutReply, room: Room },
+    Outcome { seq: Seq, outcome: Outcome, reply: LeaseReply },
+    Release { seq: Seq, at: UnixMillis },
+    HandBack { seq: Seq, handed_out: bool },
+    WakeLanes,
+    Lease { max: usize, to: mpsc::UnboundedSender<Message> },
+    Call(Call, OwnedSemaphorePermit),
+    Close { reply: oneshot::Sender<()> },
+}
+
+/// Questions and notes.
+#[derive(Debug)]
+pub(crate) enum Call {
+    WriteNotes { notes: Vec<Note>, reply: LeaseReply },
+    Notes { space: String, reply: Answer<Vec<(String, Vec<u8>)>> },
+    Seen { lane: String, reply: Answer<Vec<Seen>> },
+    DeadLetters { after: Option<Seq>, limit: usize, reply: Answer<Vec<DeadLetter>> },
+    DeadLetterCounts { reply: Answer<Vec<(String, u64)>> },
+}

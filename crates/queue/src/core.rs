@@ -1,0 +1,252 @@
+//! The queue's decisions, as plain code that can be stepped: what was asked and the time come in, what to write and
+//! what to hand out goes out.
+//!
+//! Promises: at most one message of a lane is leased, always its oldest; at most `leases_max` are out; nothing changes
+//! here before the store has committed it. Relies on being told of every commit. Does not know threads, channels,
+//! clocks or disks.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::lanes::{Head, Lanes};
+use crate::store::{NextSeq, Op};
+use crate::{Place, Put, Reason, Retry, Seq, Settle, UnixMillis};
+
+/// After a failed commit or an unreadable message its lane rests this long, so that a broken disk does not make one
+/// message go round as fast as the machine can.
+const AFTER_FAILURE_MS: UnixMillis = 1_000;
+
+/// A clock that is this much behind its last reading was set back; less is jitter between threads.
+const SET_BACK_MS: UnixMillis = 1_000;
+
+/// What became of a leased message.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Done(Settle),
+    Keep,
+    Bury(Reason, Settle),
+    Retry(Retry),
+}
+
+#[derive(Debug)]
+enum Loading {
+    /// Lanes up to and including this name are known.
+    UpTo(Option<Arc<str>>),
+    Done,
+}
+
+#[derive(Debug)]
+pub(crate) struct Core {
+    lanes: Lanes,
+    loading: Loading,
+    leased: BTreeMap<Seq, Arc<str>>,
+    leases_max: usize,
+    next_seq: NextSeq,
+    last_now: UnixMillis,
+    dropped_leases: u64,
+}
+
+impl Core {
+    /// Begins with a store that has not been read yet: puts are taken at once, lanes come with [`Core::loaded`].
+    pub(crate) fn new(next_seq: NextSeq) -> Self {
+        Self {
+            lanes: Lanes::default(),
+            loading: Loading::UpTo(None),
+            leased: BTreeMap::new(),
+            leases_max: 0,
+            next_seq,
+            last_now: UnixMillis::MIN,
+            dropped_leases: 0,
+        }
+    }
+
+    /// The store was opened anew after a failure: only what it says now counts. Leases that are out stay valid.
+    pub(crate) fn restart(&mut self, next_seq: NextSeq) {
+        self.lanes = Lanes::default();
+        self.loading = Loading::UpTo(None);
+        self.next_seq = self.next_seq.max(next_seq);
+    }
+
+    /// Time has passed.
+    pub(crate) fn tick(&mut self, now: UnixMillis) {
+        if self.last_now.saturating_sub(now) > SET_BACK_MS {
+            self.lanes.clock_set_back(self.last_now - now);
+        }
+        self.last_now = now;
+        self.lanes.tick(now);
+    }
+
+    /// When [`Core::tick`] has something to do.
+    pub(crate) fn due(&self) -> Option<UnixMillis> {
+        self.lanes.due()
+    }
+
+    // ---- what is asked ----
+
+    pub(crate) fn put(&mut self, put: Put) -> (Seq, Op) {
+        let seq = self.next_seq.take();
+        (seq, Op::Put { seq, put })
+    }
+
+    /// `None` when the message is not leased, which a lease that is spent once cannot bring about.
+    pub(crate) fn outcome(&self, seq: Seq, outcome: Outcome, now: UnixMillis) -> Option<Op> {
+        let lane = self.leased.get(&seq)?.clone();
+        Some(match outcome {
+            Outcome::Done(settle) => Op::Done { lane, seq, settle },
+            Outcome::Keep => Op::Keep { lane, seq },
+            Outcome::Bury(reason, settle) => Op::Bury { lane, seq, reason, settle, at: now },
+            Outcome::Retry(retry) => Op::Retry { lane, seq, retry, ended_at: now },
+        })
+    }
+
+    pub(crate) fn release(&mut self, seq: Seq, at: UnixMillis, now: UnixMillis) {
+        if let Some(lane) = self.leased.remove(&seq) {
+            self.lanes.release_until(&lane, at, now);
+        }
+    }
+
+    /// A lease was dropped; `handed_out` when somebody had taken it from the stream.
+    pub(crate) fn hand_back(&mut self, seq: Seq, handed_out: bool, now: UnixMillis) {
+        if let Some(lane) = self.leased.remove(&seq) {
+            self.lanes.wait_until(&lane, now, now);
+            self.dropped_leases += u64::from(handed_out);
+        }
+    }
+
+    pub(crate) fn wake(&mut self, lane: &str) {
+        self.lanes.wake(lane);
+    }
+
+    pub(crate) fn lease_at_most(&mut self, leases_max: usize) {
+        self.leases_max = leases_max;
+    }
+
+    // ---- what the store answered ----
+
+    pub(crate) fn committed(&mut self, ops: &[Op], now: UnixMillis) {
+        for op in ops {
+            match op {
+                Op::Put { seq, put } => self.arrived(*seq, put, now),
+                Op::Done { lane, seq, .. } | Op::Keep { lane, seq } | Op::Bury { lane, seq, .. } => {
+                    self.leased.remove(seq);
+                    self.lanes.forget_head(lane);
+                }
+                Op::Retry { lane, seq, retry, .. } => {
+                    self.leased.remove(seq);
+                    self.lanes.wait_until(lane, retry.at, now);
+                }
+                Op::Notes(_) => {}
+            }
+        }
+    }
+
+    pub(crate) fn failed(&mut self, ops: &[Op], now: UnixMillis) {
+        for op in ops {
+            if let Some((lane, seq)) = op.leased() {
+                self.leased.remove(&seq);
+                self.lanes.wait_until(lane, now + AFTER_FAILURE_MS, now);
+            }
+        }
+    }
+
+    fn arrived(&mut self, seq: Seq, put: &Put, now: UnixMillis) {
+        // A lane that is known holds older messages; one that is not loaded yet will show this one when it is.
+        if matches!(put.place, Place::Lane) && self.is_loaded(&put.lane) && !self.lanes.contains(&put.lane) {
+            let head = Head { seq, accepted_at: put.accepted_at, not_before: 0 };
+            self.lanes.set_head(&put.lane, Some(head), now);
+        }
+    }
+
+    /// A lane whose head the store must be asked for; the answer comes by [`Core::found`] or [`Core::not_found_out`].
+    pub(crate) fn lookup(&mut self) -> Option<Arc<str>> {
+        self.lanes.next_unknown()
+    }
+
+    pub(crate) fn found(&mut self, lane: &str, head: Option<Head>, now: UnixMillis) {
+        self.lanes.set_head(lane, head, now);
+    }
+
+    pub(crate) fn not_found_out(&mut self, lane: Arc<str>) {
+        self.lanes.ask_again(lane);
+    }
+
+    /// After which lane to read on, until the store has been read whole.
+    pub(crate) fn load_after(&self) -> Option<Option<Arc<str>>> {
+        match &self.loading {
+            Loading::UpTo(lane) => Some(lane.clone()),
+            Loading::Done => None,
+        }
+    }
+
+    /// The next lanes by name. An empty slice is the end.
+    pub(crate) fn loaded(&mut self, slice: &[(String, Head)], now: UnixMillis) {
+        for (lane, head) in slice {
+            match self.leased.contains_key(&head.seq) {
+                true => self.lanes.set_leased(lane, *head),
+                false => self.lanes.set_head(lane, Some(*head), now),
+            }
+        }
+        self.loading = slice.last().map_or(Loading::Done, |(lane, _)| Loading::UpTo(Some(lane.as_str().into())));
+    }
+
+    fn is_loaded(&self, lane: &str) -> bool {
+        match &self.loading {
+            Loading::UpTo(last) => last.as_deref().is_some_and(|last| lane <= last),
+            Loading::Done => true,
+        }
+    }
+
+    // ---- what to hand out ----
+
+    /// The next message to be leased, while there is room.
+    pub(crate) fn grant(&mut self) -> Option<(Arc<str>, Seq)> {
+        if self.leased.len() >= self.leases_max {
+            return None;
+        }
+        let (lane, seq) = self.lanes.lease()?;
+        self.leased.insert(seq, lane.clone());
+        Some((lane, seq))
+    }
+
+    /// The granted message could not be read now.
+    pub(crate) fn unreadable(&mut self, seq: Seq, now: UnixMillis) {
+        if let Some(lane) = self.leased.remove(&seq) {
+            self.lanes.wait_until(&lane, now + AFTER_FAILURE_MS, now);
+        }
+    }
+
+    /// The granted message is not in the store: ask it again for the head of that lane.
+    pub(crate) fn missing(&mut self, seq: Seq) {
+        if let Some(lane) = self.leased.remove(&seq) {
+            self.lanes.forget_head(&lane);
+        }
+    }
+
+    // ---- what is to be seen from outside ----
+
+    /// There is work that waits for nobody: lanes to load or to ask for, messages to hand out.
+    pub(crate) fn is_busy(&self) -> bool {
+        let can_grant = self.lanes.is_ready() && self.leased.len() < self.leases_max;
+        can_grant || self.lanes.has_unknown() || matches!(self.loading, Loading::UpTo(_))
+    }
+
+    pub(crate) fn leased(&self) -> u64 {
+        self.leased.len() as u64
+    }
+
+    pub(crate) fn lanes(&self) -> u64 {
+        self.lanes.len() as u64
+    }
+
+    pub(crate) fn is_all_loaded(&self) -> bool {
+        matches!(self.loading, Loading::Done)
+    }
+
+    pub(crate) fn oldest_accepted_at(&self) -> Option<UnixMillis> {
+        self.lanes.oldest_accepted_at()
+    }
+
+    pub(crate) fn dropped_leases(&self) -> u64 {
+        self.dropped_leases
+    }
+}

@@ -1,0 +1,227 @@
+//! Which lane may hand out its oldest message now.
+//!
+//! Promises: a lane is in exactly one state, so its head is offered at most once; lanes that are ready are served in
+//! the order in which they became ready. Keeps one entry per lane that holds messages, never one per message, so
+//! that a backlog costs memory by its devices, not by its length. Knows no clock: `now` comes in.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+
+use crate::{Seq, UnixMillis};
+
+/// The oldest message of a lane, as much of it as a decision needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) seq: Seq,
+    pub(crate) accepted_at: UnixMillis,
+    /// Not to be handed out before this; 0 when it was never tried.
+    pub(crate) not_before: UnixMillis,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// The head left; the store must be asked for the next one.
+    Unknown,
+    /// It is being asked.
+    Asked,
+    Ready,
+    /// A counted attempt failed.
+    Waiting(UnixMillis),
+    /// Given back by choice; a wake ends it early.
+    Released(UnixMillis),
+    /// `woken` remembers a wake that came during the lease, which would otherwise be lost to the race with the release.
+    Leased {
+        woken: bool,
+    },
+}
+
+#[derive(Debug)]
+struct Lane {
+    head: Option<Head>,
+    state: State,
+}
+
+/// All lanes that hold messages.
+#[derive(Debug, Default)]
+pub(crate) struct Lanes {
+    // Looked up by name only; its order never decides anything.
+    lanes: HashMap<Arc<str>, Lane>,
+    ready: VecDeque<Arc<str>>,
+    timers: BTreeSet<(UnixMillis, Arc<str>)>,
+    unknown: VecDeque<Arc<str>>,
+    heads: BTreeMap<Seq, UnixMillis>,
+}
+
+impl Lanes {
+    pub(crate) fn len(&self) -> usize {
+        self.lanes.len()
+    }
+
+    pub(crate) fn contains(&self, lane: &str) -> bool {
+        self.lanes.contains_key(lane)
+    }
+
+    /// The head of a lane is its oldest message, so the oldest of all is the oldest head.
+    pub(crate) fn oldest_accepted_at(&self) -> Option<UnixMillis> {
+        self.heads.first_key_value().map(|(_, accepted_at)| *accepted_at)
+    }
+
+    /// What the store says is the head of `lane`; `None` ends the lane.
+    pub(crate) fn set_head(&mut self, lane: &str, head: Option<Head>, now: UnixMillis) {
+        self.remove(lane);
+        let Some(head) = head else { return };
+        let name: Arc<str> = lane.into();
+        self.heads.insert(head.seq, head.accepted_at);
+        self.lanes.insert(name.clone(), Lane { head: Some(head), state: State::Asked });
+        self.enter(&name, if head.not_before > now { State::Waiting(head.not_before) } else { State::Ready });
+    }
+
+    /// As [`Lanes::set_head`], for a head that is leased already.
+    pub(crate) fn set_leased(&mut self, lane: &str, head: Head) {
+        self.remove(lane);
+        self.heads.insert(head.seq, head.accepted_at);
+        self.lanes.insert(lane.into(), Lane { head: Some(head), state: State::Leased { woken: false } });
+    }
+
+    /// The head has left or cannot be trusted; [`Lanes::next_unknown`] names the lane.
+    pub(crate) fn forget_head(&mut self, lane: &str) {
+        let Some((name, _)) = self.lanes.get_key_value(lane) else { return };
+        let name = name.clone();
+        self.leave(&name);
+        if let Some(entry) = self.lanes.get_mut(&name) {
+            if let Some(head) = entry.head.take() {
+                self.heads.remove(&head.seq);
+            }
+            entry.state = State::Unknown;
+            self.unknown.push_back(name);
+        }
+    }
+
+    /// A lane whose head must be asked for.
+    pub(crate) fn next_unknown(&mut self) -> Option<Arc<str>> {
+        let name = self.unknown.pop_front()?;
+        self.lanes.get_mut(&name)?.state = State::Asked;
+        Some(name)
+    }
+
+    pub(crate) fn has_unknown(&self) -> bool {
+        !self.unknown.is_empty()
+    }
+
+    /// Could not be asked now: at the end of the line again.
+    pub(crate) fn ask_again(&mut self, lane: Arc<str>) {
+        if let Some(entry) = self.lanes.get_mut(&lane) {
+            entry.state = State::Unknown;
+            self.unknown.push_back(lane);
+        }
+    }
+
+    /// Takes the lane that has been ready for longest.
+    pub(crate) fn lease(&mut self) -> Option<(Arc<str>, Seq)> {
+        let name = self.ready.pop_front()?;
+        let lane = self.lanes.get_mut(&name)?;
+        lane.state = State::Leased { woken: false };
+        let seq = lane.head?.seq;
+        Some((name, seq))
+    }
+
+    /// The leased head stays and may come again at `at`.
+    pub(crate) fn wait_until(&mut self, lane: &str, at: UnixMillis, now: UnixMillis) {
+        self.give_back(lane, if at > now { State::Waiting(at) } else { State::Ready });
+    }
+
+    /// As [`Lanes::wait_until`], but a wake ends the wait, also one that came during the lease.
+    pub(crate) fn release_until(&mut self, lane: &str, at: UnixMillis, now: UnixMillis) {
+        let woken = matches!(self.lanes.get(lane), Some(Lane { state: State::Leased { woken: true }, .. }));
+        self.give_back(lane, if woken || at <= now { State::Ready } else { State::Released(at) });
+    }
+
+    pub(crate) fn wake(&mut self, lane: &str) {
+        let Some((name, entry)) = self.lanes.get_key_value(lane) else { return };
+        match entry.state {
+            State::Released(_) => {
+                let name = name.clone();
+                self.leave(&name);
+                self.enter(&name, State::Ready);
+            }
+            State::Leased { .. } => {
+                if let Some(entry) = self.lanes.get_mut(lane) {
+                    entry.state = State::Leased { woken: true };
+                }
+            }
+            State::Unknown | State::Asked | State::Ready | State::Waiting(_) => {}
+        }
+    }
+
+    /// Lanes whose wait is over become ready, the earliest first.
+    pub(crate) fn tick(&mut self, now: UnixMillis) {
+        while let Some((at, name)) = self.timers.first().cloned() {
+            if at > now {
+                break;
+            }
+            self.leave(&name);
+            self.enter(&name, State::Ready);
+        }
+    }
+
+    /// When the next wait is over.
+    pub(crate) fn due(&self) -> Option<UnixMillis> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// The clock was set back by `by`: what was to come in a minute still comes in a minute.
+    pub(crate) fn clock_set_back(&mut self, by: UnixMillis) {
+        let timers = std::mem::take(&mut self.timers);
+        for (at, name) in timers {
+            let at = at - by;
+            if let Some(lane) = self.lanes.get_mut(&name) {
+                lane.state = match lane.state {
+                    State::Released(_) => State::Released(at),
+                    _ => State::Waiting(at),
+                };
+            }
+            self.timers.insert((at, name));
+        }
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    fn give_back(&mut self, lane: &str, state: State) {
+        let Some((name, entry)) = self.lanes.get_key_value(lane) else { return };
+        if matches!(entry.state, State::Leased { .. }) {
+            let name = name.clone();
+            self.enter(&name, state);
+        }
+    }
+
+    fn enter(&mut self, name: &Arc<str>, state: State) {
+        match state {
+            State::Ready => self.ready.push_back(name.clone()),
+            State::Waiting(at) | State::Released(at) => drop(self.timers.insert((at, name.clone()))),
+            State::Unknown | State::Asked | State::Leased { .. } => {}
+        }
+        if let Some(lane) = self.lanes.get_mut(name) {
+            lane.state = state;
+        }
+    }
+
+    fn leave(&mut self, name: &Arc<str>) {
+        match self.lanes.get(name).map(|lane| lane.state) {
+            Some(State::Waiting(at) | State::Released(at)) => drop(self.timers.remove(&(at, name.clone()))),
+            Some(State::Ready) => self.ready.retain(|ready| ready != name),
+            Some(State::Unknown) => self.unknown.retain(|unknown| unknown != name),
+            Some(State::Asked | State::Leased { .. }) | None => {}
+        }
+    }
+
+    fn remove(&mut self, lane: &str) {
+        let Some((name, _)) = self.lanes.get_key_value(lane) else { return };
+        let name = name.clone();
+        self.leave(&name);
+        if let Some(Lane { head: Some(head), .. }) = self.lanes.remove(&name) {
+            self.heads.remove(&head.seq);
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! How each change is written. Runs inside one transaction; what it counts in `Totals` is thrown away with it.
+
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension, Result, params};
+
+use super::rows::{Attempts, attempts_checksum, message_checksum, ring_from, ring_to};
+use crate::store::{Bounds, Op, Totals, remember};
+use crate::{Note, Put, Reason, Retry, Seen, Seq, Settle, UnixMillis};
+
+pub(super) struct Changes<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) bounds: Bounds,
+    pub(super) totals: Totals,
+    pub(super) next_seq: u64,
+}
+
+impl Changes<'_> {
+    pub(super) fn apply(&mut self, op: &Op) -> Result<()> {
+        match op {
+            Op::Put { seq, put } => self.put(*seq, put),
+            Op::Done { lane, seq, settle } => {
+                if self.take(lane, *seq)?.is_some() {
+                    self.delete_message(*seq)?;
+                }
+                self.settle(lane, settle)
+            }
+            Op::Keep { lane, seq } => self.keep(lane, *seq),
+            Op::Bury { lane, seq, reason, settle, at } => {
+                if let Some(attempts) = self.take(lane, *seq)? {
+                    self.bury(lane, *seq, reason, *at, &attempts)?;
+                }
+                self.settle(lane, settle)
+            }
+            Op::Retry { lane, seq, retry, ended_at } => self.retry(lane, *seq, retry, *ended_at),
+            Op::Notes(notes) => self.write_notes(notes),
+        }
+    }
+
+    /// Last in the transaction: the bounds, and the row of totals.
+    pub(super) fn finish(&mut self) -> Result<()> {
+        while self.totals.dead_letters > self.bounds.dead_letters_max {
+            self.drop_oldest("DELETE FROM dead_letters WHERE seq = (SELECT min(seq) FROM dead_letters) RETURNING seq")?;
+            self.totals.dead_letters -= 1;
+            self.totals.dead_letters_gone += 1;
+        }
+        while self.totals.kept > self.bounds.kept_max {
+            self.drop_oldest("DELETE FROM kept WHERE seq = (SELECT min(seq) FROM kept) RETURNING seq")?;
+            self.totals.kept -= 1;
+        }
+        let Totals { waiting, waiting_bytes, dead_letters, dead_letters_gone, kept } = self.totals;
+        let numbers = [self.next_seq, waiting, waiting_bytes, dead_letters, dead_letters_gone, kept].map(signed);
+        let update = "UPDATE totals SET next_seq = ?, waiting = ?, waiting_bytes = ?, dead_letters = ?,
+                      dead_letters_gone = ?, kept = ?";
+        self.connection.prepare_cached(update)?.execute(numbers)?;
+        Ok(())
+    }
+
+    fn put(&mut self, seq: Seq, put: &Put) -> Result<()> {
+        self.next_seq = self.next_seq.max(seq.0 + 1);
+        let insert = "INSERT INTO messages (seq, kind, accepted_at, crc, head, body) VALUES (?, ?, ?, ?, ?, ?)";
+        let crc = message_checksum(seq, &put.lane, &put.kind, put.accepted_at, &put.head, &put.body);
+        let row = params![signed(seq.0), put.kind, put.accepted_at, crc, put.head, put.body];
+        self.connection.prepare_cached(insert)?.execute(row)?;
+        match Op::buried_at_once(put) {
+            None => self.wait(seq, put),
+            Some(reason) => self.bury(&put.lane, seq, reason, put.accepted_at, &Attempts::default()),
+        }
+    }
+
+    fn wait(&mut self, seq: Seq, put: &Put) -> Result<()> {
+        let bytes = (put.head.len() + put.body.len()) as u64;
+        let insert = "INSERT INTO waiting (lane, seq, accepted_at, bytes, not_before, attempts, crc)
+                      VALUES (?, ?, ?, ?, 0, 0, ?)";
+        let crc = attempts_checksum(seq, &put.lane, &Attempts::default());
+        let row = params![put.lane, signed(seq.0), put.accepted_at, signed(bytes), crc];
+        self.connection.prepare_cached(insert)?.execute(row)?;
+        self.totals.waiting += 1;
+        self.totals.waiting_bytes += bytes;
+        Ok(())
+    }
+
+    /// Out of its lane. `None` when it is not there, which leaves nothing to do.
+    fn take(&mut self, lane: &str, seq: Seq) -> Result<Option<Attempts>> {
+        let delete = "DELETE FROM waiting WHERE lane = ? AND seq = ?
+                      RETURNING bytes, not_before, attempts, first_attempt_at, last_cause, frozen";
+        let mut delete = self.connection.prepare_cached(delete)?;
+        let row = delete
+            .query_row(params![lane, signed(seq.0)], |row| Ok((row.get::<_, i64>(0)?, Attempts::from_row(row, 1)?)));
+        let Some((bytes, attempts)) = row.optional()? else { return Ok(None) };
+        self.totals.waiting = self.totals.waiting.saturating_sub(1);
+        self.totals.waiting_bytes = self.totals.waiting_bytes.saturating_sub(u64::try_from(bytes).unwrap_or(0));
+        Ok(Some(attempts))
+    }
+
+    fn delete_message(&self, seq: Seq) -> Result<()> {
+        self.connection.prepare_cached("DELETE FROM messages WHERE seq = ?")?.execute([signed(seq.0)])?;
+        Ok(())
+    }
+
+    fn keep(&mut self, lane: &str, seq: Seq) -> Result<()> {
+        if self.take(lane, seq)?.is_some() {
+            let insert = "INSERT INTO kept (seq, lane) VALUES (?, ?)";
+            self.connection.prepare_cached(insert)?.execute(params![signed(seq.0), lane])?;
+            self.totals.kept += 1;
+        }
+        Ok(())
+    }
+
+    fn bury(&mut self, lane: &str, seq: Seq, reason: &Reason, at: UnixMillis, attempts: &Attempts) -> Result<()> {
+        let insert = "INSERT INTO dead_letters (seq, lane, buried_at, code, detail, attempts, first_attempt_at,
+                      last_cause, frozen) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        let Attempts { attempts, first_attempt_at, last_cause, frozen, .. } = attempts;
+        let row = params![
+            signed(seq.0),
+            lane,
+            at,
+            reason.code,
+            reason.detail,
+            attempts,
+            first_attempt_at,
+            last_cause,
+            frozen
+        ];
+        self.connection.prepare_cached(insert)?.execute(row)?;
+        self.totals.dead_letters += 1;
+        Ok(())
+    }
+
+    fn retry(&self, lane: &str, seq: Seq, retry: &Retry, ended_at: UnixMillis) -> Result<()> {
+        let select = "SELECT not_before, attempts, first_attempt_at, last_cause, frozen FROM waiting
+                      WHERE lane = ? AND seq = ?";
+        let mut select = self.connection.prepare_cached(select)?;
+        let old = select.query_row(params![lane, signed(seq.0)], |row| Attempts::from_row(row, 0)).optional()?;
+        let Some(old) = old else { return Ok(()) };
+        let new = Attempts {
+            not_before: retry.at,
+            attempts: old.attempts.saturating_add(1),
+            first_attempt_at: old.first_attempt_at.or(Some(ended_at)),
+            last_cause: Some(retry.cause.clone()),
+            frozen: old.frozen.or_else(|| retry.freeze.clone()),
+        };
+        let crc = attempts_checksum(seq, lane, &new);
+        let update = "UPDATE waiting SET not_before = ?, attempts = ?, first_attempt_at = ?, last_cause = ?,
+                      frozen = ?, crc = ? WHERE lane = ? AND seq = ?";
+        let Attempts { not_before, attempts, first_attempt_at, last_cause, frozen } = new;
+        let row = params![not_before, attempts, first_attempt_at, last_cause, frozen, crc, lane, signed(seq.0)];
+        self.connection.prepare_cached(update)?.execute(row)?;
+        Ok(())
+    }
+
+    fn settle(&self, lane: &str, settle: &Settle) -> Result<()> {
+        if let Some(seen) = settle.seen {
+            self.see(lane, seen)?;
+        }
+        self.write_notes(&settle.notes)
+    }
+
+    fn see(&self, lane: &str, seen: Seen) -> Result<()> {
+        let mut select = self.connection.prepare_cached("SELECT ring FROM seen WHERE lane = ?")?;
+        let old: Option<Vec<u8>> = select.query_row([lane], |row| row.get(0)).optional()?;
+        let mut ring = ring_from(&old.unwrap_or_default());
+        remember(&mut ring, seen);
+        let replace = "INSERT INTO seen (lane, ring) VALUES (?, ?) ON CONFLICT DO UPDATE SET ring = excluded.ring";
+        self.connection.prepare_cached(replace)?.execute(params![lane, ring_to(&ring)])?;
+        Ok(())
+    }
+
+    fn write_notes(&self, notes: &[Note]) -> Result<()> {
+        for Note { space, key, value } in notes {
+            match value {
+                Some(value) => {
+                    let replace = "INSERT INTO notes (space, key, value) VALUES (?, ?, ?)
+                                   ON CONFLICT DO UPDATE SET value = excluded.value";
+                    self.connection.prepare_cached(replace)?.execute(params![space, key, value])?;
+                }
+                None => {
+                    let delete = "DELETE FROM notes WHERE space = ? AND key = ?";
+                    self.connection.prepare_cached(delete)?.execute(params![space, key])?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn drop_oldest(&self, delete: &str) -> Result<()> {
+        let seq: Option<i64> = self.connection.prepare_cached(delete)?.query_row([], |row| row.get(0)).optional()?;
+        match seq {
+            Some(seq) => self.delete_message(Seq(unsigned(seq)?)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Positions and counts start at 0 and rise by one: 2^63 of them are never reached.
+pub(super) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+pub(super) fn unsigned(number: i64) -> Result<u64> {
+    u64::try_from(number).map_err(|error| rusqlite::Error::FromSqlConversionFailure(0, Type::Integer, Box::new(error)))
+}

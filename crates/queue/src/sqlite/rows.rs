@@ -1,0 +1,185 @@
+//! How rows are read, and what their checksums cover.
+
+use rusqlite::{Connection, OptionalExtension, Result, Row, params};
+
+use super::changes::{signed, unsigned};
+use crate::checksum::Checksum;
+use crate::lanes::Head;
+use crate::store::Found;
+use crate::{DeadLetter, Message, Reason, Seen, Seq, UnixMillis};
+
+/// What is known of the attempts to hand a message on.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Attempts {
+    pub(super) not_before: UnixMillis,
+    pub(super) attempts: u32,
+    pub(super) first_attempt_at: Option<UnixMillis>,
+    pub(super) last_cause: Option<String>,
+    pub(super) frozen: Option<Vec<u8>>,
+}
+
+impl Attempts {
+    /// The columns not_before, attempts, first_attempt_at, last_cause, frozen, from column `at` on.
+    pub(super) fn from_row(row: &Row<'_>, at: usize) -> Result<Self> {
+        Ok(Self {
+            not_before: row.get(at)?,
+            attempts: row.get(at + 1)?,
+            first_attempt_at: row.get(at + 2)?,
+            last_cause: row.get(at + 3)?,
+            frozen: row.get(at + 4)?,
+        })
+    }
+}
+
+pub(super) fn message_checksum(
+    seq: Seq,
+    lane: &str,
+    kind: &str,
+    accepted_at: UnixMillis,
+    head: &[u8],
+    body: &[u8],
+) -> u32 {
+    let names = Checksum::default().number(signed(seq.0)).bytes(lane.as_bytes()).bytes(kind.as_bytes());
+    names.number(accepted_at).bytes(head).bytes(body).value()
+}
+
+pub(super) fn attempts_checksum(seq: Seq, lane: &str, of: &Attempts) -> u32 {
+    let first = of.first_attempt_at.map(i64::to_le_bytes);
+    Checksum::default()
+        .number(signed(seq.0))
+        .bytes(lane.as_bytes())
+        .number(of.not_before)
+        .number(of.attempts.into())
+        .maybe(first.as_ref().map(<[u8; 8]>::as_slice))
+        .maybe(of.last_cause.as_deref().map(str::as_bytes))
+        .maybe(of.frozen.as_deref())
+        .value()
+}
+
+/// A row of `messages` with the lane that it is said to be of; `None` when it is not what was written.
+struct Stored {
+    kind: String,
+    accepted_at: UnixMillis,
+    head: Vec<u8>,
+    body: Vec<u8>,
+    is_whole: bool,
+}
+
+fn stored(connection: &Connection, lane: &str, seq: Seq) -> Result<Option<Stored>> {
+    let select = "SELECT kind, accepted_at, crc, head, body FROM messages WHERE seq = ?";
+    let mut select = connection.prepare_cached(select)?;
+    let row = select.query_row([signed(seq.0)], |row| {
+        let (kind, accepted_at, crc): (String, _, u32) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let (head, body): (Vec<u8>, Vec<u8>) = (row.get(3)?, row.get(4)?);
+        let is_whole = crc == message_checksum(seq, lane, &kind, accepted_at, &head, &body);
+        Ok(Stored { kind, accepted_at, head, body, is_whole })
+    });
+    row.optional()
+}
+
+pub(super) fn message(connection: &Connection, lane: &str, seq: Seq) -> Result<Found> {
+    let select = "SELECT not_before, attempts, first_attempt_at, last_cause, frozen, crc FROM waiting
+                  WHERE lane = ? AND seq = ?";
+    let mut select = connection.prepare_cached(select)?;
+    let row =
+        select.query_row(params![lane, signed(seq.0)], |row| Ok((Attempts::from_row(row, 0)?, row.get::<_, u32>(5)?)));
+    let Some((attempts, crc)) = row.optional()? else { return Ok(Found::Missing) };
+    if crc != attempts_checksum(seq, lane, &attempts) {
+        return Ok(Found::Damaged);
+    }
+    // A row that waits without its message is damage too: it was accepted, and cannot be handed out.
+    Ok(match stored(connection, lane, seq)? {
+        Some(stored) if stored.is_whole => Found::Message(Box::new(assemble(lane, seq, stored, attempts))),
+        Some(_) | None => Found::Damaged,
+    })
+}
+
+fn assemble(lane: &str, seq: Seq, stored: Stored, attempts: Attempts) -> Message {
+    let Stored { kind, accepted_at, head, body, .. } = stored;
+    let Attempts { attempts, first_attempt_at, last_cause, frozen, .. } = attempts;
+    Message {
+        seq,
+        lane: lane.to_owned(),
+        kind,
+        head,
+        body,
+        accepted_at,
+        attempts,
+        first_attempt_at,
+        last_cause,
+        frozen,
+    }
+}
+
+/// The columns lane, seq, accepted_at, not_before.
+fn lane_head(row: &Row<'_>) -> Result<(String, Head)> {
+    let head = Head { seq: Seq(unsigned(row.get(1)?)?), accepted_at: row.get(2)?, not_before: row.get(3)? };
+    Ok((row.get(0)?, head))
+}
+
+pub(super) fn head_of(connection: &Connection, lane: &str) -> Result<Option<Head>> {
+    let select = "SELECT lane, seq, accepted_at, not_before FROM waiting WHERE lane = ? ORDER BY seq LIMIT 1";
+    let head = connection.prepare_cached(select)?.query_row([lane], lane_head).optional()?;
+    Ok(head.map(|(_, head)| head))
+}
+
+/// One step per lane, not one per message: a lane with a million messages costs no more than one with a single one.
+pub(super) fn lanes_after(connection: &Connection, after: Option<&str>, limit: usize) -> Result<Vec<(String, Head)>> {
+    let first = "SELECT lane, seq, accepted_at, not_before FROM waiting ORDER BY lane, seq LIMIT 1";
+    let next = "SELECT lane, seq, accepted_at, not_before FROM waiting WHERE lane > ? ORDER BY lane, seq LIMIT 1";
+    let mut next = connection.prepare_cached(next)?;
+    let mut lanes: Vec<(String, Head)> = Vec::new();
+    while lanes.len() < limit {
+        let found = match lanes.last().map(|(lane, _)| lane.as_str()).or(after) {
+            Some(last) => next.query_row([last], lane_head),
+            None => connection.prepare_cached(first)?.query_row([], lane_head),
+        };
+        match found.optional()? {
+            Some(lane) => lanes.push(lane),
+            None => break,
+        }
+    }
+    Ok(lanes)
+}
+
+pub(super) fn dead_letters(connection: &Connection, after: Option<Seq>, limit: usize) -> Result<Vec<DeadLetter>> {
+    let select = "SELECT seq, lane, buried_at, code, detail, 0, attempts, first_attempt_at, last_cause, frozen
+                  FROM dead_letters WHERE seq > ? ORDER BY seq LIMIT ?";
+    let mut select = connection.prepare_cached(select)?;
+    let bounds = params![after.map_or(-1, |after| signed(after.0)), signed(limit as u64)];
+    let rows = select.query_map(bounds, |row| dead_letter(connection, row))?;
+    rows.collect()
+}
+
+fn dead_letter(connection: &Connection, row: &Row<'_>) -> Result<DeadLetter> {
+    let (seq, lane): (Seq, String) = (Seq(unsigned(row.get(0)?)?), row.get(1)?);
+    let reason = Reason { code: row.get(3)?, detail: row.get(4)? };
+    let attempts = Attempts::from_row(row, 5)?;
+    let buried_at = row.get(2)?;
+    let (stored, reason) = match stored(connection, &lane, seq) {
+        Ok(Some(stored)) if stored.is_whole => (stored, reason),
+        // Shown, so that somebody can ask for it elsewhere, but without the bytes: replaying them would be a lie.
+        _ => {
+            (unreadable(), Reason { code: "damaged".into(), detail: format!("was {}: {}", reason.code, reason.detail) })
+        }
+    };
+    Ok(DeadLetter { message: assemble(&lane, seq, stored, attempts), reason, buried_at })
+}
+
+fn unreadable() -> Stored {
+    Stored { kind: "damaged".into(), accepted_at: 0, head: Vec::new(), body: Vec::new(), is_whole: false }
+}
+
+const RING_ENTRY: usize = 24;
+
+pub(super) fn ring_from(bytes: &[u8]) -> Vec<Seen> {
+    let entry = |entry: &[u8]| {
+        let (key, at) = entry.split_first_chunk::<16>()?;
+        Some(Seen { key: *key, at: i64::from_le_bytes(at.try_into().ok()?) })
+    };
+    bytes.chunks_exact(RING_ENTRY).filter_map(entry).collect()
+}
+
+pub(super) fn ring_to(ring: &[Seen]) -> Vec<u8> {
+    ring.iter().flat_map(|seen| seen.key.into_iter().chain(seen.at.to_le_bytes())).collect()
+}

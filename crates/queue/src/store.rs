@@ -1,0 +1,143 @@
+//! What the queue needs of a disk. [`crate::sqlite`] keeps it; [`crate::memory`] is the reference with faults to order.
+//!
+//! A store promises: [`Store::commit`] is all or nothing, and `Ok` means on stable storage. It decides nothing: which
+//! message is leased, when, and in what order is [`crate::core`]'s.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::lanes::Head;
+use crate::{DeadLetter, Message, Note, Place, Put, Reason, Retry, Seen, Seq, Settle, UnixMillis};
+
+/// How many seen keys a lane keeps: a network repeats a message within a few tries, and 64 uplinks of one device are
+/// minutes at the fastest data rate. 64 x 24 bytes = 1.5 KiB per device.
+pub(crate) const SEEN_MAX: usize = 64;
+
+/// How long a seen key counts.
+pub(crate) const SEEN_MS_MAX: UnixMillis = 24 * 60 * 60 * 1_000;
+
+/// The position that the next put gets. Gaps are allowed (a refused put leaves one), reuse is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct NextSeq(pub(crate) u64);
+
+impl NextSeq {
+    pub(crate) fn take(&mut self) -> Seq {
+        let seq = Seq(self.0);
+        self.0 += 1;
+        seq
+    }
+}
+
+/// One change. Those of one commit happen together.
+#[derive(Clone, Debug)]
+pub(crate) enum Op {
+    Put { seq: Seq, put: Put },
+    Done { lane: Arc<str>, seq: Seq, settle: Settle },
+    Keep { lane: Arc<str>, seq: Seq },
+    Bury { lane: Arc<str>, seq: Seq, reason: Reason, settle: Settle, at: UnixMillis },
+    Retry { lane: Arc<str>, seq: Seq, retry: Retry, ended_at: UnixMillis },
+    Notes(Vec<Note>),
+}
+
+impl Op {
+    /// Puts are the only changes that need room that is not set aside.
+    pub(crate) fn is_put(&self) -> bool {
+        matches!(self, Self::Put { .. })
+    }
+
+    /// The leased message that this is the outcome of.
+    pub(crate) fn leased(&self) -> Option<(&Arc<str>, Seq)> {
+        match self {
+            Self::Done { lane, seq, .. }
+            | Self::Keep { lane, seq }
+            | Self::Bury { lane, seq, .. }
+            | Self::Retry { lane, seq, .. } => Some((lane, *seq)),
+            Self::Put { .. } | Self::Notes(_) => None,
+        }
+    }
+
+    /// Where a put goes when not to its lane.
+    pub(crate) fn buried_at_once(put: &Put) -> Option<&Reason> {
+        match &put.place {
+            Place::Lane => None,
+            Place::DeadLetters(reason) => Some(reason),
+        }
+    }
+}
+
+/// Why a commit did not happen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum CommitError {
+    /// No room; nothing was changed.
+    Full(String),
+    /// Unknown whether it happened: the store must be reopened before it is asked anything else.
+    Failed(String),
+}
+
+/// What the disk said, for a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Trouble(pub(crate) String);
+
+/// A message that was looked for.
+#[derive(Debug)]
+pub(crate) enum Found {
+    Message(Box<Message>),
+    /// It is there, but not as it was written.
+    Damaged,
+    Missing,
+}
+
+/// What is in the store, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Totals {
+    pub(crate) waiting: u64,
+    pub(crate) waiting_bytes: u64,
+    pub(crate) dead_letters: u64,
+    pub(crate) dead_letters_gone: u64,
+    pub(crate) kept: u64,
+}
+
+/// Bounds on what is set aside; the oldest go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) dead_letters_max: u64,
+    pub(crate) kept_max: u64,
+}
+
+/// A disk, as far as the queue can see.
+pub(crate) trait Store {
+    /// The position for the next put: above all that were ever given.
+    fn next_seq(&self) -> NextSeq;
+    fn totals(&self) -> Totals;
+    /// The heads of at most `limit` lanes in the order of their names, after `after`.
+    fn lanes_after(&mut self, after: Option<&str>, limit: usize) -> Result<Vec<(String, Head)>, Trouble>;
+    fn head_of(&mut self, lane: &str) -> Result<Option<Head>, Trouble>;
+    fn read(&mut self, lane: &str, seq: Seq) -> Result<Found, Trouble>;
+    fn commit(&mut self, ops: &[Op]) -> Result<(), CommitError>;
+    fn notes(&mut self, space: &str) -> Result<Vec<(String, Vec<u8>)>, Trouble>;
+    fn seen(&mut self, lane: &str) -> Result<Vec<Seen>, Trouble>;
+    fn dead_letters(&mut self, after: Option<Seq>, limit: usize) -> Result<Vec<DeadLetter>, Trouble>;
+    fn dead_letter_counts(&mut self) -> Result<Vec<(String, u64)>, Trouble>;
+    /// Forgets everything that is not on the disk and reads it anew. After `Ok` the next commit can be trusted.
+    fn reopen(&mut self) -> Result<(), Trouble>;
+    /// After [`CommitError::Full`]: `Ok` once there is room for puts again.
+    fn make_room(&mut self) -> Result<(), Trouble>;
+    /// A bounded piece of housekeeping; true when there is more.
+    fn tidy(&mut self) -> bool {
+        false
+    }
+    /// Closed while the disk stands still; the reference store's way to stall without blocking a thread.
+    fn gate(&self) -> Option<watch::Receiver<bool>> {
+        None
+    }
+}
+
+/// The ring of seen keys with one more: newest last, at most [`SEEN_MAX`], none older than [`SEEN_MS_MAX`] before the
+/// newest. A key that is there already moves to the end.
+pub(crate) fn remember(ring: &mut Vec<Seen>, seen: Seen) {
+    ring.retain(|old| old.key != seen.key && seen.at.saturating_sub(old.at) <= SEEN_MS_MAX);
+    ring.push(seen);
+    let surplus = ring.len().saturating_sub(SEEN_MAX);
+    ring.drain(..surplus);
+}

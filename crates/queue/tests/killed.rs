@@ -1,0 +1,158 @@
+//! What was acknowledged survives `kill -9`, at any moment.
+//!
+//! A child process (this test again) puts as fast as it can and says each receipt on its standard output; it is killed
+//! at random. Killing a process loses no page cache: this proves the order of commit and receipt and the recovery of
+//! the log, not the flush of the disk.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use queue::{Options, Place, Put, Queue, Reason, Retry, Settle};
+
+const KILLS: u64 = 20;
+
+fn open(dir: &Path) -> Queue {
+    Queue::open(Options::on_disk(dir, Arc::new(|| 1_780_000_000_000))).unwrap()
+}
+
+fn put(lane: u64, number: u64) -> Put {
+    Put {
+        lane: format!("device-{lane}"),
+        kind: "uplink_message".into(),
+        head: Vec::new(),
+        body: format!("{lane}:{number}:{}", "x".repeat(900)).into_bytes(),
+        accepted_at: 1_780_000_000_000,
+        place: Place::Lane,
+    }
+}
+
+/// One line and one write for each, so that a kill cannot keep one back that another part of the program has seen.
+fn say(line: &str) {
+    std::io::stdout().lock().write_all(format!("{line}\n").as_bytes()).unwrap();
+}
+
+/// Puts on 16 lanes, each in order, while everything that comes out is settled, retried or buried.
+#[tokio::test(flavor = "current_thread")]
+#[ignore = "run, and killed, by acked_put_survives_kill"]
+async fn child() {
+    let dir = PathBuf::from(std::env::var_os("QUEUE_TEST_KILLED").expect("set by acked_put_survives_kill"));
+    let round: u64 = std::env::var_os("QUEUE_TEST_ROUND").unwrap().into_string().unwrap().parse().unwrap();
+    // The test runner has begun a line of its own.
+    say("");
+    let queue = open(&dir);
+    let puts: Vec<_> = (0..16).map(|lane| tokio::spawn(put_for_ever(queue.clone(), lane, round))).collect();
+    let mut leases = queue.leases(8);
+    while let Some(lease) = leases.next().await {
+        let body = String::from_utf8(lease.message().body.clone()).unwrap();
+        let name = body.rsplit_once(':').unwrap().0.to_owned();
+        let reason = Reason { code: "refused".into(), detail: "no".into() };
+        match (lease.message().seq.0 % 4, lease.message().attempts) {
+            (0, 0) => {
+                let retry = Retry { at: 1_780_000_000_000, cause: "busy".into(), freeze: None };
+                lease.retry(retry).await.unwrap();
+            }
+            (1, _) => lease.bury(reason, Settle::default()).await.unwrap(),
+            _ => {
+                say(&format!("settling {name}"));
+                lease.settle(Settle::default()).await.unwrap();
+            }
+        }
+    }
+    drop(puts);
+}
+
+async fn put_for_ever(queue: Queue, lane: u64, round: u64) {
+    for number in round * 1_000_000.. {
+        let receipt = queue.put(put(lane, number)).await.unwrap();
+        say(&format!("acked {lane}:{number} {}", receipt.seq.0));
+    }
+}
+
+/// Starts a child, kills it after `life`, and returns what it said.
+fn run_and_kill(dir: &Path, round: u64, life: Duration) -> Vec<String> {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "child", "--ignored", "--nocapture"])
+        .env("QUEUE_TEST_KILLED", dir)
+        .env("QUEUE_TEST_ROUND", round.to_string())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (first, begun) = std::sync::mpsc::channel();
+    let output = BufReader::new(child.stdout.take().unwrap());
+    let reader = std::thread::spawn(move || {
+        let lines = output.lines().map_while(Result::ok).inspect(|line| {
+            if line.starts_with("acked") {
+                let _ = first.send(());
+            }
+        });
+        lines.collect::<Vec<_>>()
+    });
+    begun.recv_timeout(Duration::from_secs(30)).expect("the child begins to put");
+    // Not a wait for something to happen: the moment of death is the point.
+    let end = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    end.block_on(async { tokio::time::sleep(life).await });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    reader.join().unwrap()
+}
+
+#[test]
+fn acked_put_survives_kill() {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("killed-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&dir);
+    let seed = u64::from(std::process::id());
+    eprintln!("seed {seed}");
+    let mut acked: BTreeMap<String, u64> = BTreeMap::new();
+    let mut settling = BTreeSet::new();
+    for round in 0..KILLS {
+        // 5 to 260 ms, from the seed.
+        let life =
+            Duration::from_millis(5 + (seed.wrapping_mul(6_364_136_223_846_793_005).rotate_left(round as u32) >> 56));
+        for line in run_and_kill(&dir, round, life) {
+            match *line.split(' ').collect::<Vec<_>>() {
+                ["acked", name, seq] => drop(acked.insert(name.to_owned(), seq.parse().unwrap())),
+                ["settling", name] => drop(settling.insert(name.to_owned())),
+                _ => {}
+            }
+        }
+    }
+    assert!(acked.len() as u64 > KILLS * 10, "only {} receipts", acked.len());
+    let found = tokio::runtime::Runtime::new().unwrap().block_on(everything(&dir));
+    let lost: Vec<_> = acked.keys().filter(|name| !found.contains_key(*name) && !settling.contains(*name)).collect();
+    assert!(lost.is_empty(), "{} of {} lost: {lost:?}", lost.len(), acked.len());
+    for (name, seq) in &found {
+        assert!(acked.get(name).is_none_or(|acked| acked == seq), "{name} at {seq}");
+    }
+    eprintln!("{} receipts, {} settled, {} found, {KILLS} kills", acked.len(), settling.len(), found.len());
+    let _ = std::fs::remove_dir_all(&dir);
+}
+
+/// Name and position of everything that is still in the queue or buried. Checks the order on the way.
+async fn everything(dir: &Path) -> BTreeMap<String, u64> {
+    let queue = Queue::open(Options::on_disk(dir, Arc::new(|| 1_790_000_000_000))).unwrap();
+    let mut found = BTreeMap::new();
+    let mut last: BTreeMap<String, u64> = BTreeMap::new();
+    let mut leases = queue.leases(64);
+    for _ in 0..queue.stats().waiting {
+        let lease = leases.next().await.unwrap();
+        let message = lease.message();
+        let before = last.insert(message.lane.clone(), message.seq.0);
+        assert!(before.is_none_or(|before| before < message.seq.0), "{} out of order", message.lane);
+        found.insert(name(&message.body), message.seq.0);
+        lease.settle(Settle::default()).await.unwrap();
+    }
+    for letter in queue.dead_letters(None, usize::MAX).await.unwrap() {
+        found.insert(name(&letter.message.body), letter.message.seq.0);
+    }
+    found
+}
+
+fn name(body: &[u8]) -> String {
+    String::from_utf8_lossy(body).rsplit_once(':').unwrap().0.to_owned()
+}

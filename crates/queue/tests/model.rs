@@ -1,0 +1,448 @@
+//! The queue against a model of a few lines, over random histories with crashes, restarts and faults, on both stores.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use queue::memory::{Disk, Fault};
+use queue::{Engine, Lease, Leases, Note, Options, Place, Put, PutError, Queue, Reason, Retry, Seen, Settle};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+const START: i64 = 1_780_000_000_000;
+const LANES: u8 = 4;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Put(u8),
+    PutDead,
+    Lease,
+    Settle(usize),
+    Keep(usize),
+    Bury(usize),
+    Retry(usize, u16),
+    Release(usize, u16),
+    Drop(usize),
+    Wake(u8),
+    Pass(u16),
+    Note(u8),
+    /// Only on the store whose faults can be ordered.
+    Fault(Fault),
+    Full(bool),
+    /// The writer is gone in the middle of things, then opened again.
+    Crash,
+    Restart,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let fault = prop_oneof![Just(Fault::Full), Just(Fault::Failed), Just(Fault::FailedButThere)];
+    prop_oneof![
+        8 => (0..LANES).prop_map(Step::Put),
+        1 => Just(Step::PutDead),
+        8 => Just(Step::Lease),
+        4 => (0..8_usize).prop_map(Step::Settle),
+        1 => (0..8_usize).prop_map(Step::Keep),
+        1 => (0..8_usize).prop_map(Step::Bury),
+        3 => (0..8_usize, 0..5_000_u16).prop_map(|(which, ms)| Step::Retry(which, ms)),
+        2 => (0..8_usize, 0..5_000_u16).prop_map(|(which, ms)| Step::Release(which, ms)),
+        1 => (0..8_usize).prop_map(Step::Drop),
+        2 => (0..LANES).prop_map(Step::Wake),
+        3 => (0..6_000_u16).prop_map(Step::Pass),
+        1 => (0..3_u8).prop_map(Step::Note),
+        2 => fault.prop_map(Step::Fault),
+        1 => any::<bool>().prop_map(Step::Full),
+        1 => Just(Step::Crash),
+        1 => Just(Step::Restart),
+    ]
+}
+
+/// A message as the model sees it.
+#[derive(Clone, Debug, PartialEq)]
+struct Row {
+    body: u64,
+    attempts: u32,
+    frozen: Option<u32>,
+    /// Durable.
+    not_before: i64,
+    /// In memory only.
+    released_until: i64,
+    leased: bool,
+    woken: bool,
+}
+
+#[derive(Debug, Default)]
+struct Model {
+    lanes: BTreeMap<u8, VecDeque<Row>>,
+    dead: usize,
+    kept: usize,
+    notes: BTreeMap<String, Vec<u8>>,
+    seen: BTreeMap<u8, Vec<u64>>,
+    next_body: u64,
+}
+
+impl Model {
+    fn head(&mut self, lane: u8) -> &mut Row {
+        self.lanes.get_mut(&lane).unwrap().front_mut().unwrap()
+    }
+
+    fn is_due(&self, lane: u8, now: i64) -> bool {
+        let head = self.lanes.get(&lane).and_then(VecDeque::front);
+        head.is_some_and(|head| !head.leased && head.not_before <= now && head.released_until <= now)
+    }
+
+    /// The store was read again: what was held in memory is forgotten.
+    fn reread(&mut self) {
+        for row in self.lanes.values_mut().flatten() {
+            (row.released_until, row.woken) = (0, false);
+        }
+    }
+
+    fn leave(&mut self, lane: u8) {
+        self.lanes.get_mut(&lane).unwrap().pop_front();
+    }
+
+    fn waiting(&self) -> usize {
+        self.lanes.values().map(VecDeque::len).sum()
+    }
+}
+
+struct Run {
+    model: Model,
+    options: Options,
+    disk: Option<Disk>,
+    begin: Instant,
+    queue: Queue,
+    driver: JoinHandle<()>,
+    leases: Leases,
+    held: Vec<(u8, Lease)>,
+    /// Ordered and still to come, as far as is known.
+    fault: Option<Fault>,
+    full: bool,
+    /// Until when puts may still be refused after the room came back.
+    full_until: i64,
+}
+
+fn start(options: &Options) -> (Queue, JoinHandle<()>, Leases) {
+    let (queue, driver) = Queue::open_here(options.clone()).unwrap();
+    let leases = queue.leases(100);
+    (queue, tokio::spawn(driver), leases)
+}
+
+impl Run {
+    fn new(engine: Engine) -> Self {
+        let begin = Instant::now();
+        let clock = Arc::new(move || START + i64::try_from(begin.elapsed().as_millis()).unwrap());
+        let disk = match &engine {
+            Engine::Memory(disk) => Some(disk.clone()),
+            Engine::Directory(_) => None,
+        };
+        let options = Options { engine, ..Options::in_memory(&Disk::new(), clock) };
+        let (queue, driver, leases) = start(&options);
+        let (model, held, fault) = (Model::default(), Vec::new(), None);
+        Self { model, options, disk, begin, queue, driver, leases, held, fault, full: false, full_until: 0 }
+    }
+
+    fn now(&self) -> i64 {
+        START + i64::try_from(self.begin.elapsed().as_millis()).unwrap()
+    }
+
+    async fn step(&mut self, step: &Step) {
+        match *step {
+            Step::Put(lane) => self.put(lane).await,
+            Step::PutDead => self.put_dead().await,
+            Step::Lease => drop(self.lease().await),
+            Step::Settle(which) | Step::Keep(which) | Step::Bury(which) | Step::Retry(which, _) => {
+                if !self.held.is_empty() {
+                    let (lane, lease) = self.held.remove(which % self.held.len());
+                    self.end(step, lane, lease).await;
+                }
+            }
+            Step::Release(which, ms) => self.release(which, i64::from(ms)).await,
+            Step::Drop(which) => {
+                if !self.held.is_empty() {
+                    let (lane, lease) = self.held.remove(which % self.held.len());
+                    drop(lease);
+                    let head = self.model.head(lane);
+                    (head.leased, head.woken) = (false, false);
+                }
+            }
+            Step::Wake(lane) => self.wake(lane).await,
+            Step::Pass(ms) => tokio::time::sleep(Duration::from_millis(ms.into())).await,
+            Step::Note(key) => self.note(key).await,
+            Step::Fault(fault) => {
+                if let (Some(disk), None) = (&self.disk, self.fault) {
+                    disk.fail_next_commit(fault);
+                    self.fault = Some(fault);
+                }
+            }
+            Step::Full(full) => {
+                if let Some(disk) = &self.disk {
+                    disk.set_full(full);
+                    self.full = full;
+                    self.full_until = self.now() + 1_000;
+                }
+            }
+            Step::Crash => self.crash(false).await,
+            Step::Restart => self.crash(true).await,
+        }
+    }
+
+    /// The ordered fault, if what was done last has met it.
+    fn met(&mut self) -> Option<Fault> {
+        let met = self.fault.filter(|_| self.disk.as_ref().is_some_and(|disk| disk.faults() == 0));
+        if let Some(fault) = met {
+            self.fault = None;
+            match fault {
+                Fault::Full => self.full_until = self.now() + 1_000,
+                Fault::Failed | Fault::FailedButThere => self.model.reread(),
+            }
+        }
+        met
+    }
+
+    /// As [`Run::met`], for a commit without a put, for which there is always room.
+    fn failed(&mut self) -> Option<Fault> {
+        self.met().filter(|fault| *fault != Fault::Full)
+    }
+
+    fn message(&mut self, lane: u8, place: Place) -> Put {
+        self.model.next_body += 1;
+        let body = self.model.next_body.to_le_bytes().to_vec();
+        let (lane, kind, head) = (format!("lane-{lane}"), "uplink_message".to_owned(), vec![lane]);
+        Put { lane, kind, head, body, accepted_at: self.now(), place }
+    }
+
+    async fn put(&mut self, lane: u8) {
+        let put = self.message(lane, Place::Lane);
+        if self.put_is_there(put).await {
+            let row = Row {
+                body: self.model.next_body,
+                attempts: 0,
+                frozen: None,
+                not_before: 0,
+                released_until: 0,
+                leased: false,
+                woken: false,
+            };
+            self.model.lanes.entry(lane).or_default().push_back(row);
+        }
+    }
+
+    async fn put_dead(&mut self) {
+        let reason = Reason { code: "no_identity".into(), detail: String::new() };
+        let put = self.message(0, Place::DeadLetters(reason));
+        self.model.dead += usize::from(self.put_is_there(put).await);
+    }
+
+    /// Puts, checks the answer, and tells whether the message is in the store now.
+    async fn put_is_there(&mut self, put: Put) -> bool {
+        let may_be_full = self.full || self.now() < self.full_until;
+        let answer = self.queue.put(put).await;
+        let met = self.met();
+        match (&answer, met) {
+            (Ok(_), None) => assert!(!self.full, "not refused, and is full"),
+            (Err(PutError::Full(_)), Some(Fault::Full)) => {}
+            (Err(PutError::Full(_)), None) => assert!(may_be_full, "refused as full, and is not"),
+            (Err(PutError::Failed(_)), Some(Fault::Failed | Fault::FailedButThere)) => {}
+            other => panic!("{other:?}"),
+        }
+        answer.is_ok() || met == Some(Fault::FailedButThere)
+    }
+
+    async fn lease(&mut self) -> bool {
+        let now = self.now();
+        let any_due = (0..LANES).any(|lane| self.model.is_due(lane, now));
+        let next = tokio::time::timeout(Duration::from_millis(1), self.leases.next()).await;
+        let Ok(lease) = next else {
+            assert!(!any_due, "something is due and does not come");
+            return false;
+        };
+        let lease = lease.unwrap();
+        let message = lease.message();
+        let lane = message.head[0];
+        assert!(self.model.is_due(lane, self.now()), "lane {lane} is not due: {:?}", self.model.lanes.get(&lane));
+        let head = self.model.head(lane);
+        let frozen = message.frozen.as_deref().map(|bytes| u32::from_le_bytes(bytes.try_into().unwrap()));
+        let found = (u64::from_le_bytes(message.body.as_slice().try_into().unwrap()), message.attempts, frozen);
+        assert_eq!(found, (head.body, head.attempts, head.frozen), "the oldest, as it was left");
+        head.leased = true;
+        self.held.push((lane, lease));
+        true
+    }
+
+    async fn end(&mut self, step: &Step, lane: u8, lease: Lease) {
+        let body = self.model.head(lane).body;
+        let (at, now) = (self.now(), self.now());
+        let key = u128::from(body).to_le_bytes();
+        let settle = Settle { seen: Some(Seen { key, at }), notes: vec![] };
+        let reason = Reason { code: "refused".into(), detail: "no".into() };
+        let answer = match *step {
+            Step::Settle(_) => lease.settle(settle).await,
+            Step::Keep(_) => lease.keep().await,
+            Step::Bury(_) => lease.bury(reason, settle).await,
+            Step::Retry(_, ms) => {
+                let freeze = Some(u32::from(ms).to_le_bytes().to_vec());
+                lease.retry(Retry { at: now + i64::from(ms), cause: "busy".into(), freeze }).await
+            }
+            _ => unreachable!("only outcomes come here"),
+        };
+        let fault = self.failed();
+        assert_eq!(answer.is_err(), fault.is_some(), "{answer:?} for {fault:?}");
+        let head = self.model.head(lane);
+        (head.leased, head.woken) = (false, false);
+        if fault != Some(Fault::Failed) {
+            match *step {
+                Step::Settle(_) => self.model.leave(lane),
+                Step::Keep(_) => {
+                    self.model.leave(lane);
+                    self.model.kept += 1;
+                }
+                Step::Bury(_) => {
+                    self.model.leave(lane);
+                    self.model.dead += 1;
+                }
+                Step::Retry(_, ms) => {
+                    head.attempts += 1;
+                    head.not_before = now + i64::from(ms);
+                    head.frozen = head.frozen.or(Some(ms.into()));
+                }
+                _ => {}
+            }
+            if matches!(step, Step::Settle(_) | Step::Bury(_)) {
+                self.model.seen.entry(lane).or_default().push(body);
+            }
+        }
+    }
+
+    async fn release(&mut self, which: usize, ms: i64) {
+        if self.held.is_empty() {
+            return;
+        }
+        let (lane, lease) = self.held.remove(which % self.held.len());
+        let until = self.now() + ms;
+        lease.release_until(until);
+        let head = self.model.head(lane);
+        head.released_until = if head.woken { 0 } else { until };
+        (head.leased, head.woken) = (false, false);
+    }
+
+    async fn wake(&mut self, lane: u8) {
+        // One that waits in the stream already is leased to the queue; let it be so to the model.
+        while self.lease().await {}
+        self.queue.wake(&format!("lane-{lane}"));
+        if let Some(head) = self.model.lanes.get_mut(&lane).and_then(VecDeque::front_mut) {
+            head.woken = head.leased;
+            head.released_until = 0;
+        }
+    }
+
+    async fn note(&mut self, key: u8) {
+        let (key, value) = (format!("key-{key}"), self.now().to_le_bytes().to_vec());
+        let note = Note { space: "notes".into(), key: key.clone(), value: Some(value.clone()) };
+        let answer = self.queue.write_notes(vec![note]).await;
+        let fault = self.failed();
+        assert_eq!(answer.is_err(), fault.is_some());
+        if fault != Some(Fault::Failed) {
+            self.model.notes.insert(key, value);
+        }
+    }
+
+    async fn crash(&mut self, orderly: bool) {
+        if orderly {
+            self.queue.close().await;
+        }
+        self.driver.abort();
+        let _ = (&mut self.driver).await;
+        self.held.clear();
+        for row in self.model.lanes.values_mut().flatten() {
+            row.leased = false;
+        }
+        self.model.reread();
+        // The new one has not heard of it.
+        (self.queue, self.driver, self.leases) = start(&self.options);
+        if !self.full {
+            self.full_until = 0;
+        }
+    }
+
+    /// Everything that is left comes out in order, and the collections are as they should be.
+    async fn end_of_history(mut self) {
+        self.held.clear();
+        if let Some(disk) = &self.disk {
+            disk.set_full(false);
+            disk.clear_faults();
+        }
+        self.fault = None;
+        self.crash(true).await;
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        while self.lease().await {
+            let (lane, lease) = self.held.pop().unwrap();
+            lease.settle(Settle::default()).await.unwrap();
+            self.model.leave(lane);
+        }
+        assert_eq!(self.model.waiting(), 0);
+        let stats = self.queue.stats();
+        assert_eq!((stats.waiting, stats.waiting_bytes, stats.leased, stats.lanes), (0, 0, 0, 0));
+        assert_eq!((stats.dead_letters, stats.kept), (self.model.dead as u64, self.model.kept as u64));
+        assert_eq!(self.queue.dead_letters(None, 1_000).await.unwrap().len(), self.model.dead);
+        assert_eq!(self.queue.notes("notes").await.unwrap(), self.model.notes.into_iter().collect::<Vec<_>>());
+        for (lane, bodies) in self.model.seen {
+            let seen = self.queue.seen(&format!("lane-{lane}")).await.unwrap();
+            let keys: Vec<_> = seen.iter().map(|seen| u128::from_le_bytes(seen.key) as u64).collect();
+            assert_eq!(keys, bodies);
+        }
+        self.queue.close().await;
+    }
+}
+
+fn holds(engine: Engine, steps: &[Step]) {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let mut run = Run::new(engine);
+        for step in steps {
+            run.step(step).await;
+        }
+        run.end_of_history().await;
+    });
+}
+
+fn runner(cases: u32) -> TestRunner {
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: 2_000, ..Config::default() };
+    TestRunner::new(config)
+}
+
+#[test]
+fn the_reference_store_keeps_to_the_model() {
+    let histories = proptest::collection::vec(step(), 1..80);
+    let outcome = runner(2_000).run(&histories, |steps| {
+        holds(Engine::Memory(Disk::new()), &steps);
+        Ok(())
+    });
+    outcome.unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[test]
+fn files_keep_to_the_model() {
+    let dir = scratch();
+    let histories = proptest::collection::vec(step(), 1..80);
+    let outcome = runner(200).run(&histories, |steps| {
+        let _ = std::fs::remove_dir_all(&dir);
+        holds(Engine::Directory(dir.clone()), &steps);
+        Ok(())
+    });
+    let _ = std::fs::remove_dir_all(&dir);
+    outcome.unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// In memory where there is such a file system: the logic is what is tried here, not the disk.
+fn scratch() -> PathBuf {
+    let fast = Path::new("/dev/shm");
+    let base = if fast.is_dir() { fast } else { Path::new(env!("CARGO_TARGET_TMPDIR")) };
+    base.join(format!("queue-model-{}", std::process::id()))
+}

@@ -1,0 +1,402 @@
+//! Both services behind one lock: every call takes state and the clock, asks the decisions, and keeps what follows.
+//!
+//! Promises: the same answers whatever protocol asks. Nothing waits while the lock is held except for short writes to
+//! local files (journal and record), which is what makes "recorded before accepted" hold. Does not know sockets or HTTP.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::dps::{self, Answer, Enrolment, Operations, Outcome};
+use crate::faults::{Armed, Faults, Weather};
+use crate::hub::{self, Names, Telemetry};
+use crate::identity::Identity;
+use crate::record::{Record, Recorded};
+use crate::registry::{Device, Registration, Registry, Status};
+use crate::service;
+use crate::simulator::Clock;
+
+/// How provisioning behaves when nothing is wrong.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    pub(crate) assigning_polls: u32,
+    pub(crate) retry_after_s: u64,
+}
+
+/// What happened so far, since the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// `register` calls with good credentials, by registration id. One each is what a good client needs.
+    pub registrations: BTreeMap<String, u64>,
+    /// Provisioning calls by kind (`register`, `poll`, `look_up`), refused ones too.
+    pub dps_calls: BTreeMap<&'static str, u64>,
+    /// Provisioning calls that ended in an error, by error code.
+    pub dps_refused: BTreeMap<u32, u64>,
+    /// Messages accepted, by device.
+    pub messages: BTreeMap<String, u64>,
+    /// Messages accepted, all devices.
+    pub messages_total: u64,
+    /// Hub calls that ended in an error, by the code's name.
+    pub hub_refused: BTreeMap<String, u64>,
+    /// Requests accepted and not answered, on request.
+    pub answers_lost: u64,
+}
+
+/// A device as the page shows it; no keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DeviceView {
+    /// Its name at the hub.
+    pub device_id: String,
+    /// Whether it may talk.
+    pub status: Status,
+    /// Messages accepted since the start.
+    pub messages: u64,
+}
+
+/// What is said of accepted telemetry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Accepted {
+    /// Say so.
+    Answered,
+    /// Say nothing and close the connection.
+    Lost,
+}
+
+/// The services. Shared by all connections.
+pub(crate) struct Cloud {
+    state: Mutex<State>,
+    clock: Clock,
+    /// The hub that devices are assigned to first, then its other names.
+    hosts: Vec<String>,
+    identity: Identity,
+    pace: Pace,
+}
+
+struct State {
+    registry: Registry,
+    operations: Operations,
+    armed: Armed,
+    record: Record,
+    counts: Counts,
+}
+
+impl Cloud {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { clock, hosts, identity, pace, registry, record, faults } = parts;
+        let (operations, counts) = (Operations::default(), Counts::default());
+        let state = Mutex::new(State { registry, operations, armed: Armed::new(faults), record, counts });
+        Self { state, clock, hosts, identity, pace }
+    }
+
+    /// A panic elsewhere leaves the state as it was before or after a change, so it can go on being used.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn now_ms(&self) -> i64 {
+        (self.clock)()
+    }
+
+    pub(crate) fn hub(&self) -> &str {
+        self.hosts.first().map_or("localhost", String::as_str)
+    }
+
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    fn enrolment(&self) -> Enrolment<'_> {
+        Enrolment { id_scope: &self.identity.id_scope, group: &self.identity.group }
+    }
+
+    pub(crate) fn names(&self) -> Names<'_> {
+        Names { hosts: &self.hosts, identity: &self.identity }
+    }
+
+    pub(crate) fn dps_weather(&self) -> Weather {
+        self.state().armed.dps_weather()
+    }
+
+    pub(crate) fn hub_weather(&self) -> Weather {
+        self.state().armed.hub_weather()
+    }
+
+    pub(crate) fn faults(&self) -> Faults {
+        self.state().armed.faults().clone()
+    }
+
+    pub(crate) fn set_faults(&self, faults: Faults) {
+        self.state().armed = Armed::new(faults);
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.state().counts.clone()
+    }
+
+    pub(crate) fn messages(&self, count: usize) -> Vec<Recorded> {
+        self.state().record.last(count)
+    }
+
+    pub(crate) fn registration(&self, id: &str) -> Option<Registration> {
+        self.state().registry.registration(id).cloned()
+    }
+
+    pub(crate) fn sync(&self) -> std::io::Result<()> {
+        self.state().registry.sync()
+    }
+}
+
+/// A call to the provisioning service, as every protocol can name it.
+pub(crate) struct DpsCall<'a> {
+    pub(crate) api_version: Option<&'a str>,
+    pub(crate) scope: &'a str,
+    pub(crate) registration_id: &'a str,
+    pub(crate) authorization: Option<&'a str>,
+}
+
+/// Provisioning.
+impl Cloud {
+    /// Begins a registration.
+    pub(crate) fn register(&self, call: &DpsCall<'_>, body: &[u8]) -> Result<Answer, dps::Refusal> {
+        let now_ms = self.now_ms();
+        let mut state = self.state();
+        state.count_dps("register");
+        let answer = self.register_now(&mut state, call, body, now_ms);
+        state.count_dps_refusal(answer)
+    }
+
+    fn register_now(
+        &self,
+        state: &mut State,
+        call: &DpsCall<'_>,
+        body: &[u8],
+        now_ms: i64,
+    ) -> Result<Answer, dps::Refusal> {
+        dps::check_call(call.api_version, call.registration_id)?;
+        if let Some(throttle) = state.armed.throttles_register(now_ms) {
+            return Err(dps::Refusal::throttled(throttle.retry_after_s));
+        }
+        let keys = dps::admit(&self.enrolment(), call.scope, call.registration_id, call.authorization, now_ms)?;
+        dps::check_register_body(call.registration_id, body)?;
+        *state.counts.registrations.entry(call.registration_id.to_owned()).or_default() += 1;
+        let outcome = match state.armed.dps_refusal(call.registration_id) {
+            Some(refusal) => dps::refused(call.registration_id, refusal)?,
+            None => Outcome::Assigned(state.assign(call.registration_id, keys, self.hub(), now_ms)?),
+        };
+        Ok(state.operations.begin(outcome, self.pace.assigning_polls))
+    }
+
+    /// How a registration stands.
+    pub(crate) fn poll(&self, call: &DpsCall<'_>, operation_id: &str) -> Result<Answer, dps::Refusal> {
+        let mut state = self.state();
+        state.count_dps("poll");
+        let answer =
+            self.admit_poll(&mut state, call).and_then(|()| state.operations.poll(call.registration_id, operation_id));
+        state.count_dps_refusal(answer)
+    }
+
+    /// What is known of a device, without registering it.
+    pub(crate) fn look_up(&self, call: &DpsCall<'_>) -> Result<Value, dps::Refusal> {
+        let mut state = self.state();
+        state.count_dps("look_up");
+        let found = self.admit_poll(&mut state, call).and_then(|()| state.look_up(call.registration_id));
+        state.count_dps_refusal(found)
+    }
+
+    fn admit_poll(&self, state: &mut State, call: &DpsCall<'_>) -> Result<(), dps::Refusal> {
+        let now_ms = self.now_ms();
+        dps::check_call(call.api_version, call.registration_id)?;
+        if let Some(throttle) = state.armed.throttles_poll(now_ms) {
+            return Err(dps::Refusal::throttled(throttle.retry_after_s));
+        }
+        dps::admit(&self.enrolment(), call.scope, call.registration_id, call.authorization, now_ms).map(drop)
+    }
+
+    /// Seconds until the next poll, as pending answers say.
+    pub(crate) fn poll_after_s(&self) -> u64 {
+        self.pace.retry_after_s
+    }
+}
+
+/// Telemetry.
+impl Cloud {
+    /// Whether a device may talk at all; for calls that have nothing to deliver yet.
+    pub(crate) fn admit_device(&self, id: &str, authorization: Option<&str>) -> Result<(), hub::Refusal> {
+        let now_ms = self.now_ms();
+        let mut state = self.state();
+        let admitted = self.admit_now(&state, id, authorization, now_ms);
+        state.count_hub_refusal(admitted)
+    }
+
+    fn admit_now(&self, state: &State, id: &str, authorization: Option<&str>, now_ms: i64) -> Result<(), hub::Refusal> {
+        if let Some(refusal) = state.armed.hub_refusal(id) {
+            return Err(hub::refused(id, refusal));
+        }
+        hub::admit_device(&self.names(), state.registry.device(id), id, authorization, now_ms).map(drop)
+    }
+
+    /// Takes messages of one device, all or none. When this returns `Ok` they stand in the record.
+    pub(crate) fn send(
+        &self,
+        id: &str,
+        authorization: Option<&str>,
+        messages: Result<Vec<Telemetry>, hub::Refusal>,
+    ) -> Result<Accepted, hub::Refusal> {
+        let now_ms = self.now_ms();
+        let mut state = self.state();
+        let accepted = self.send_now(&mut state, id, authorization, messages, now_ms);
+        state.count_hub_refusal(accepted)
+    }
+
+    fn send_now(
+        &self,
+        state: &mut State,
+        id: &str,
+        authorization: Option<&str>,
+        messages: Result<Vec<Telemetry>, hub::Refusal>,
+        now_ms: i64,
+    ) -> Result<Accepted, hub::Refusal> {
+        self.admit_now(state, id, authorization, now_ms)?;
+        let messages = messages?;
+        let count = u32::try_from(messages.len()).unwrap_or(u32::MAX);
+        if let Some(throttle) = state.armed.throttles_telemetry(count, now_ms) {
+            return Err(hub::Refusal::throttled(throttle.retry_after_s));
+        }
+        let recorded = messages.into_iter().map(|message| Recorded::new(self.hub(), id, message, now_ms));
+        state.keep(id, &recorded.collect::<Vec<_>>())?;
+        Ok(if state.armed.loses_answer(now_ms) { state.lose_answer() } else { Accepted::Answered })
+    }
+}
+
+/// The owner's view of the registry.
+impl Cloud {
+    /// Performs a call to the service side after its token was checked.
+    pub(crate) fn service(&self, call: &service::Call<'_>) -> Result<service::Answer, hub::Refusal> {
+        let now_ms = self.now_ms();
+        let mut state = self.state();
+        let answer = service::admit(&self.names(), call, now_ms)
+            .and_then(|()| service::decide(state.registry.device(call.device_id), call, now_ms))
+            .and_then(|decision| state.perform(decision));
+        state.count_hub_refusal(answer)
+    }
+
+    pub(crate) fn devices(&self) -> Vec<DeviceView> {
+        let state = self.state();
+        let view = |device: &Device| DeviceView {
+            device_id: device.id.clone(),
+            status: device.status,
+            messages: state.counts.messages.get(&device.id).copied().unwrap_or_default(),
+        };
+        let mut views: Vec<DeviceView> = state.registry.devices().map(view).collect();
+        views.sort_by(|a, b| a.device_id.cmp(&b.device_id));
+        views
+    }
+
+    /// Switches a device on or off. `Ok(false)` when there is no such device.
+    pub(crate) fn set_status(&self, id: &str, status: Status) -> std::io::Result<bool> {
+        let mut state = self.state();
+        let Some(device) = state.registry.device(id) else { return Ok(false) };
+        let changed = Device { status, etag: crate::identity::etag(), ..device.clone() };
+        state.registry.put_device(changed).map(|()| true)
+    }
+
+    /// Forgets a device at the hub; its registration stays. `Ok(false)` when there is no such device.
+    pub(crate) fn delete_device(&self, id: &str) -> std::io::Result<bool> {
+        let mut state = self.state();
+        let is_there = state.registry.device(id).is_some();
+        state.registry.delete_device(id).map(|()| is_there)
+    }
+}
+
+impl State {
+    /// Gives a device its hub, making it there. One that was switched off at the hub stays so.
+    fn assign(
+        &mut self,
+        registration_id: &str,
+        keys: crate::identity::Keys,
+        hub: &str,
+        now_ms: i64,
+    ) -> Result<Registration, dps::Refusal> {
+        let registration = dps::registered(self.registry.registration(registration_id), registration_id, hub, now_ms);
+        let name = &registration.device_id;
+        let device = match self.registry.device(name) {
+            Some(device) => Device { keys, ..device.clone() },
+            None if self.registry.is_full() => return Err(dps::Refusal::new(500, 500_001, "The hub is full")),
+            None => Device::new(name, keys, now_ms),
+        };
+        self.registry
+            .put_device(device)
+            .and_then(|()| self.registry.put_registration(registration.clone()))
+            .map_err(|error| not_written("registry", &error))
+            .map_err(|text| dps::Refusal::new(500, 500_001, text))?;
+        Ok(registration)
+    }
+
+    fn look_up(&self, registration_id: &str) -> Result<Value, dps::Refusal> {
+        if let Some(refusal) = self.armed.dps_refusal(registration_id) {
+            return dps::refused(registration_id, refusal).map(|outcome| outcome.state());
+        }
+        let registration = self.registry.registration(registration_id).cloned();
+        let registration = registration.ok_or_else(|| dps::Refusal::new(404, 404_201, "Registration not found"))?;
+        Ok(Outcome::Assigned(registration).state())
+    }
+
+    fn keep(&mut self, id: &str, messages: &[Recorded]) -> Result<(), hub::Refusal> {
+        self.record
+            .append(messages)
+            .map_err(|error| not_written("record", &error))
+            .map_err(|text| hub::Refusal::new(500, 500_001, "ServerError", text))?;
+        let count = messages.len() as u64;
+        *self.counts.messages.entry(id.to_owned()).or_default() += count;
+        self.counts.messages_total += count;
+        Ok(())
+    }
+
+    fn lose_answer(&mut self) -> Accepted {
+        self.counts.answers_lost += 1;
+        Accepted::Lost
+    }
+
+    fn perform(&mut self, decision: service::Decision) -> Result<service::Answer, hub::Refusal> {
+        let written = match &decision.change {
+            service::Change::None => Ok(()),
+            service::Change::Put(_) if self.registry.is_full() => return Err(hub::Refusal::unavailable()),
+            service::Change::Put(device) => self.registry.put_device(device.clone()),
+            service::Change::Delete(id) => self.registry.delete_device(id),
+        };
+        written
+            .map_err(|error| not_written("registry", &error))
+            .map_err(|text| hub::Refusal::new(500, 500_001, "ServerError", text))?;
+        Ok(decision.answer)
+    }
+
+    fn count_dps(&mut self, kind: &'static str) {
+        *self.counts.dps_calls.entry(kind).or_default() += 1;
+    }
+
+    fn count_dps_refusal<T>(&mut self, answer: Result<T, dps::Refusal>) -> Result<T, dps::Refusal> {
+        answer.inspect_err(|refusal| *self.counts.dps_refused.entry(refusal.code).or_default() += 1)
+    }
+
+    fn count_hub_refusal<T>(&mut self, answer: Result<T, hub::Refusal>) -> Result<T, hub::Refusal> {
+        answer.inspect_err(|refusal| *self.counts.hub_refused.entry(refusal.name.clone()).or_default() += 1)
+    }
+}
+
+fn not_written(what: &str, error: &std::io::Error) -> String {
+    tracing::error!(file = what, %error, "the simulator could not write; free some disk space");
+    format!("The simulator could not write its {what}")
+}
+
+/// What a cloud is made of.
+pub(crate) struct Parts {
+    pub(crate) clock: Clock,
+    pub(crate) hosts: Vec<String>,
+    pub(crate) identity: Identity,
+    pub(crate) pace: Pace,
+    pub(crate) registry: Registry,
+    pub(crate) record: Record,
+    pub(crate) faults: Faults,
+}

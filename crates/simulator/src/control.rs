@@ -1,0 +1,121 @@
+//! The page and its API: a look at the state, and the switches for faults and devices. Plain HTTP, for this machine.
+//!
+//! Promises: shows no keys; takes changes only from requests that name this machine as their host, so that a web page
+//! from elsewhere cannot reach in through a name of its own. Knows no more than the library's users do.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, Response, StatusCode, header};
+use http_body_util::Full;
+use serde_json::json;
+
+use crate::cloud::Cloud;
+use crate::connections::{Answers, Ask, Reply};
+use crate::https::json;
+use crate::record::Recorded;
+use crate::registry::Status;
+
+const PAGE: &str = include_str!("control/page.html");
+/// As many messages as the page shows.
+const SHOWN_MAX: usize = 50;
+/// As many devices as the page shows; more are counted.
+const DEVICES_SHOWN_MAX: usize = 1000;
+
+/// Control over a running simulator.
+pub(crate) struct Control {
+    pub(crate) cloud: Arc<Cloud>,
+}
+
+impl Answers for Control {
+    async fn answer(self: Arc<Self>, ask: Ask) -> Reply {
+        if !is_for_this_machine(&ask) {
+            return Ok(problem(StatusCode::FORBIDDEN, "host: not a name of this machine, use localhost or 127.0.0.1"));
+        }
+        let path: Vec<&str> = ask.parts.uri.path().split('/').skip(1).collect();
+        Ok(match (&ask.parts.method, path.as_slice()) {
+            (&Method::GET, [""]) => page(),
+            (&Method::GET, ["api", "state"]) => self.state(),
+            (&Method::GET, ["api", "faults"]) => json(StatusCode::OK, &self.cloud.faults()),
+            (&Method::POST, ["api", "faults"]) => self.set_faults(&ask),
+            (&Method::POST, ["api", "devices", id, action]) => self.device(id, action),
+            (_, [""] | ["api", "state" | "faults"] | ["api", "devices", _, _]) => {
+                problem(StatusCode::METHOD_NOT_ALLOWED, "method: not one for this address")
+            }
+            _ => problem(StatusCode::NOT_FOUND, "path: nothing here, see docs/azure-sim.md"),
+        })
+    }
+}
+
+impl Control {
+    fn state(&self) -> Response<Full<Bytes>> {
+        let mut devices = self.cloud.devices();
+        let device_count = devices.len();
+        devices.truncate(DEVICES_SHOWN_MAX);
+        let messages: Vec<_> = self.cloud.messages(SHOWN_MAX).iter().map(raw_line).collect();
+        json(
+            StatusCode::OK,
+            &State { hub: self.cloud.hub(), counts: self.cloud.counts(), device_count, devices, messages },
+        )
+    }
+
+    fn set_faults(&self, ask: &Ask) -> Response<Full<Bytes>> {
+        let Ok(body) = &ask.body else { return problem(StatusCode::PAYLOAD_TOO_LARGE, "body: could not be read") };
+        match serde_json::from_slice(body) {
+            Ok(faults) => {
+                self.cloud.set_faults(faults);
+                json(StatusCode::OK, &self.cloud.faults())
+            }
+            Err(error) => problem(StatusCode::BAD_REQUEST, &format!("body: not a set of faults: {error}")),
+        }
+    }
+
+    fn device(&self, id: &str, action: &str) -> Response<Full<Bytes>> {
+        let id = percent_encoding::percent_decode_str(id).decode_utf8_lossy();
+        let done = match action {
+            "enable" => self.cloud.set_status(&id, Status::Enabled),
+            "disable" => self.cloud.set_status(&id, Status::Disabled),
+            "delete" => self.cloud.delete_device(&id),
+            _ => return problem(StatusCode::NOT_FOUND, "action: not one of enable, disable, delete"),
+        };
+        match done {
+            Ok(true) => json(StatusCode::OK, &json!({"device_id": id, "done": action})),
+            Ok(false) => problem(StatusCode::NOT_FOUND, "device: not known at this hub"),
+            Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, &format!("registry: not written: {error}")),
+        }
+    }
+}
+
+#[derive(serde::Serialize)]
+struct State<'a> {
+    hub: &'a str,
+    counts: crate::cloud::Counts,
+    device_count: usize,
+    devices: Vec<crate::cloud::DeviceView>,
+    messages: Vec<Box<serde_json::value::RawValue>>,
+}
+
+fn raw_line(message: &Recorded) -> Box<serde_json::value::RawValue> {
+    serde_json::value::RawValue::from_string(message.line()).expect("a line of the record is JSON")
+}
+
+fn is_for_this_machine(ask: &Ask) -> bool {
+    let host = ask.parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let name = host.rsplit_once(':').map_or(host, |(name, port)| if port.ends_with(']') { host } else { name });
+    ["localhost", "127.0.0.1", "[::1]"].contains(&name)
+}
+
+fn page() -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from_static(PAGE.as_bytes())));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        header::HeaderValue::from_static("default-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"),
+    );
+    response
+}
+
+fn problem(status: StatusCode, detail: &str) -> Response<Full<Bytes>> {
+    json(status, &json!({"status": status.as_u16(), "detail": detail}))
+}

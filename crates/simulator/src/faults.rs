@@ -1,0 +1,270 @@
+//! Trouble on request: what can be switched on, and the state that decides call by call.
+//!
+//! Promises: nothing is on unless asked for; a change takes effect with the next call. Pure: `now` comes in, a verdict
+//! goes out; waiting, closing and hanging are done by whoever holds the socket.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// The longest delay that is taken, so that a slip of the keyboard does not hold connections for ever.
+const DELAY_MAX: Duration = Duration::from_secs(600);
+
+/// Everything that can be made to go wrong. The default is: nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Faults {
+    /// Of the provisioning service.
+    pub dps: DpsFaults,
+    /// Of the hub.
+    pub hub: HubFaults,
+}
+
+/// What can go wrong at the provisioning service.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DpsFaults {
+    /// 429 on `register`.
+    pub throttle: Option<Throttle>,
+    /// 429 on polls and status look-ups; the real service counts them apart from registrations.
+    pub throttle_polls: Option<Throttle>,
+    /// Refusals of some or all devices. The first that matches counts.
+    pub refuse: Vec<DpsRefuse>,
+    /// Before every answer, milliseconds, at most ten minutes.
+    pub delay_ms: u64,
+    /// No service at all.
+    pub outage: Option<Outage>,
+}
+
+/// What can go wrong at the hub.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HubFaults {
+    /// 429 on telemetry.
+    pub throttle: Option<Throttle>,
+    /// Refusals of some or all devices. The first that matches counts.
+    pub refuse: Vec<HubRefuse>,
+    /// Before every answer, milliseconds, at most ten minutes.
+    pub delay_ms: u64,
+    /// No service at all.
+    pub outage: Option<Outage>,
+    /// The message is taken and recorded, then the connection is closed without an answer.
+    pub lose_answer: Option<When>,
+}
+
+/// Which calls are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum When {
+    /// Every call.
+    Always,
+    /// The next so many, then none.
+    Next(u64),
+    /// Each so-manieth: `3` means the third, the sixth, and so on.
+    Every(u64),
+    /// What goes beyond so many in a minute (token bucket; a full minute's worth may come at once).
+    AbovePerMinute(u32),
+    /// What goes beyond so many in a second (token bucket; a full second's worth may come at once).
+    AbovePerSecond(u32),
+}
+
+/// 429 for some calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Throttle {
+    /// Which calls.
+    pub when: When,
+    /// The `Retry-After` that goes with it, seconds; none when absent, as the hub does.
+    #[serde(default)]
+    pub retry_after_s: Option<u64>,
+}
+
+/// How a service is away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outage {
+    /// 503 on every call.
+    Unavailable,
+    /// The connection is closed instead of an answer.
+    Close,
+    /// The connection stays open and silent.
+    Hang,
+}
+
+/// Devices that provisioning refuses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DpsRefuse {
+    /// Registration ids; empty means all.
+    #[serde(default)]
+    pub ids: Vec<String>,
+    /// What they are told.
+    pub answer: DpsRefusal,
+}
+
+/// How provisioning refuses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DpsRefusal {
+    /// 401, code 401002: credentials that are not good.
+    Unauthorized,
+    /// 401, code 401000: no enrolment for this id and key, or not approved yet.
+    NotEnrolled,
+    /// 404, code 404201.
+    NotFound,
+    /// 200 with status `disabled`.
+    Disabled,
+    /// 200 with status `failed`.
+    Failed {
+        /// For instance 400209.
+        error_code: u32,
+        /// For people.
+        message: String,
+    },
+    /// Any other status and code.
+    Status {
+        /// HTTP status, 400 to 599.
+        status: u16,
+        /// The number in the body.
+        error_code: u32,
+    },
+}
+
+/// Devices that the hub refuses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HubRefuse {
+    /// Device ids; empty means all.
+    #[serde(default)]
+    pub ids: Vec<String>,
+    /// What they are told.
+    pub answer: HubRefusal,
+}
+
+/// How the hub refuses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HubRefusal {
+    /// 401, code 401003.
+    Unauthorized,
+    /// 404, code 404001.
+    NotFound,
+    /// 403, code 403012.
+    Disabled,
+    /// 403, code 403002: the day's messages are used up.
+    Quota,
+    /// 429, code 429001.
+    Throttled,
+    /// 503, code 503001.
+    Unavailable,
+    /// Any other.
+    Status {
+        /// HTTP status, 400 to 599.
+        status: u16,
+        /// The number of the code.
+        error_code: u32,
+        /// The word of the code, as it stands in the body.
+        name: String,
+    },
+}
+
+/// What happens to a call before its content is looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Weather {
+    pub(crate) delay: Duration,
+    pub(crate) outage: Option<Outage>,
+}
+
+/// The faults as they stand, with what is left of those that count.
+#[derive(Default)]
+pub(crate) struct Armed {
+    faults: Faults,
+    dps_throttle: Counter,
+    dps_poll_throttle: Counter,
+    hub_throttle: Counter,
+    lost_answers: Counter,
+}
+
+impl Armed {
+    /// All counting starts anew.
+    pub(crate) fn new(faults: Faults) -> Self {
+        Self { faults, ..Self::default() }
+    }
+
+    pub(crate) fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    pub(crate) fn dps_weather(&self) -> Weather {
+        Weather { delay: delay(self.faults.dps.delay_ms), outage: self.faults.dps.outage }
+    }
+
+    pub(crate) fn hub_weather(&self) -> Weather {
+        Weather { delay: delay(self.faults.hub.delay_ms), outage: self.faults.hub.outage }
+    }
+
+    /// `Some` when this registration is to be throttled.
+    pub(crate) fn throttles_register(&mut self, now_ms: i64) -> Option<Throttle> {
+        self.faults.dps.throttle.filter(|throttle| self.dps_throttle.hits(throttle.when, 1, now_ms))
+    }
+
+    /// `Some` when this poll or look-up is to be throttled.
+    pub(crate) fn throttles_poll(&mut self, now_ms: i64) -> Option<Throttle> {
+        self.faults.dps.throttle_polls.filter(|throttle| self.dps_poll_throttle.hits(throttle.when, 1, now_ms))
+    }
+
+    /// `Some` when this request with so many messages is to be throttled.
+    pub(crate) fn throttles_telemetry(&mut self, messages: u32, now_ms: i64) -> Option<Throttle> {
+        self.faults.hub.throttle.filter(|throttle| self.hub_throttle.hits(throttle.when, messages, now_ms))
+    }
+
+    pub(crate) fn loses_answer(&mut self, now_ms: i64) -> bool {
+        self.faults.hub.lose_answer.is_some_and(|when| self.lost_answers.hits(when, 1, now_ms))
+    }
+
+    pub(crate) fn dps_refusal(&self, id: &str) -> Option<&DpsRefusal> {
+        let named = |ids: &[String]| ids.is_empty() || ids.iter().any(|one| one.eq_ignore_ascii_case(id));
+        self.faults.dps.refuse.iter().find(|refuse| named(&refuse.ids)).map(|refuse| &refuse.answer)
+    }
+
+    pub(crate) fn hub_refusal(&self, id: &str) -> Option<&HubRefusal> {
+        let named = |ids: &[String]| ids.is_empty() || ids.iter().any(|one| one == id);
+        self.faults.hub.refuse.iter().find(|refuse| named(&refuse.ids)).map(|refuse| &refuse.answer)
+    }
+}
+
+fn delay(ms: u64) -> Duration {
+    Duration::from_millis(ms).min(DELAY_MAX)
+}
+
+/// Counts calls against a [`When`].
+#[derive(Default)]
+struct Counter {
+    calls: u64,
+    /// Tokens in the bucket and when they were counted; none before the first call.
+    bucket: Option<(f64, i64)>,
+}
+
+impl Counter {
+    fn hits(&mut self, when: When, weight: u32, now_ms: i64) -> bool {
+        self.calls += 1;
+        match when {
+            When::Always => true,
+            When::Next(count) => self.calls <= count,
+            When::Every(count) => count > 0 && self.calls.is_multiple_of(count),
+            When::AbovePerMinute(limit) => !self.takes(f64::from(limit), 60_000.0, f64::from(weight), now_ms),
+            When::AbovePerSecond(limit) => !self.takes(f64::from(limit), 1_000.0, f64::from(weight), now_ms),
+        }
+    }
+
+    /// A bucket that holds one period's worth. A clock that goes back adds nothing.
+    fn takes(&mut self, limit: f64, period_ms: f64, weight: f64, now_ms: i64) -> bool {
+        let (tokens, since_ms) = self.bucket.unwrap_or((limit, now_ms));
+        #[expect(clippy::cast_precision_loss, reason = "a difference of milliseconds is far below 2^52")]
+        let passed_ms = (now_ms - since_ms).max(0) as f64;
+        let tokens = (tokens + passed_ms * limit / period_ms).min(limit);
+        let is_enough = tokens >= weight;
+        self.bucket = Some((if is_enough { tokens - weight } else { tokens }, now_ms));
+        is_enough
+    }
+}

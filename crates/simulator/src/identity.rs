@@ -1,0 +1,131 @@
+//! Who this simulator is: id scope, group keys, policy keys. Made once, kept over restarts where there is a directory.
+//!
+//! Also the small things that making and keeping them needs: random names, timestamps, whole files.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+
+const IDENTITY_FILE: &str = "identity.json";
+/// The size of the keys that the portal makes, in bytes.
+const GROUP_KEY_BYTES: usize = 64;
+const POLICY_KEY_BYTES: usize = 32;
+/// The policies of a new hub.
+const POLICIES: [&str; 5] = [OWNER, "service", "device", "registryRead", "registryReadWrite"];
+/// The policy that may do everything.
+pub(crate) const OWNER: &str = "iothubowner";
+
+/// Two keys, either of which is good: so one can be replaced while the other is in use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Keys {
+    #[serde(rename = "primaryKey")]
+    pub(crate) primary: String,
+    #[serde(rename = "secondaryKey")]
+    pub(crate) secondary: String,
+}
+
+impl Keys {
+    pub(crate) fn both(&self) -> [&str; 2] {
+        [&self.primary, &self.secondary]
+    }
+
+    pub(crate) fn random(bytes: usize) -> Self {
+        Self { primary: random_key(bytes), secondary: random_key(bytes) }
+    }
+}
+
+/// What clients configure.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    pub(crate) id_scope: String,
+    pub(crate) group: Keys,
+    pub(crate) policies: BTreeMap<String, Keys>,
+}
+
+impl Identity {
+    fn random() -> Self {
+        let scope = u32::from_be_bytes(random_bytes()) & 0x00FF_FFFF;
+        let policies = POLICIES.map(|name| (name.to_owned(), Keys::random(POLICY_KEY_BYTES)));
+        Self { id_scope: format!("0ne{scope:08X}"), group: Keys::random(GROUP_KEY_BYTES), policies: policies.into() }
+    }
+
+    /// The identity kept in `dir`, made on first use.
+    pub(crate) fn open(dir: Option<&Path>) -> io::Result<Self> {
+        let Some(dir) = dir else { return Ok(Self::random()) };
+        match read_if_there(&dir.join(IDENTITY_FILE))? {
+            Some(text) => serde_json::from_str(&text).map_err(io::Error::from),
+            None => Ok(Self::random()),
+        }
+    }
+
+    pub(crate) fn keep(&self, dir: Option<&Path>) -> io::Result<()> {
+        let Some(dir) = dir else { return Ok(()) };
+        write_whole(&dir.join(IDENTITY_FILE), &serde_json::to_vec_pretty(self)?)
+    }
+
+    pub(crate) fn owner(&self) -> &Keys {
+        self.policies.get(OWNER).expect("an identity is made with this policy and never loses one")
+    }
+}
+
+/// Random bytes from the operating system.
+pub(crate) fn random_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the operating system has random bytes");
+    bytes
+}
+
+fn random_key(bytes: usize) -> String {
+    let source: [u8; GROUP_KEY_BYTES] = random_bytes();
+    STANDARD.encode(source.get(..bytes).unwrap_or(&source))
+}
+
+/// A random name in the form that tracking ids, operation ids and etags have.
+pub(crate) fn guid() -> String {
+    let hex = format!("{:032x}", u128::from_be_bytes(random_bytes()));
+    format!("{}-{}-4{}-a{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..])
+}
+
+/// Quoted and encoded, as both services hand out etags.
+pub(crate) fn etag() -> String {
+    STANDARD.encode(format!("\"{}\"", guid()))
+}
+
+/// A point in time; outside the calendar the epoch, for a clock that is far off is no reason to fall over.
+pub(crate) fn timestamp(at_ms: i64) -> jiff::Timestamp {
+    jiff::Timestamp::from_millisecond(at_ms).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+}
+
+/// A file's text, `None` when there is no such file.
+pub(crate) fn read_if_there(path: &Path) -> io::Result<Option<String>> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Replaces a file as a whole: after a crash the old or the new one is there. Only its owner may read it.
+pub(crate) fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
+    let beside = path.with_extension("new");
+    let mut file = private_file(std::fs::OpenOptions::new().write(true).create(true).truncate(true), &beside)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    std::fs::rename(&beside, path)?;
+    match path.parent() {
+        Some(dir) => std::fs::File::open(dir)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+/// Opens a file that holds keys.
+pub(crate) fn private_file(options: &mut std::fs::OpenOptions, path: &Path) -> io::Result<std::fs::File> {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    options.open(path)
+}
