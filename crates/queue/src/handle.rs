@@ -3,9 +3,13 @@
 //! Promises: a put or an outcome that was asked for is carried out whether or not anybody still waits for the answer;
 //! a lease that is dropped comes back. Knows nothing of disks: everything is a message to the writer.
 
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::unconstrained;
 
 use crate::board::Board;
 use crate::command::{Answer, Call, Command, LeaseReply, Room};
@@ -171,8 +175,17 @@ impl Leases {
     /// No more leases; those handed out stay valid. Those that nobody took go back.
     pub fn stop(&mut self) {
         self.messages.close();
-        while let Ok(message) = self.messages.try_recv() {
-            self.line.tell(Command::HandBack { seq: message.seq, handed_out: false });
+        // Not `try_recv`: it takes a message that the writer's thread is about to push for none, and the message would
+        // stay leased to nobody. Pending means such a push is under way, and lasts a few instructions.
+        loop {
+            let next = pin!(unconstrained(self.messages.recv()));
+            match next.poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(Some(message)) => {
+                    self.line.tell(Command::HandBack { seq: message.seq, handed_out: false });
+                }
+                Poll::Ready(None) => return,
+                Poll::Pending => std::thread::yield_now(),
+            }
         }
     }
 }

@@ -15,7 +15,7 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde::{Deserialize, Serialize};
 
-use crate::identity::{read_if_there, write_whole};
+use crate::identity::{Readers, read_if_there, write_whole};
 
 const DAY_MS: i64 = 86_400_000;
 /// Ten years: nobody wants to hand out a new CA file because a simulator grew old.
@@ -27,7 +27,7 @@ const LEAF_DAYS_LEFT_MIN: i64 = 30;
 /// Clients' clocks may be behind ours; twice this, as certificates count in whole days.
 const BACKDATE_DAYS: i64 = 2;
 
-const CA_FILE: &str = "ca.pem";
+pub(crate) const CA_FILE: &str = "ca.pem";
 const CA_KEY_FILE: &str = "ca-key.pem";
 const LEAF_FILE: &str = "leaf.json";
 
@@ -70,8 +70,9 @@ impl Authority {
         }
         let made = Self::make(now_ms)?;
         // The key first: a certificate without its key would be trusted by clients and of no use to us.
-        write_whole(&dir.join(CA_KEY_FILE), made.key.serialize_pem().as_bytes()).map_err(CaError::File)?;
-        write_whole(&dir.join(CA_FILE), made.pem.as_bytes()).map_err(CaError::File)?;
+        write_whole(&dir.join(CA_KEY_FILE), made.key.serialize_pem().as_bytes(), Readers::Owner)
+            .map_err(CaError::File)?;
+        write_whole(&dir.join(CA_FILE), made.pem.as_bytes(), Readers::Everyone).map_err(CaError::File)?;
         Ok(made)
     }
 
@@ -109,7 +110,7 @@ impl Authority {
         let made = self.make_leaf(names, now_ms)?;
         if let Some(file) = &file {
             let text = serde_json::to_vec(&made).expect("strings and numbers always serialise");
-            write_whole(file, &text).map_err(CaError::File)?;
+            write_whole(file, &text, Readers::Owner).map_err(CaError::File)?;
         }
         Ok(made)
     }
@@ -165,3 +166,6 @@ fn civil(at_ms: i64) -> (i32, u8, u8) {
     let day = crate::identity::timestamp(at_ms).to_zoned(jiff::tz::TimeZone::UTC).date();
     (day.year().into(), day.month().unsigned_abs(), day.day().unsigned_abs())
 }
+
+#[cfg(test)]
+mod tests;

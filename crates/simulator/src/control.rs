@@ -22,6 +22,8 @@ const SHOWN_MAX: usize = 50;
 /// As many devices as the page shows; more are counted.
 const DEVICES_SHOWN_MAX: usize = 1000;
 
+const LOCAL_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+
 /// Control over a running simulator.
 pub(crate) struct Control {
     pub(crate) cloud: Arc<Cloud>,
@@ -99,10 +101,23 @@ fn raw_line(message: &Recorded) -> Box<serde_json::value::RawValue> {
     serde_json::value::RawValue::from_string(message.line()).expect("a line of the record is JSON")
 }
 
+/// The host that is asked for, and the page that asks where a browser names one, must be of this machine: the first
+/// stops names of others that point here, the second forms of other pages.
 fn is_for_this_machine(ask: &Ask) -> bool {
-    let host = ask.parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let name = host.rsplit_once(':').map_or(host, |(name, port)| if port.ends_with(']') { host } else { name });
-    ["localhost", "127.0.0.1", "[::1]"].contains(&name)
+    let header = |name| ask.parts.headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    let origin = header(header::ORIGIN).map(|origin| origin.strip_prefix("http://").unwrap_or_default());
+    is_local(header(header::HOST).unwrap_or_default()) && origin.is_none_or(is_local)
+}
+
+/// A name of this machine with or without a port.
+fn is_local(host: &str) -> bool {
+    LOCAL_NAMES.iter().any(|name| {
+        host.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port))
+    })
+}
+
+fn is_port(text: &str) -> bool {
+    text.parse::<u16>().is_ok()
 }
 
 fn page() -> Response<Full<Bytes>> {

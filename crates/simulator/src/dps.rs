@@ -268,3 +268,6 @@ fn assigning(operation_id: String) -> Answer {
 fn written(at_ms: i64) -> String {
     format!("{:.7}", timestamp(at_ms))
 }
+
+#[cfg(test)]
+mod tests;

@@ -268,3 +268,6 @@ impl Counter {
         is_enough
     }
 }
+
+#[cfg(test)]
+mod tests;

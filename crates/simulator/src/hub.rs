@@ -240,3 +240,6 @@ impl Element {
         Telemetry::from_headers(body.into(), self.properties)
     }
 }
+
+#[cfg(test)]
+mod tests;

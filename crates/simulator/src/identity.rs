@@ -65,7 +65,7 @@ impl Identity {
 
     pub(crate) fn keep(&self, dir: Option<&Path>) -> io::Result<()> {
         let Some(dir) = dir else { return Ok(()) };
-        write_whole(&dir.join(IDENTITY_FILE), &serde_json::to_vec_pretty(self)?)
+        write_whole(&dir.join(IDENTITY_FILE), &serde_json::to_vec_pretty(self)?, Readers::Owner)
     }
 
     pub(crate) fn owner(&self) -> &Keys {
@@ -110,22 +110,34 @@ pub(crate) fn read_if_there(path: &Path) -> io::Result<Option<String>> {
     }
 }
 
-/// Replaces a file as a whole: after a crash the old or the new one is there. Only its owner may read it.
-pub(crate) fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
+/// Who may read a file besides the one who runs the simulator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Readers {
+    /// Nobody: it holds keys.
+    Owner,
+    /// Clients under any name: the CA's certificate.
+    Everyone,
+}
+
+/// Replaces a file as a whole: after a crash the old or the new one is there.
+pub(crate) fn write_whole(path: &Path, content: &[u8], readers: Readers) -> io::Result<()> {
     let beside = path.with_extension("new");
-    let mut file = private_file(std::fs::OpenOptions::new().write(true).create(true).truncate(true), &beside)?;
+    let mut file = open_for(readers, std::fs::OpenOptions::new().write(true).create(true).truncate(true), &beside)?;
     file.write_all(content)?;
     file.sync_all()?;
     std::fs::rename(&beside, path)?;
-    match path.parent() {
+    match path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
         Some(dir) => std::fs::File::open(dir)?.sync_all(),
         None => Ok(()),
     }
 }
 
-/// Opens a file that holds keys.
-pub(crate) fn private_file(options: &mut std::fs::OpenOptions, path: &Path) -> io::Result<std::fs::File> {
+/// Opens a file; when that makes it, it is made for these readers.
+pub(crate) fn open_for(readers: Readers, options: &mut std::fs::OpenOptions, path: &Path) -> io::Result<std::fs::File> {
+    let mode = if readers == Readers::Owner { 0o600 } else { 0o644 };
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    std::os::unix::fs::OpenOptionsExt::mode(options, mode);
+    #[cfg(not(unix))]
+    let _ = mode;
     options.open(path)
 }

@@ -151,3 +151,6 @@ impl Record {
         self.last.iter().skip(skipped).cloned().collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

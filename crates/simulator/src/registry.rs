@@ -10,7 +10,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::identity::{Keys, etag, private_file, read_if_there, write_whole};
+use crate::identity::{Keys, Readers, etag, open_for, read_if_there, write_whole};
 
 const JOURNAL_FILE: &str = "registry.jsonl";
 /// As many as a real hub takes.
@@ -94,8 +94,8 @@ impl Registry {
                 registry.apply(change);
             }
         }
-        write_whole(&path, &registry.written_anew()?)?;
-        registry.journal = Some(private_file(std::fs::OpenOptions::new().append(true), &path)?);
+        write_whole(&path, &registry.written_anew()?, Readers::Owner)?;
+        registry.journal = Some(open_for(Readers::Owner, std::fs::OpenOptions::new().append(true), &path)?);
         Ok(registry)
     }
 
@@ -161,3 +161,6 @@ impl Registry {
         self.journal.as_ref().map_or(Ok(()), std::fs::File::sync_all)
     }
 }
+
+#[cfg(test)]
+mod tests;

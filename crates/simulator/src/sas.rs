@@ -144,4 +144,4 @@ fn decoded(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

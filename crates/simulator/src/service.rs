@@ -189,3 +189,6 @@ fn shown(device: &Device) -> Answer {
     });
     Answer { status: 200, body: Some(body), etag: Some(format!("\"{}\"", device.etag)) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 //! or stopping the [`Simulator`] cuts all connections. Reads neither environment nor clock by itself.
 
 use std::fmt;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -14,13 +15,13 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use crate::ca::{Authority, CaError};
+use crate::ca::{Authority, CA_FILE, CaError};
 use crate::cloud::{Cloud, Counts, DeviceView, Pace, Parts};
 use crate::connections::serve;
 use crate::control::Control;
 use crate::faults::Faults;
 use crate::https::Https;
-use crate::identity::{Identity, OWNER, guid, write_whole};
+use crate::identity::{Identity, OWNER, Readers, guid, write_whole};
 use crate::record::{Record, Recorded};
 use crate::registry::{Registration, Registry, Status};
 
@@ -116,6 +117,12 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// Two simulators with one directory would overwrite each other's devices.
+    #[error("use {dir}, another simulator has it: stop that one or take another directory")]
+    InUse {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// No certificate.
     #[error("prepare the certificates")]
     Certificate(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -135,6 +142,10 @@ impl From<CaError> for StartError {
 pub struct Started {
     /// Port of DPS and hub over HTTPS.
     pub https: u16,
+    /// Port of AMQP over TLS; none yet.
+    pub amqp: Option<u16>,
+    /// Port of MQTT over TLS; none yet.
+    pub mqtt: Option<u16>,
     /// Port of the page and the control API.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub page: Option<u16>,
@@ -170,6 +181,8 @@ pub struct Simulator {
     cloud: Arc<Cloud>,
     services: JoinSet<()>,
     passing_ca_file: Option<PathBuf>,
+    /// Held as long as the directory is ours.
+    _claim: Option<File>,
 }
 
 impl fmt::Debug for Simulator {
@@ -185,13 +198,8 @@ impl fmt::Debug for Simulator {
 pub async fn start(options: Options) -> Result<Simulator, StartError> {
     let now_ms = (options.clock)();
     let dir = options.dir.as_deref();
-    if let Some(dir) = dir {
-        std::fs::create_dir_all(dir).map_err(at(dir))?;
-    }
-    let mut hosts = options.hosts.clone();
-    if !hosts.iter().any(|host| host.eq_ignore_ascii_case("localhost")) {
-        hosts.push("localhost".to_owned());
-    }
+    let claim = dir.map(claim).transpose()?;
+    let hosts = all_hosts(&options.hosts);
     let authority = Authority::open(dir, now_ms)?;
     let tls = TlsAcceptor::from(Arc::new(authority.server_config(dir, &hosts, now_ms)?));
     let (ca_file, passing_ca_file) = place_ca(&options, &authority.pem)?;
@@ -213,7 +221,27 @@ pub async fn start(options: Options) -> Result<Simulator, StartError> {
         }
     };
     let started = describe(&cloud, https, page, ca_file);
-    Ok(Simulator { started, ca_pem: authority.pem, cloud, services, passing_ca_file })
+    Ok(Simulator { started, ca_pem: authority.pem, cloud, services, passing_ca_file, _claim: claim })
+}
+
+/// Makes the directory and takes it for this simulator until the file is closed, which a kill does too.
+fn claim(dir: &Path) -> Result<File, StartError> {
+    std::fs::create_dir_all(dir).map_err(at(dir))?;
+    let file = File::create(dir.join("lock")).map_err(at(dir))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StartError::InUse { dir: dir.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(at(dir)(source)),
+    }
+}
+
+/// The names as asked for, and `localhost`, which always works.
+fn all_hosts(asked: &[String]) -> Vec<String> {
+    let mut hosts = asked.to_vec();
+    if !hosts.iter().any(|host| host.eq_ignore_ascii_case("localhost")) {
+        hosts.push("localhost".to_owned());
+    }
+    hosts
 }
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> StartError {
@@ -226,10 +254,10 @@ fn place_ca(options: &Options, pem: &str) -> Result<(PathBuf, Option<PathBuf>), 
     let (path, is_passing) = match (&options.ca_file, &options.dir) {
         (Some(file), _) => (file.clone(), false),
         // It lies there already, beside its key.
-        (None, Some(dir)) => return Ok((dir.join("ca.pem"), None)),
+        (None, Some(dir)) => return Ok((dir.join(CA_FILE), None)),
         (None, None) => (std::env::temp_dir().join(format!("azure-sim-ca-{}.pem", guid())), true),
     };
-    write_whole(&path, pem.as_bytes()).map_err(at(&path))?;
+    write_whole(&path, pem.as_bytes(), Readers::Everyone).map_err(at(&path))?;
     Ok((path.clone(), is_passing.then_some(path)))
 }
 
@@ -289,6 +317,8 @@ fn describe(cloud: &Cloud, https: u16, page: Option<u16>, ca_file: PathBuf) -> S
     let key = &identity.owner().primary;
     Started {
         https,
+        amqp: None,
+        mqtt: None,
         page,
         id_scope: identity.id_scope.clone(),
         group_key: identity.group.primary.clone(),

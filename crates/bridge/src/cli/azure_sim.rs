@@ -103,6 +103,7 @@ pub async fn main(arguments: Arguments) -> ExitCode {
         hosts: arguments.hosts,
         dir: arguments.dir,
         record: arguments.record,
+        assigning_polls: 0, // the first poll finds the device assigned, as is usual
         retry_after_s: arguments.dps_retry_after,
         faults,
         ..Options::new(Arc::new(move || clock.now()))
@@ -151,7 +152,14 @@ fn away(how: Away) -> Outage {
 fn as_json(simulator: &Simulator) -> String {
     let mut value = serde_json::to_value(simulator.started()).expect("addresses and names are always JSON");
     (value["amqp"], value["mqtt"]) = (0.into(), 0.into());
+    value["ca_file"] = ca_file(simulator).into();
     value.to_string()
+}
+
+/// Whole, so that it can be used from anywhere.
+fn ca_file(simulator: &Simulator) -> String {
+    let path = &simulator.started().ca_file;
+    std::path::absolute(path).as_ref().unwrap_or(path).display().to_string()
 }
 
 fn as_text(simulator: &Simulator) -> String {
@@ -167,7 +175,7 @@ fn as_text(simulator: &Simulator) -> String {
         host = s.host,
         https = s.https,
         hub = s.hub,
-        ca = s.ca_file.display(),
+        ca = ca_file(simulator),
         dps = s.dps_endpoint,
         scope = s.id_scope,
         key = s.group_key,

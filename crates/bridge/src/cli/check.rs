@@ -3,17 +3,15 @@
 //! First the file by itself; then, unless `--offline`, what can only be known by asking. Both give [`Finding`]s, and
 //! nothing is printed before all are there.
 
+mod online; // asking
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::json;
 
-use crate::config::{self, Config, Mistake};
-
-/// Exit code: the configuration cannot be used.
-const BAD_CONFIGURATION: u8 = 64;
-/// Exit code: it can be read, but something does not answer as it should.
-const FAILED: u8 = 1;
+use super::{BAD_CONFIGURATION, FAILED, settings};
+use crate::config::{Config, Mistake};
 
 /// What `longhaul check` takes.
 #[derive(Debug, clap::Args)]
@@ -73,7 +71,7 @@ impl Finding {
 pub async fn main(arguments: Arguments) -> ExitCode {
     let (config, mut findings) = offline(&arguments.config);
     if let Some(config) = config.filter(|_| !arguments.offline) {
-        findings.extend(online(&config).await);
+        findings.extend(online::findings(&config).await);
     }
     print(&arguments, &findings);
     exit_code(&findings)
@@ -81,30 +79,9 @@ pub async fn main(arguments: Arguments) -> ExitCode {
 
 /// What the file and the environment tell. The configuration is there exactly if no finding is a mistake.
 pub fn offline(file: &Path) -> (Option<Config>, Vec<Finding>) {
-    let text = match std::fs::read_to_string(file) {
-        Ok(text) => text,
-        Err(e) => return (None, Finding::all(Grade::Mistake, vec![unreadable(&e)])),
-    };
-    let env: Vec<_> =
-        std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect();
-    let base = file.parent().unwrap_or(Path::new(""));
-    match config::read(&text, &env, base, &|path| std::fs::read_to_string(path)) {
+    match settings::load(file) {
         Ok(read) => (Some(read.config), Finding::all(Grade::Warning, read.warnings)),
         Err(mistakes) => (None, Finding::all(Grade::Mistake, mistakes)),
-    }
-}
-
-/// What targets, networks and the queue say when asked, without sending telemetry.
-async fn online(_config: &Config) -> Vec<Finding> {
-    Vec::new()
-}
-
-fn unreadable(error: &std::io::Error) -> Mistake {
-    Mistake {
-        key: String::new(),
-        place: None,
-        cause: format!("the file cannot be read: {error}"),
-        mend: "`longhaul init` writes one; `--config FILE` names another".to_owned(),
     }
 }
 
@@ -180,6 +157,22 @@ mod tests {
         assert_eq!(findings.len(), 1);
         assert_eq!(findings[0].grade, Grade::Mistake);
         assert!(findings[0].what.mend.contains("longhaul init"));
+    }
+
+    #[test]
+    fn secrets_are_found_beside_the_file() {
+        let dir = std::env::temp_dir().join(format!("longhaul-check-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let text = "[targets.main]\nkind = \"dps\"\nid_scope = \"0ne00000000\"\ngroup_key = { file = \"group.key\" }\n\
+                    [[routes]]\ntarget = \"main\"\n";
+        std::fs::write(dir.join("longhaul.toml"), text).unwrap();
+        let (config, findings) = offline(&dir.join("longhaul.toml"));
+        assert!(config.is_none() && findings[0].what.key == "targets.main.group_key", "{findings:?}");
+        std::fs::write(dir.join("group.key"), format!("{}==\n", "A".repeat(86))).unwrap();
+        let (config, findings) = offline(&dir.join("longhaul.toml"));
+        assert!(findings.is_empty(), "{findings:?}");
+        assert_eq!(config.unwrap().queue.dir, dir.join("data"));
+        std::fs::remove_dir_all(&dir).unwrap();
     }
 
     #[test]

@@ -182,6 +182,7 @@ async fn simulate(dir: &Path, world: &World, books: &Books) -> Result<Simulator,
     let options = simulator::Options {
         dir: Some(dir.join("azure")),
         record: Some(record),
+        assigning_polls: 0,
         retry_after_s: 0,
         on_message: Some(Arc::new(move |recorded| note(&books, recorded))),
         ..simulator::Options::new(Arc::new(move || clock.now()))
@@ -233,7 +234,7 @@ fn config(dir: &Path, simulator: &Simulator) -> Result<config::Config, String> {
     );
     config::read(&text, &[], dir, &|path| std::fs::read_to_string(path))
         .map(|read| read.config)
-        .map_err(|mistakes| config::report("demo", &mistakes))
+        .map_err(|mistakes| config::report("the demo's own configuration", &mistakes))
 }
 
 /// Where the demo keeps its files; removed in the end unless somebody chose it.

@@ -84,9 +84,9 @@ fn message(arrival: Arrival<'_>, envelope: Envelope) -> Result<Sorted, Answer> {
     }
     let body = secrets::strip(arrival.body).into_owned();
     let head = Head {
-        application: envelope.application.filter(is_usable),
-        device: envelope.device.filter(is_usable),
-        dev_eui: envelope.dev_eui.filter(is_usable),
+        application: envelope.application.filter(|name| is_usable(name)),
+        device: envelope.device.filter(|name| is_usable(name)),
+        dev_eui: envelope.dev_eui.filter(|name| is_usable(name)),
         ..head(arrival, envelope.format.as_str())
     };
     let (lane, useless) = match key(&head) {
@@ -97,7 +97,7 @@ fn message(arrival: Arrival<'_>, envelope: Envelope) -> Result<Sorted, Answer> {
     Ok(Sorted { lane, kind: envelope.kind.as_str(), head, body, useless })
 }
 
-fn is_usable(name: &String) -> bool {
+fn is_usable(name: &str) -> bool {
     (1..=MAX_NAME_BYTES).contains(&name.len())
 }
 
@@ -144,5 +144,54 @@ fn head(arrival: Arrival<'_>, format: &str) -> Head {
         format: format.to_owned(),
         path: arrival.path.chars().take(MAX_PATH_KEPT).collect(),
         ..Head::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn sorted(body: &[u8], binary: bool) -> Result<Sorted, Answer> {
+        let admission = Admission { network: "ttn".to_owned(), applications: None };
+        sort(Arrival { body, binary, path: "/tts", admission: &admission })
+    }
+
+    #[test]
+    fn what_cannot_be_cleaned_is_not_stored() {
+        let sorted = sorted(b"\xff\xff\xff canary", true).expect("binary is kept");
+        assert!(sorted.body.is_empty());
+        let reason = sorted.useless.expect("it cannot be used");
+        assert_eq!(reason.code, "protobuf_format");
+        assert!(reason.detail.contains("10 bytes") && !reason.detail.contains("canary"), "{reason:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn every_body_has_an_answer(body in any::<Vec<u8>>(), binary in any::<bool>()) {
+            match sorted(&body, binary) {
+                Ok(sorted) => prop_assert_eq!(sorted.into_put(0).lane, "x/ttn"),
+                Err(answer) => prop_assert_eq!(answer.status(), 400),
+            }
+        }
+
+        #[test]
+        fn every_identity_has_one_lane(application in ".{0,300}", device in ".{0,300}") {
+            let ids = serde_json::json!({"device_id": device, "application_ids": {"application_id": application}});
+            let body = serde_json::json!({"end_device_ids": ids, "join_accept": {}}).to_string();
+            let put = sorted(body.as_bytes(), false).expect("it is JSON").into_put(0);
+            let head = Head::read(&put.head).expect("our own");
+            match Lane::parse(&put.lane).expect("our own") {
+                Lane::News(key) => {
+                    prop_assert_eq!((&key.application, &key.device), (&application, &device));
+                    prop_assert_eq!((head.application, head.device), (Some(application), Some(device)));
+                }
+                lane => {
+                    prop_assert_eq!(lane.device(), None);
+                    prop_assert!([&application, &device].iter().any(|name| name.is_empty() || name.len() > MAX_NAME_BYTES));
+                }
+            }
+        }
     }
 }

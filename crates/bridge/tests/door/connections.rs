@@ -74,6 +74,18 @@ async fn a_stop_serves_whoever_is_connected_already() {
 }
 
 #[tokio::test]
+async fn whoever_came_while_a_handed_over_listener_had_no_server_is_served() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it listens");
+    let mut early = crate::site::Client(TcpStream::connect(address).await.expect("the kernel accepts"));
+    early.send(&post("/tts", "", UPLINK.as_bytes())).await;
+    let listener = Some(listener);
+    let site = Site::open(Plan { listener, ..Plan::default() }).await;
+    assert_eq!(early.reply().await.status, 202);
+    site.holds(1).await;
+}
+
+#[tokio::test]
 async fn a_stop_does_not_wait_for_ever() {
     let limits = Limits { drain: Duration::from_millis(100), ..Limits::default() };
     let mut site = Site::open(Plan { limits, ..Plan::default() }).await;

@@ -31,6 +31,8 @@ pub(crate) struct Plan {
     pub(crate) limits: Limits,
     pub(crate) answer_within: Duration,
     pub(crate) tls: Option<Tls>,
+    /// A listener that was handed over.
+    pub(crate) listener: Option<std::net::TcpListener>,
 }
 
 impl Default for Plan {
@@ -45,7 +47,7 @@ impl Default for Plan {
             max_waiting: 4096,
             max_waiting_bytes: 64 << 20,
         };
-        Self { webhook, limits: Limits::default(), answer_within: ANSWER_WITHIN, tls: None }
+        Self { webhook, limits: Limits::default(), answer_within: ANSWER_WITHIN, tls: None, listener: None }
     }
 }
 
@@ -76,7 +78,10 @@ impl Site {
         let mut registry = Registry::default();
         let events = Events::new(&mut registry);
         let door = Door::new(&plan.webhook, queue.clone(), events.clone(), world).answering_within(plan.answer_within);
-        let listener = accept::listen(plan.webhook.listen).expect("a free port");
+        let listener = match plan.listener {
+            Some(listener) => accept::adopt(listener).expect("a listening socket"),
+            None => accept::listen(plan.webhook.listen).expect("a free port"),
+        };
         let address = listener.local_addr().expect("it listens");
         let (stop, stopped) = oneshot::channel::<()>();
         let options = Options {

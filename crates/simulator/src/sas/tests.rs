@@ -24,9 +24,13 @@ fn check_device(token: &str) -> Result<(), Denied> {
 
 /// A token as a client would make it, over the resource as given.
 fn signed(resource: &str, key: &str) -> String {
-    let raw = hmac(&STANDARD.decode(key).unwrap(), format!("{resource}\n{EXPIRY_S}").as_bytes());
+    signed_until(resource, key, EXPIRY_S)
+}
+
+pub(crate) fn signed_until(resource: &str, key: &str, expiry_s: i64) -> String {
+    let raw = hmac(&STANDARD.decode(key).unwrap(), format!("{resource}\n{expiry_s}").as_bytes());
     let sig = STANDARD.encode(raw).replace('+', "%2b").replace('/', "%2f").replace('=', "%3d");
-    format!("{SCHEME}sr={resource}&sig={sig}&se={EXPIRY_S}")
+    format!("{SCHEME}sr={resource}&sig={sig}&se={expiry_s}")
 }
 
 #[test]

@@ -4,4 +4,7 @@
 #![allow(unreachable_pub, missing_docs, reason = "the tests' own client is documented where it is not plain")]
 
 mod client;
+mod control;
+mod errors;
+mod faults;
 mod provision_and_send;

@@ -3,7 +3,7 @@
 use crate::client::{Device, options};
 use http::StatusCode;
 use serde_json::{Value, json};
-use simulator::{Options, start};
+use simulator::{Options, StartError, start};
 
 #[tokio::test]
 async fn a_new_device_registers_and_its_message_is_recorded() {
@@ -71,6 +71,8 @@ async fn state_in_a_directory_survives_a_restart() {
     let device = Device::new(&first, "d1");
     device.provision().await;
     assert_eq!(device.send(&[], b"1").await.unwrap().status, StatusCode::NO_CONTENT);
+    let error = start(kept()).await.map(drop).unwrap_err();
+    assert!(matches!(error, StartError::InUse { .. }), "two simulators in one directory: {error}");
     let (before, ca) = (first.started().clone(), first.ca_pem().to_owned());
     drop(first); // not stopped in order: as a kill would
 

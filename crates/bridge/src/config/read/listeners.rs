@@ -25,13 +25,18 @@ const ADDRESS_EXAMPLE: &str = r#"listen = "127.0.0.1:8080""#;
 
 /// `[webhook]`.
 pub(super) fn webhook(reader: &mut Reader<'_>, mut section: Section) -> Webhook {
-    let listen_at = section.at_key("listen");
-    let keys_at = section.at_key("keys");
-    // What is there but wrong is reported as such; a second complaint would only confuse.
-    let (has_keys, has_files) = (section.has("keys"), section.has("cert_file") || section.has("key_file"));
+    let doors = Doors {
+        listen: section.at_key("listen"),
+        keys: section.at_key("keys"),
+        // What is there but wrong is reported as such; a second complaint would only confuse.
+        has_files: section.has("cert_file") || section.has("key_file"),
+    };
+    let before = reader.count();
+    let keys = keys(reader, &mut section);
+    let keys_are_wrong = reader.count() > before;
     let webhook = Webhook {
         listen: address(reader, &mut section, 8080),
-        keys: keys(reader, &mut section),
+        keys,
         network: network(reader, &mut section).unwrap_or_else(|| "ttn".to_owned()),
         tls: tls(reader, &mut section),
         behind_proxy: section.boolean(reader, "behind_proxy"),
@@ -41,23 +46,32 @@ pub(super) fn webhook(reader: &mut Reader<'_>, mut section: Section) -> Webhook 
     };
     section.finish(reader);
     if is_local(webhook.listen) {
-        warn_open_proxy(reader, &webhook, &keys_at);
-        return webhook;
-    }
-    if webhook.keys.is_empty() && !has_keys {
-        let cause = format!("{} can be reached from other machines, and there is no key", webhook.listen);
-        reader.missing(&keys_at, cause, format!("write {KEYS_EXAMPLE}, or listen on 127.0.0.1"));
-    }
-    if !has_files && !webhook.behind_proxy {
-        let cause =
-            format!("{} can be reached from other machines, and there is no TLS: keys would be seen", webhook.listen);
-        reader.missing(
-            &listen_at,
-            cause,
-            "set cert_file and key_file, or behind_proxy = true if a proxy has TLS, or listen on 127.0.0.1",
-        );
+        warn_open_proxy(reader, &webhook, &doors.keys);
+    } else {
+        doors.check(reader, &webhook, keys_are_wrong);
     }
     webhook
+}
+
+/// Where to complain about an open door.
+struct Doors {
+    listen: At,
+    keys: At,
+    has_files: bool,
+}
+
+impl Doors {
+    fn check(&self, reader: &mut Reader<'_>, webhook: &Webhook, keys_are_wrong: bool) {
+        let open = format!("{} can be reached from other machines", webhook.listen);
+        if webhook.keys.is_empty() && !keys_are_wrong {
+            let mend = format!("write {KEYS_EXAMPLE}, or listen on 127.0.0.1");
+            reader.missing(&self.keys, format!("{open}, and there is no key"), mend);
+        }
+        if !self.has_files && !webhook.behind_proxy {
+            let mend = "set cert_file and key_file, or behind_proxy = true if a proxy has TLS, or listen on 127.0.0.1";
+            reader.missing(&self.listen, format!("{open}, and there is no TLS: keys would be seen"), mend);
+        }
+    }
 }
 
 fn warn_open_proxy(reader: &mut Reader<'_>, webhook: &Webhook, at: &At) {

@@ -3,11 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::nearest::nearest;
-use super::reader::{At, Reader, Section};
+use super::reader::{At, Found, Reader, Section};
 use super::tree::{Node, Value};
 use crate::config::Route;
-
-use super::reader::Found;
 
 const EXAMPLE: &str = "[[routes]]";
 /// LoRaWAN: 0 is for MAC commands only, 255 fills the byte.
@@ -22,8 +20,14 @@ pub(super) fn read(
     at: &At,
     targets: &BTreeSet<String>,
 ) -> Vec<Route> {
-    let items = routes.map(|found| found.into_list(reader, EXAMPLE)).unwrap_or_default();
-    let any = !items.is_empty();
+    let some = routes.filter(|found| !matches!(&found.value.value, Value::List(items) if items.is_empty()));
+    let Some(routes) = some else {
+        let first = targets.first().map_or("main", String::as_str);
+        let mend = format!("write [[routes]] with target = \"{first}\"");
+        reader.missing(at, "there is no route, so no message would reach a target", mend);
+        return Vec::new();
+    };
+    let items = routes.into_list(reader, EXAMPLE);
     let mut seen: Vec<(At, Route)> = Vec::new();
     for item in items {
         let at = item.at.clone();
@@ -33,16 +37,7 @@ pub(super) fn read(
         }
     }
     let routes: Vec<Route> = seen.into_iter().map(|(_, route)| route).collect();
-    if any {
-        warn_gaps(reader, at, &routes, targets);
-    } else {
-        let first = targets.first().map_or("main", String::as_str);
-        reader.missing(
-            at,
-            "there is no route, so no message would reach a target",
-            format!("write [[routes]] with target = \"{first}\""),
-        );
-    }
+    warn_gaps(reader, at, &routes, targets);
     routes
 }
 

@@ -65,7 +65,7 @@ fn from_file(reader: &mut Reader<'_>, name: Found<String>) -> Option<Found<Strin
     match reader.file(&path) {
         Ok(text) => {
             // Editors and `echo` end a file with a line feed that nobody means.
-            let value = text.strip_suffix('\n').map_or(text.as_str(), |t| t.strip_suffix('\r').unwrap_or(t));
+            let value = text.trim_end_matches(['\r', '\n']);
             check(reader, Found { at: name.at, value: value.to_owned() })
         }
         Err(e) => {

@@ -49,7 +49,7 @@ pub(super) fn read(reader: &mut Reader<'_>, mut section: Section, shared: &Share
         }
         targets.names.insert(name);
     }
-    if targets.names.is_empty() {
+    if targets.names.is_empty() && !section.is_broken() {
         let at = At { key: "targets".to_owned(), place: section.at().place.clone() };
         reader.missing(
             &at,

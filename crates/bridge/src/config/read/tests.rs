@@ -34,7 +34,7 @@ impl World {
             file("cert.pem", CERTIFICATE),
             file("key.pem", PRIVATE_KEY),
             file("azure-sim-ca.pem", CERTIFICATE),
-            file("building.key", "key-of-the-building-1\n"),
+            file("own.key", "key-of-the-own-net-1\n"),
             file("empty.key", "\n"),
             file("two.key", "one\ntwo\n"),
         ];

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::report;
+use crate::config::{Config, report};
 
 /// Looked for in every output. Long enough for a key, valid base64 but for the mark at its end.
 const CANARY: &str = "C4n4ryC4n4ryC4n4ryC4n4ryC4n4ry";
@@ -107,11 +107,54 @@ fn line() -> impl Strategy<Value = String> {
     ]
 }
 
+/// Doors as operators may combine them: each line is there or not.
+fn doors() -> impl Strategy<Value = String> {
+    let maybe = |lines: &'static [&'static str]| proptest::sample::select([&[""], lines].concat());
+    let listen = [
+        "listen = \"127.0.0.1:1\"",
+        "listen = \"0.0.0.0:1\"",
+        "listen = \"[::]:2\"",
+        "listen = \"192.0.2.1:1\"",
+        "listen = \"[::1]:1\"",
+    ];
+    let listen = proptest::sample::select(listen.to_vec());
+    let keys = maybe(&[
+        "keys = []",
+        "keys = [{ env = \"LONGHAUL_WEBHOOK_KEY\" }]",
+        "keys = [{ env = \"EMPTY\" }]",
+        "keys = [{}]",
+    ]);
+    let tls = maybe(&[
+        "cert_file = \"cert.pem\"\nkey_file = \"key.pem\"",
+        "cert_file = \"cert.pem\"",
+        "behind_proxy = true",
+        "behind_proxy = false",
+    ]);
+    let token = maybe(&["token = { env = \"LONGHAUL_ADMIN_TOKEN\" }", "token = { env = \"EMPTY\" }", "token = \"\""]);
+    (listen.clone(), keys, tls, listen, token).prop_map(|(door, keys, tls, admin, token)| {
+        format!("[webhook]\n{door}\n{keys}\n{tls}\n[admin]\n{admin}\n{token}\n{LEAST}")
+    })
+}
+
 proptest! {
+    #[test]
+    fn no_door_is_open_to_strangers(text in doors()) {
+        if let Ok(Read { config: Config { webhook, admin, .. }, .. }) = World::new().read(&text) {
+            let local = webhook.listen.ip().is_loopback();
+            prop_assert!(local || !webhook.keys.is_empty() && (webhook.tls.is_some() || webhook.behind_proxy), "{}", text);
+            prop_assert!(admin.listen.ip().is_loopback() || admin.token.is_some(), "{}", text);
+            prop_assert!(admin.listen != webhook.listen, "{}", text);
+        }
+    }
+
     #[test]
     fn no_text_makes_reading_panic(lines in proptest::collection::vec(line(), 0..25), least in any::<bool>()) {
         let text = format!("{}\n{}", lines.join("\n"), if least { LEAST } else { "" });
         let result = World::new().read(&text);
+        if let Ok(Read { config, .. }) = &result {
+            prop_assert!(!config.routes.is_empty());
+            prop_assert!(config.routes.iter().all(|route| config.targets.contains_key(&route.target)), "{}", text);
+        }
         if let Err(mistakes) = &result {
             prop_assert!(!mistakes.is_empty());
             prop_assert!(mistakes.iter().all(|m| !m.cause.is_empty() && !m.mend.is_empty()));

@@ -45,6 +45,18 @@ const ALONE: &[(&str, &str, &str, &str)] = &[
     // listeners
     ("[webhook]\nlisten = \"8080\"", "webhook.listen", "`8080` is not an address", "IP:PORT"),
     ("[webhook]\nlisten = \"example.org:80\"", "webhook.listen", "not an address", "0.0.0.0:8080"),
+    (
+        "[webhook]\nlisten = \"0.0.0.0:1\"\nkeys = []\nbehind_proxy = true",
+        "webhook.keys",
+        "there is no key",
+        "keys = [",
+    ),
+    (
+        "[webhook]\nlisten = \"0.0.0.0:1\"\nkeys = { }\nbehind_proxy = true",
+        "webhook.keys",
+        "is a table, but a list",
+        "keys = [",
+    ),
     ("[webhook]\nlisten = \"0.0.0.0:8080\"\nbehind_proxy = true", "webhook.keys", "there is no key", "keys = ["),
     (
         "[webhook]\nlisten = \"0.0.0.0:8080\"\nkeys = [{ env = \"LONGHAUL_WEBHOOK_KEY\" }]",
@@ -59,7 +71,7 @@ const ALONE: &[(&str, &str, &str, &str)] = &[
         "environment",
     ),
     (
-        "[webhook]\nlisten = \"0.0.0.0:1\"\nkeys = [{ file = \"building.key\" }]\ncert_file = \"cert.pem\"",
+        "[webhook]\nlisten = \"0.0.0.0:1\"\nkeys = [{ file = \"own.key\" }]\ncert_file = \"cert.pem\"",
         "webhook.key_file",
         "is missing",
         "private key",
@@ -82,7 +94,7 @@ const ALONE: &[(&str, &str, &str, &str)] = &[
     ("[webhook]\nkeys = [{ file = \"none.key\" }]", "webhook.keys[0]", "cannot be read", "path"),
     ("[webhook]\nkeys = [{ env = \"A\", file = \"b\" }]", "webhook.keys[0]", "both", "one"),
     (
-        "[webhook]\nkeys = [{ evn = \"A\", file = \"building.key\" }]",
+        "[webhook]\nkeys = [{ evn = \"A\", file = \"own.key\" }]",
         "webhook.keys[0].evn",
         "not a key",
         "did you mean `env`?",
@@ -255,6 +267,19 @@ fn a_file_without_target_or_route_has_nothing_to_do() {
     assert_eq!(keys, ["targets", "routes"]);
 }
 
+#[test]
+fn a_section_of_the_wrong_type_is_reported_once() {
+    let keys = |text: &str| {
+        let mistakes = World::new().read(text).unwrap_err();
+        mistakes.into_iter().map(|mistake| mistake.key).collect::<Vec<_>>()
+    };
+    let targets = LEAST.split("[[routes]]").next().unwrap();
+    assert_eq!(keys(&format!("routes = 1\n{targets}")), ["routes"]);
+    assert_eq!(keys(&format!("routes = []\n{targets}")), ["routes"]);
+    assert_eq!(keys(&format!("routes = {{ target = \"main\" }}\n{targets}")), ["routes"]);
+    assert_eq!(keys("targets = 1\n[[routes]]\ntarget = \"main\""), ["targets", "routes[0].target"]);
+}
+
 const EIGHT: &str = r#"
 [webhook]
 listen = "0.0.0.0:8080"
@@ -303,8 +328,17 @@ fn eight_different_mistakes_are_eight_in_the_order_of_the_file() {
 
 #[test]
 fn a_syntax_error_hides_no_mistake_elsewhere() {
-    let text = format!("[log]\nlevel = info\n[webhook]\nlisen = \"127.0.0.1:1\"\n[queue]\nmax_bytes = 1\n{LEAST}");
-    let mistakes = World::new().read(&text).unwrap_err();
-    let keys: Vec<_> = mistakes.iter().map(|mistake| mistake.key.as_str()).collect();
-    assert_eq!(keys, ["", "webhook.lisen", "queue.max_bytes"], "{}", report("test", &mistakes));
+    let keys = |text: &str| {
+        let mistakes = World::new().read(text).unwrap_err();
+        mistakes.into_iter().map(|mistake| mistake.key).collect::<Vec<_>>()
+    };
+    let webhook = "[webhook]\nlisten = \"0.0.0.0:1\"\nbehind_proxy = true";
+    let route = "[[routes]]\napplication = \"a\"\ntarget = \"mian\"";
+    let text = format!("[log]\nlevel = info\n{webhook}\n[queue]\nmax_bytes = 1\n{route}\n{LEAST}");
+    assert_eq!(keys(&text), ["", "webhook.keys", "queue.max_bytes", "routes[0].target"]);
+    // What the broken line was to set is not called missing.
+    assert_eq!(keys(&format!("{webhook}\nkeys = \"a\n{LEAST}")), [""]);
+    assert_eq!(keys(&LEAST.replace("[targets.main]", "[targets.main")), [""]);
+    // A bracket that is never closed takes the rest of the file with it.
+    assert_eq!(keys(&format!("{webhook}\nkeys = [\"a]\n{LEAST}")), [""; 5]);
 }

@@ -77,9 +77,9 @@ fn an_endpoint_without_port_takes_the_port_of_all() {
 
 #[test]
 fn a_file_s_last_line_feed_is_no_part_of_the_secret() {
-    let read = usable(&format!("[webhook]\nkeys = [{{ file = \"building.key\", network = \"own\" }}]\n{LEAST}"));
+    let read = usable(&format!("[webhook]\nkeys = [{{ file = \"own.key\", network = \"own\" }}]\n{LEAST}"));
     let key = &read.config.webhook.keys[0];
-    assert_eq!((key.secret.expose().as_str(), key.network.as_deref()), ("key-of-the-building-1", Some("own")));
+    assert_eq!((key.secret.expose().as_str(), key.network.as_deref()), ("key-of-the-own-net-1", Some("own")));
     assert_eq!(read.warnings, []);
 }
 

@@ -1,0 +1,100 @@
+//! What can only be known by asking: whether each target answers with a certificate that we trust, whether the queue's
+//! directory takes a file, whether the addresses are free. Sends no telemetry and registers nothing.
+
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::time::Duration;
+
+use azure::net::{Dial, Endpoint, Tls};
+
+use super::{Finding, Grade};
+use crate::cli::run::chain;
+use crate::config::{Config, Mistake, TargetKind};
+
+/// Name, TCP and TLS of one target.
+const REACH_WITHIN: Duration = Duration::from_secs(10);
+
+pub(super) async fn findings(config: &Config) -> Vec<Finding> {
+    let mut findings = vec![
+        queue(&config.queue.dir),
+        address("webhook.listen", config.webhook.listen),
+        address("admin.listen", config.admin.listen),
+    ];
+    match Tls::new(config.azure.ca_file.as_deref()) {
+        Ok(tls) => {
+            for (name, target) in &config.targets {
+                let (key, endpoint) = match &target.kind {
+                    TargetKind::Dps(dps) => (format!("targets.{name}.endpoint"), dps.endpoint.clone()),
+                    TargetKind::Device(device) => (
+                        format!("targets.{name}.connection_string"),
+                        Endpoint { host: device.host.clone(), port: config.azure.https_port },
+                    ),
+                };
+                findings.push(reach(&tls, key, &endpoint).await);
+            }
+        }
+        Err(e) => findings.push(failure("azure.ca_file", chain(&e), "name a PEM file with the certificates to trust")),
+    }
+    findings
+}
+
+async fn reach(tls: &Tls, key: String, endpoint: &Endpoint) -> Finding {
+    match tokio::time::timeout(REACH_WITHIN, tls.dial(endpoint)).await {
+        Ok(Ok(_)) => fine(&key, format!("{endpoint} answers, with a certificate that is trusted")),
+        Ok(Err(e)) => failure(&key, format!("{endpoint} cannot be reached: {}", chain(&e)), mend(&e)),
+        Err(_) => failure(&key, format!("{endpoint} does not answer within {} s", REACH_WITHIN.as_secs()), FIREWALL),
+    }
+}
+
+const FIREWALL: &str = "check the name, and that a firewall lets this port out";
+
+fn mend(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::InvalidData => "check the name; for a simulator or a proxy set azure.ca_file to its certificate",
+        _ => FIREWALL,
+    }
+}
+
+fn queue(dir: &Path) -> Finding {
+    const KEY: &str = "queue.dir";
+    match try_writing(dir) {
+        Ok(()) => fine(KEY, format!("{} takes a file", dir.display())),
+        Err(e) => {
+            let mend = "give the directory to the user that runs this program, or choose another";
+            failure(KEY, format!("{} cannot be written: {e}", dir.display()), mend)
+        }
+    }
+}
+
+fn try_writing(dir: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(dir)?;
+    let probe = dir.join(format!("check-{}", std::process::id()));
+    let mut file = std::fs::File::create_new(&probe)?;
+    let written = file.write_all(b"longhaul check\n").and_then(|()| file.sync_all());
+    std::fs::remove_file(&probe)?;
+    written
+}
+
+fn address(key: &'static str, address: SocketAddr) -> Finding {
+    match TcpListener::bind(address) {
+        Ok(_) => fine(key, format!("{address} is free")),
+        Err(e) if e.kind() == io::ErrorKind::AddrInUse => Finding {
+            grade: Grade::Warning,
+            what: what(key, format!("{address} is in use"), "no trouble if that is the bridge itself, running"),
+        },
+        Err(e) => failure(key, format!("{address} cannot be listened on: {e}"), "choose an address of this machine"),
+    }
+}
+
+fn fine(key: &str, cause: String) -> Finding {
+    Finding { grade: Grade::Fine, what: what(key, cause, "") }
+}
+
+fn failure(key: &str, cause: String, mend: &str) -> Finding {
+    Finding { grade: Grade::Failure, what: what(key, cause, mend) }
+}
+
+fn what(key: &str, cause: String, mend: &str) -> Mistake {
+    Mistake { key: key.to_owned(), place: None, cause, mend: mend.to_owned() }
+}

@@ -1,0 +1,81 @@
+//! The control API over plain HTTP.
+
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use simulator::{Options, Simulator, start};
+
+use crate::client::{Device, options};
+
+async fn call(simulator: &Simulator, method: Method, path: &str, host: &str, body: &str) -> (StatusCode, String) {
+    let request = Request::builder().method(method).uri(path).header("host", host);
+    answer(simulator, request.body(Full::from(body.to_owned())).unwrap()).await
+}
+
+async fn answer(simulator: &Simulator, request: Request<Full<bytes::Bytes>>) -> (StatusCode, String) {
+    let stream = tokio::net::TcpStream::connect(("127.0.0.1", simulator.started().page.unwrap())).await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let response = sender.send_request(request).await.unwrap();
+    let status = response.status();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, String::from_utf8(body.to_vec()).unwrap())
+}
+
+async fn with_page() -> Simulator {
+    start(Options { page_port: Some(0), ..options() }).await.unwrap()
+}
+
+#[tokio::test]
+async fn state_shows_counts_devices_and_messages_but_no_keys() {
+    let simulator = with_page().await;
+    let device = Device::new(&simulator, "d1");
+    device.provision().await;
+    device.send(&[("iothub-messageid", "m1")], br#"{"t":1.50}"#).await.unwrap();
+    let (status, text) = call(&simulator, Method::GET, "/api/state", "localhost:8082", "").await;
+    assert_eq!(status, StatusCode::OK);
+    let state: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&state["hub"], &state["device_count"]), (&json!("localhost"), &json!(1)));
+    assert_eq!(state["counts"]["registrations"], json!({"d1": 1}));
+    assert_eq!(state["counts"]["dps_calls"], json!({"poll": 1, "register": 1}));
+    assert_eq!(state["devices"], json!([{"device_id": "d1", "status": "enabled", "messages": 1}]));
+    assert!(text.contains(r#""body":{"t":1.50}"#), "numbers stay as they were sent: {text}");
+    for secret in [&simulator.started().group_key, &device.key] {
+        assert!(!text.contains(secret.as_str()), "a key is shown");
+    }
+}
+
+#[tokio::test]
+async fn faults_and_devices_are_switched_at_run_time() {
+    let simulator = with_page().await;
+    let device = Device::new(&simulator, "d1");
+    device.provision().await;
+    let post = |path: &'static str, body: &'static str| call(&simulator, Method::POST, path, "127.0.0.1", body);
+    let sent = || async { device.send(&[], b"1").await.unwrap().status.as_u16() };
+    assert_eq!(post("/api/faults", r#"{"hub":{"refuse":[{"answer":"quota"}]}}"#).await.0, StatusCode::OK);
+    assert_eq!(sent().await, 403);
+    assert_eq!(post("/api/faults", "{}").await.0, StatusCode::OK);
+    assert_eq!(sent().await, 204);
+    let (status, text) = post("/api/faults", r#"{"hub":{"refuze":[]}}"#).await;
+    assert!(status == StatusCode::BAD_REQUEST && text.contains("refuze"), "{text}");
+    for (action, then) in [("disable", 403), ("enable", 204), ("delete", 404)] {
+        let path: &'static str = format!("/api/devices/d1/{action}").leak();
+        assert_eq!((post(path, "").await.0, sent().await), (StatusCode::OK, then), "{action}");
+    }
+    assert_eq!(post("/api/devices/d1/enable", "").await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_page_from_elsewhere_cannot_reach_in() {
+    let simulator = with_page().await;
+    for host in ["evil.example", "localhost.evil.example:8082", ""] {
+        assert_eq!(call(&simulator, Method::GET, "/api/state", host, "").await.0, StatusCode::FORBIDDEN, "{host}");
+    }
+    let form = Request::post("/api/faults").header("host", "localhost").header("origin", "http://evil.example");
+    assert_eq!(answer(&simulator, form.body(Full::from("{}")).unwrap()).await.0, StatusCode::FORBIDDEN);
+    let own = Request::post("/api/faults").header("host", "localhost").header("origin", "http://localhost:8082");
+    assert_eq!(answer(&simulator, own.body(Full::from("{}")).unwrap()).await.0, StatusCode::OK);
+    let (status, page) = call(&simulator, Method::GET, "/", "[::1]:8082", "").await;
+    assert!(status == StatusCode::OK && page.contains("<title>azure-sim") && !page.contains("innerHTML"));
+}
