@@ -15,7 +15,10 @@ const DEVICES: u32 = 1_000;
 async fn a_thousand_new_devices_register_once_each() {
     seed();
     crate::processes::raise_file_limit();
-    let mut site = Site::start("new-devices").await;
+    let mut site = Site::empty("new-devices");
+    site.dps_retry_after_s = 3;
+    site.start_simulator().await;
+    site.start_bridge().await;
     let obligations = Arc::new(Obligations::default());
     Campaign::new(site.ports.webhook, DEVICES, 2).start(&obligations).finish().await;
     let verdict = site.settled(&obligations, Duration::from_secs(120)).await;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::uplinks;
 
@@ -176,8 +177,7 @@ impl Record {
         let whole = fresh.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
         self.offset += whole as u64;
         for line in fresh[..whole].split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-            let text = String::from_utf8_lossy(line);
-            self.lines.push(serde_json::from_slice(line).unwrap_or_else(|e| panic!("{e} in the record: {text}")));
+            self.lines.push(read_line(line));
         }
         &self.lines
     }
@@ -186,6 +186,14 @@ impl Record {
     pub(crate) fn text(&self) -> String {
         std::fs::read_to_string(&self.path).unwrap_or_default()
     }
+}
+
+/// A member that is nested too deeply for a JSON reader becomes null; the others can be read all the same.
+fn read_line(line: &[u8]) -> Value {
+    let members: BTreeMap<String, Box<RawValue>> =
+        serde_json::from_slice(line).unwrap_or_else(|e| panic!("{e} in the record: {}", String::from_utf8_lossy(line)));
+    let value = |raw: Box<RawValue>| serde_json::from_str::<Value>(raw.get()).unwrap_or_default();
+    members.into_iter().map(|(name, raw)| (name, value(raw))).collect()
 }
 
 mod tests {

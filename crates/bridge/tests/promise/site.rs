@@ -25,6 +25,8 @@ pub(crate) struct Site {
     pub(crate) bridge: Option<Process>,
     /// What the simulator printed when it was ready.
     pub(crate) azure: Value,
+    /// What a pending registration is told; the real service says 3.
+    pub(crate) dps_retry_after_s: u32,
     /// Environment of the bridge besides the group key.
     pub(crate) env: Vec<(String, String)>,
 }
@@ -60,6 +62,7 @@ impl Site {
             simulator: None,
             bridge: None,
             azure: Value::Null,
+            dps_retry_after_s: 0,
             env: Vec::new(),
         }
     }
@@ -96,6 +99,7 @@ impl Site {
         let mut command = Command::new(LONGHAUL);
         command.args(["azure-sim", "--https", &https, "--page", &page, "--json"]);
         command.args(["--dir", "azure", "--record", "record.jsonl"]);
+        command.args(["--dps-retry-after", &self.dps_retry_after_s.to_string()]);
         let simulator = self.simulator.insert(Process::start("azure", &self.dir, &mut command));
         self.azure = until("the simulator says that it is ready", UP_WITHIN, async || {
             assert!(simulator.exited().is_none(), "the simulator ended: {}{}", simulator.stdout(), simulator.stderr());
