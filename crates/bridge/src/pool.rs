@@ -24,8 +24,8 @@ const TOKEN_LIFE: Duration = Duration::from_secs(3600);
 /// While a hub is down, somebody is woken to probe it at least this often after the back-off has passed.
 const PROBE_EVERY: Duration = Duration::from_secs(2);
 
-/// A hub that has answered nothing for this long, while something waits for it, is shown as not open. Its gate stays open
-/// until a send has failed, which takes up to the answer's 20 s.
+/// A hub that has answered nothing for this long, while something waits for it, does not work. A send that fails by
+/// itself takes up to 20 s. IoT Hub answers within a second.
 const SILENT_MAX: UnixMillis = 5_000;
 
 /// All hubs.
@@ -111,6 +111,19 @@ impl Pool {
             Standing { hub: hub.endpoint.to_string(), open, resting: trouble.resting.len() }
         };
         hubs.iter().map(standing).collect()
+    }
+
+    /// May a message go to the hub now? A hub that has fallen silent is taken for down before its first time-out: else its
+    /// messages would fill all places in flight, and those of other hubs would wait behind them.
+    pub fn admit(self: &Arc<Self>, hub: &Arc<Hub>) -> Admission {
+        let now = self.world.now();
+        let mut trouble = hub.trouble();
+        if !(trouble.gate.is_open() && trouble.is_silent(now)) {
+            return trouble.gate.admit(now);
+        }
+        drop(trouble);
+        self.failed(hub, None, "it has fallen silent");
+        Admission::Rest
     }
 
     /// Sends one message with a token made for it, and keeps the books of the gate's good side.
@@ -214,11 +227,6 @@ impl Trouble {
 }
 
 impl Hub {
-    /// May a message go now?
-    pub fn admit(&self, now: UnixMillis) -> Admission {
-        self.trouble().gate.admit(now)
-    }
-
     /// Its host name.
     pub fn host(&self) -> &str {
         &self.endpoint.host
