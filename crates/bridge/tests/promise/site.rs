@@ -6,14 +6,17 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::time::{Instant, sleep};
 
 use crate::http;
 use crate::oracle::{Obligations, Record, Verdict};
-use crate::processes::{LONGHAUL, Process, until};
+use crate::processes::{LONGHAUL, LOOK, Process, until};
 use crate::settings::{Places, Settings};
 
 /// A process is up within this, also on a busy machine with a debug build.
 const UP_WITHIN: Duration = Duration::from_secs(30);
+/// What has not arrived when the queue has been empty for this long will never come.
+const LOST_AFTER: Duration = Duration::from_secs(5);
 
 /// One test's world.
 #[derive(Debug)]
@@ -193,24 +196,35 @@ impl Site {
 
     /// Waits until nothing waits in the queue any more.
     pub(crate) async fn drained(&self, patience: Duration) {
-        until("the queue runs empty", patience, async || {
-            let reply = http::get(self.ports.admin, "/readyz").await.ok()?;
-            (reply.json()["waiting"].as_u64()? == 0).then_some(())
-        })
-        .await;
+        until("the queue runs empty", patience, async || self.waiting().await.filter(|count| *count == 0)).await;
     }
 
-    /// Waits until everything that is owed stands in the record, then until the queue is empty, and judges.
+    /// Waits until everything that is owed stands in the record and the queue is empty, and judges. Also when the queue
+    /// stays empty without it: that is a loss, and the judge names it.
     pub(crate) async fn settled(&self, obligations: &Obligations, patience: Duration) -> Verdict {
         let mut record = self.record();
-        let end = tokio::time::Instant::now() + patience;
-        // A loss ends the wait as well; the judge names it better than a time-out could.
-        while record.lines().len() < obligations.owed_count() && tokio::time::Instant::now() < end {
-            tokio::time::sleep(crate::processes::LOOK).await;
+        let end = Instant::now() + patience;
+        let mut empty_since = None;
+        while Instant::now() < end {
+            let is_empty = self.waiting().await == Some(0);
+            let is_through = record.lines().len() >= obligations.owed_count();
+            if is_empty && is_through {
+                break;
+            }
+            if !is_empty {
+                empty_since = None;
+            } else if empty_since.get_or_insert_with(Instant::now).elapsed() > LOST_AFTER {
+                break;
+            }
+            sleep(LOOK).await;
         }
-        let left = end.saturating_duration_since(tokio::time::Instant::now()).max(Duration::from_secs(10));
-        self.drained(left).await;
+        assert_eq!(self.waiting().await, Some(0), "waited {patience:?} in vain: the queue runs empty");
         obligations.judge(record.lines())
+    }
+
+    /// Messages in the queue, as the bridge tells.
+    async fn waiting(&self) -> Option<u64> {
+        http::get(self.ports.admin, "/readyz").await.ok()?.json()["waiting"].as_u64()
     }
 }
 
