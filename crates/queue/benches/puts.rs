@@ -90,12 +90,9 @@ async fn with_queue(dir: &Path, waiting: usize, settle: bool) -> f64 {
 }
 
 /// How often `operation` ends within a second, when `waiting` of them are always under way.
-async fn measure<F: Future<Output = ()> + Send>(
-    waiting: usize,
-    operation: impl Fn(usize, usize) -> F + Clone + Send + 'static,
-) -> f64
+async fn measure<F>(waiting: usize, operation: impl Fn(usize, usize) -> F + Clone + Send + 'static) -> f64
 where
-    F: 'static,
+    F: Future<Output = ()> + Send + 'static,
 {
     let end = Instant::now() + ROUND;
     let tasks: Vec<_> = (0..waiting)
