@@ -146,7 +146,7 @@ pub struct Stats {
     pub kept: u64,
     /// A put can be made durable as far as is known.
     pub writable: bool,
-    /// Why not, for a person.
+    /// Why not, or what else is wrong with the store, for a person.
     pub trouble: Option<String>,
     /// The store has been read; leasing has begun.
     pub loaded: bool,
