@@ -11,7 +11,7 @@ use bridge::config::{self, Config};
 use bridge::device::plan::{Outbound, Plan, plan};
 use bridge::webhook::keys::Admission;
 use bridge::webhook::sort::{Arrival, sort};
-use queue::{Message, Place, Reason, Seq};
+use queue::{Place, Reason, Seq};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -59,22 +59,11 @@ fn fate(body: &[u8], config: &Config) -> Value {
     };
     let (application, device) = (sorted.head.application.clone(), sorted.head.device.clone());
     let put = sorted.into_put(ARRIVAL);
-    if let Place::DeadLetters(reason) = put.place {
-        return buried(&reason);
+    if let Place::DeadLetters(reason) = &put.place {
+        return buried(reason);
     }
     let kind = put.kind.clone();
-    let message = Message {
-        seq: Seq(1),
-        lane: put.lane,
-        kind: put.kind,
-        head: put.head,
-        body: put.body,
-        accepted_at: put.accepted_at,
-        attempts: 0,
-        first_attempt_at: None,
-        last_cause: None,
-        frozen: None,
-    };
+    let message = put.into_message(Seq(0));
     match plan(&message, config) {
         Plan::Keep(why) => {
             json!({"becomes": "kept", "kind": kind, "why": why, "application": application, "device": device})

@@ -427,6 +427,12 @@ impl Driver {
 
     // ---- telling ----
 
+    /// Messages that are counted and in no lane: an index that is damaged hides them.
+    fn lost_sight_of(&self, waiting: u64) -> Option<String> {
+        let is_hidden = waiting > 0 && self.core.lanes() == 0 && self.core.is_all_loaded() && self.ops.is_empty();
+        is_hidden.then(|| format!("{waiting} messages are counted as waiting and cannot be found; the file is damaged"))
+    }
+
     fn publish(&self) {
         let totals = self.store.totals();
         self.board.publish(Stats {
@@ -440,7 +446,7 @@ impl Driver {
             kept: totals.kept,
             writable: matches!(self.condition, Condition::Good),
             trouble: match &self.condition {
-                Condition::Good => None,
+                Condition::Good => self.lost_sight_of(totals.waiting),
                 Condition::Full(why) | Condition::Failed(why) => Some(why.clone()),
             },
             loaded: self.core.is_all_loaded(),

@@ -23,6 +23,7 @@ mod check;
 mod corpus;
 mod demo;
 mod drain;
+mod handover;
 mod kill;
 mod new_devices;
 mod outage;

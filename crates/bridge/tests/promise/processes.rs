@@ -26,10 +26,15 @@ pub(crate) struct Process {
 impl Process {
     /// Starts it with its output appended to `NAME.stdout` and `NAME.stderr` in `dir`, where it also lives.
     pub(crate) fn start(name: &'static str, dir: &Path, command: &mut Command) -> Self {
+        Self::start_with(name, dir, command, Stdio::null())
+    }
+
+    /// As [`Process::start`], with something on its standard input.
+    pub(crate) fn start_with(name: &'static str, dir: &Path, command: &mut Command, stdin: Stdio) -> Self {
         let (stdout, stderr) = (dir.join(format!("{name}.stdout")), dir.join(format!("{name}.stderr")));
         let child = command
             .current_dir(dir)
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(append(&stdout))
             .stderr(append(&stderr))
             .spawn()

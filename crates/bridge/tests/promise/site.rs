@@ -1,8 +1,9 @@
 //! A bridge, an Azure and everything that they write, in one directory on loopback ports.
 
 use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -126,11 +127,23 @@ impl Site {
 
     /// Starts the bridge on the configuration of now and waits until it takes messages.
     pub(crate) async fn start_bridge(&mut self) {
+        self.start_bridge_as(Command::new(LONGHAUL), Stdio::null()).await;
+    }
+
+    /// Starts the bridge with a webhook listener that somebody else holds (LISTEN_FDS), as a supervisor does.
+    pub(crate) async fn start_bridge_on(&mut self, listener: &TcpListener) {
+        // A shell moves the socket to descriptor 3 and becomes the bridge, whose pid it has to say.
+        let mut shell = Command::new("sh");
+        shell.args(["-c", r#"exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" "$@""#, LONGHAUL]);
+        let socket = OwnedFd::from(listener.try_clone().expect("a descriptor is free"));
+        self.start_bridge_as(shell, socket.into()).await;
+    }
+
+    async fn start_bridge_as(&mut self, mut command: Command, stdin: Stdio) {
         self.write_config();
-        let mut command = Command::new(LONGHAUL);
         command.args(["run", "--config", "longhaul.toml"]).env("GROUP_KEY", self.group_key());
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
-        self.bridge = Some(Process::start("bridge", &self.dir, &mut command));
+        self.bridge = Some(Process::start_with("bridge", &self.dir, &mut command, stdin));
         self.ready().await;
     }
 
