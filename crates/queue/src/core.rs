@@ -149,6 +149,15 @@ impl Core {
         }
     }
 
+    /// An outcome that can never be written: handing its message out again would send it for ever, so its lane rests
+    /// until the store is opened anew.
+    pub(crate) fn set_aside(&mut self, op: &Op, now: UnixMillis) {
+        if let Some((lane, seq)) = op.leased() {
+            self.leased.remove(&seq);
+            self.lanes.wait_until(lane, UnixMillis::MAX, now);
+        }
+    }
+
     fn arrived(&mut self, seq: Seq, put: &Put, now: UnixMillis) {
         // A lane that is known holds older messages; one that is not loaded yet will show this one when it is.
         if matches!(put.place, Place::Lane) && self.is_loaded(&put.lane) && !self.lanes.contains(&put.lane) {
@@ -212,13 +221,6 @@ impl Core {
     pub(crate) fn unreadable(&mut self, seq: Seq, now: UnixMillis) {
         if let Some(lane) = self.leased.remove(&seq) {
             self.lanes.wait_until(&lane, now + AFTER_FAILURE_MS, now);
-        }
-    }
-
-    /// The granted message is not in the store: ask it again for the head of that lane.
-    pub(crate) fn missing(&mut self, seq: Seq) {
-        if let Some(lane) = self.leased.remove(&seq) {
-            self.lanes.forget_head(&lane);
         }
     }
 
