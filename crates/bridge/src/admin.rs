@@ -107,13 +107,31 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/metrics", get(metrics))
         .route("/api/v1/snapshot", get(snapshot))
         .route("/api/v1/dead-letters", get(dead_letters))
-        .route_layer(middleware::from_fn_with_state(admin.clone(), require_token));
+        .route_layer(middleware::from_fn_with_state(admin.clone(), require_token))
+        .route_layer(middleware::from_fn_with_state(admin.clone(), require_local_name));
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .merge(guarded)
         .layer(middleware::map_response(harden))
         .with_state(admin)
+}
+
+/// Without a token we are on loopback, where any page in a browser on this machine can reach us under a name that its
+/// owner made up (DNS rebinding): only names of this machine are answered.
+async fn require_local_name(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
+    let host = request.headers().get(header::HOST).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    if !admin.token.is_open() || is_local_name(host) {
+        return next.run(request).await;
+    }
+    (StatusCode::FORBIDDEN, "without admin.token only localhost is answered\n").into_response()
+}
+
+fn is_local_name(host: &str) -> bool {
+    let name =
+        host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit())).map_or(host, |(n, _)| n);
+    let address = name.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|ip| ip.is_loopback())
 }
 
 /// The token comes in the forms in which a webhook key comes; as the password of Basic a browser can give it.
@@ -241,5 +259,21 @@ impl Admin {
         set(&g.devices, picture.devices_assigned as u64);
         set(&g.registering, picture.registrations_under_way as u64);
         set(&g.dropped_leases, self.queue.stats().dropped_leases);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_this_machine_are_local() {
+        for local in ["localhost", "LOCALHOST:8081", "127.0.0.1:8081", "127.0.0.2", "[::1]:8081", "[::1]"] {
+            assert!(is_local_name(local), "{local}");
+        }
+        for other in ["", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example:80", "10.0.0.1", "[::2]:1"]
+        {
+            assert!(!is_local_name(other), "{other}");
+        }
     }
 }

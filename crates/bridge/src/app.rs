@@ -30,11 +30,11 @@ use crate::webhook::keys::Keys;
 use crate::webhook::{self, accept};
 use crate::world::World;
 
-/// How long workers may take to finish what they have on the wire; the rest of [`config::DRAIN_MAX`] is for the door
-/// and the queue.
-const WORKERS_MAX: Duration = Duration::from_secs(7);
-/// A certificate that changed is used within this.
-const CERTIFICATE_EVERY: Duration = Duration::from_secs(10);
+/// How long workers may take to finish what they have on the wire. With the 5 s that the door gives to requests in
+/// flight ([`webhook::pace::Limits::drain`]) it leaves one of the ten of [`config::DRAIN_MAX`] to the queue.
+const WORKERS_MAX: Duration = Duration::from_secs(4);
+/// File descriptors that are asked for, if the system lets us: `webhook.max_connections` and a few.
+const DESCRIPTORS_WANTED: u64 = 65_536;
 
 /// Which part of the bridge this process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,9 +102,13 @@ impl App {
     /// Builds and starts everything.
     ///
     /// # Errors
-    /// See [`StartError`]; nothing runs then.
+    /// See [`StartError`]; the process is to end then.
     pub async fn start(config: Config, role: Role, world: World, listeners: Listeners) -> Result<Self, StartError> {
-        let door = bind("webhook.listen", config.webhook.listen, listeners.webhook)?;
+        raise_descriptors();
+        let door = match role {
+            Role::Webhook | Role::All => Some(bind("webhook.listen", config.webhook.listen, listeners.webhook)?),
+            Role::Worker => None,
+        };
         let pages = bind("admin.listen", config.admin.listen, listeners.admin)?;
         let dial: Arc<dyn Dial> = Arc::new(Tls::new(config.azure.ca_file.as_deref())?);
         let queue = Queue::open(queue_options(&config.queue, &config.webhook, &world))?;
@@ -114,11 +118,10 @@ impl App {
         let (stop_work, work_stops) = watch::channel(false);
         let (stop_door, door_stops) = watch::channel(false);
 
-        let (webhook, admin) = (addr(&door), addr(&pages));
-        let door = match role {
-            Role::Webhook | Role::All => Some(open_door(door, &config, &queue, &world, &events, door_stops.clone())?),
-            Role::Worker => None,
-        };
+        let (webhook, admin) = (door.as_ref().map(addr), addr(&pages));
+        let door = door
+            .map(|listener| open_door(listener, &config, &queue, &world, &events, door_stops.clone()))
+            .transpose()?;
         let flow = match role {
             Role::Worker | Role::All => Some(Arc::new(flow(&config, &dial, &queue, &world, &events).await?)),
             Role::Webhook => None,
@@ -137,9 +140,30 @@ impl App {
             let leases = queue.leases(config.azure.max_in_flight);
             tokio::spawn(dispatch::run(leases, shared, work_stops))
         });
-        tracing::info!(%webhook, %admin, dir = %config.queue.dir.display(), "up");
-        let webhook = door.is_some().then_some(webhook);
+        let shown = webhook.map(|address| address.to_string());
+        tracing::info!(webhook = shown, %admin, dir = %config.queue.dir.display(), "up");
         Ok(Self { webhook, admin, queue, dispatch, door, pages, stop_work, stop_door })
+    }
+
+    /// Returns when a part that must run has ended by itself: the process is of no use any more and is to be started
+    /// anew. Never while all is well.
+    pub async fn died(&mut self) {
+        let door = async {
+            match &mut self.door {
+                Some(door) => _ = door.await,
+                None => std::future::pending().await,
+            }
+        };
+        let dispatch = async {
+            match &mut self.dispatch {
+                Some(dispatch) => _ = dispatch.await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = door => tracing::error!("the door has ended by itself"),
+            () = dispatch => tracing::error!("dispatch has ended by itself; the queue's writer may be gone"),
+        }
     }
 
     /// Stops leasing, settles or releases, closes the hubs, then the door, then the queue. Bounded by
@@ -199,7 +223,7 @@ fn open_door(
     let tls = config.webhook.tls.as_ref().map(webhook::tls::Tls::load).transpose()?;
     if let (Some(tls), Some(files)) = (tls.clone(), config.webhook.tls.clone()) {
         let events = events.clone();
-        tokio::spawn(async move { tls.follow(files, CERTIFICATE_EVERY, events).await });
+        tokio::spawn(async move { tls.follow(files, webhook::tls::CHECK_EVERY, events).await });
     }
     let door = webhook::Door::new(&config.webhook, queue.clone(), events.clone(), world.clone());
     let options = accept::Options {
@@ -223,6 +247,19 @@ fn open_pages(listener: TcpListener, admin: Admin, events: Events, stop: watch::
     let limits = webhook::pace::Limits::default();
     let options = accept::Options { max_connections: PAGES_MAX, limits, tls: None, events };
     tokio::spawn(accept::serve(listener, handler, options, stopped(stop)))
+}
+
+/// As many file descriptors as the system allows: each connection is one.
+fn raise_descriptors() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.map_or(DESCRIPTORS_WANTED, |most| most.min(DESCRIPTORS_WANTED));
+    if limit.current.is_some_and(|current| current < wanted) {
+        limit.current = Some(wanted);
+        if let Err(e) = setrlimit(Resource::Nofile, limit) {
+            tracing::warn!(error = %e, "failed to raise the number of open files");
+        }
+    }
 }
 
 fn admin_token(admin: &config::Admin) -> Keys {
@@ -253,6 +290,7 @@ fn queue_options(queue: &config::QueueConfig, webhook: &config::Webhook, world: 
         dead_letters_max: queue.dead_letters_max,
         kept_max: queue.kept_max,
         waiting_puts_max: webhook.max_waiting,
+        waiting_bytes_max: u32::try_from(webhook.max_waiting_bytes).unwrap_or(u32::MAX),
         ..queue::Options::on_disk(PathBuf::from(&queue.dir), Arc::new(move || clock.now()))
     }
 }

@@ -45,12 +45,12 @@ impl Claims {
     pub async fn load(queue: &Queue) -> Result<Self, LeaseError> {
         let mut owners = HashMap::new();
         for (key, value) in queue.notes(SPACE).await? {
-            let name = key.split_once('\n').map(|(scope, id)| Name { scope: scope.to_owned(), id: id.to_owned() });
-            if let (Some(name), Ok(owner)) = (name, serde_json::from_slice(&value)) {
-                owners.insert(name, owner);
-            } else {
-                tracing::error!(key, "a claim could not be read and is left alone");
-            }
+            let Some(name) = Name::from_key(&key) else { continue };
+            let owner = serde_json::from_slice(&value).unwrap_or_else(|_| {
+                tracing::error!(id = name.id, "a claim cannot be read; nobody gets this name");
+                DeviceKey { network: "?".to_owned(), application: "?".to_owned(), device: "?".to_owned() }
+            });
+            owners.insert(name, owner);
         }
         Ok(Self { owners: Mutex::new(owners), queue: queue.clone() })
     }

@@ -12,12 +12,15 @@ pub mod send;
 
 mod duration;
 mod log;
+mod rate;
 mod settings;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+/// The command line cannot be understood; what clap itself says when it refuses one.
+pub const USAGE: u8 = 2;
 /// The work failed.
 pub const FAILED: u8 = 1;
 /// The configuration cannot be used.
@@ -73,10 +76,14 @@ pub fn main() -> ExitCode {
 }
 
 /// One line on standard error, exit code 1.
-#[expect(clippy::print_stderr, reason = "the command line's own voice")]
 fn fail(message: &str) -> ExitCode {
+    fail_as(FAILED, message)
+}
+
+#[expect(clippy::print_stderr, reason = "the command line's own voice")]
+fn fail_as(code: u8, message: &str) -> ExitCode {
     eprintln!("longhaul: {message}");
-    ExitCode::from(FAILED)
+    ExitCode::from(code)
 }
 
 /// A line for the person at the terminal. A closed pipe is no reason to stop.

@@ -110,7 +110,7 @@ pub struct Azure {
     pub https_port: u16,
     /// `ports.amqp`, default 5671.
     pub amqp_port: u16,
-    /// `registrations_per_minute`: DPS takes 1000 a minute, default 900; 0 means unpaced.
+    /// `registrations_per_minute`: DPS takes 1000 a minute, which is the default, IoT Central 200; 0 means unpaced.
     pub registrations_per_minute: u32,
     /// `max_connections`: HTTPS connections to one hub, default 32.
     pub max_connections: usize,

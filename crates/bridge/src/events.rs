@@ -4,7 +4,7 @@
 //! Levels: ERROR a human must act, WARN we coped, INFO a state changed, DEBUG one message. Keys, tokens and bodies
 //! never appear here.
 
-mod seldom; // lines that strangers can cause
+mod seldom; // lines that one cause can bring by the thousand
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -362,7 +362,9 @@ impl Events {
             }
             Event::Retried { device, cause, wait } => {
                 c.retried.inc();
-                warn!(device, cause, ?wait, "up.retry");
+                if let Some(left_out) = c.seldom.turn("retry") {
+                    warn!(device, cause, ?wait, left_out, "up.retry");
+                }
             }
             Event::NotSettled { cause } => {
                 c.not_settled.inc();
@@ -383,7 +385,9 @@ impl Events {
             }
             Event::RegistrationRefused { registration_id, class, cause } => {
                 c.registration_refused.get_or_create(&Why { why: class.to_owned() }).inc();
-                warn!(registration_id, class, cause, "dps.refuse");
+                if let Some(left_out) = c.seldom.turn(class) {
+                    warn!(registration_id, class, cause, left_out, "dps.refuse");
+                }
             }
         }
     }

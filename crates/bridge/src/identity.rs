@@ -20,6 +20,12 @@ impl Name {
     pub fn key(&self) -> String {
         format!("{}\n{}", self.scope, self.id)
     }
+
+    /// The other way round; `None` when it is no such key.
+    pub fn from_key(key: &str) -> Option<Self> {
+        let (scope, id) = key.split_once('\n')?;
+        Some(Self { scope: scope.to_owned(), id: id.to_owned() })
+    }
 }
 
 /// Why a device cannot have a name at a target.
@@ -58,12 +64,28 @@ pub fn name(target_name: &str, target: &Target, device: &DeviceKey, dev_eui: Opt
                 target: target_name.to_owned(),
                 why: why.to_string(),
             })?;
-            Ok(Name { scope: format!("dps {} {}", dps.endpoint, dps.id_scope), id })
+            Ok(Name { scope: scope(target), id })
         }
-        TargetKind::Device(only) => {
-            Ok(Name { scope: format!("hub {}", only.host.to_ascii_lowercase()), id: only.device_id.clone() })
-        }
+        TargetKind::Device(only) => Ok(Name { scope: scope(target), id: only.device_id.clone() }),
     }
+}
+
+/// Where names of this target must be unique.
+fn scope(target: &Target) -> String {
+    match &target.kind {
+        TargetKind::Dps(dps) => format!("dps {} {}", dps.endpoint, dps.id_scope),
+        TargetKind::Device(only) => format!("hub {}", only.host.to_ascii_lowercase()),
+    }
+}
+
+/// Whether the target still leads to where this name was given: a configuration may have put something else under the
+/// same word.
+pub fn is_of(name: &Name, target: &Target) -> bool {
+    let same_device = match &target.kind {
+        TargetKind::Dps(_) => true,
+        TargetKind::Device(only) => only.device_id == name.id,
+    };
+    same_device && scope(target) == name.scope
 }
 
 fn render(template: &Template, device: &DeviceKey, dev_eui: Option<&str>) -> Option<String> {

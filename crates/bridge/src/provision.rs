@@ -133,8 +133,7 @@ impl Provision {
     ) -> Result<Arc<Self>, LeaseError> {
         let mut state = State::default();
         for (key, value) in queue.notes(SPACE).await? {
-            let name = key.split_once('\n').map(|(scope, id)| Name { scope: scope.to_owned(), id: id.to_owned() });
-            if let (Some(name), Ok(assignment)) = (name, serde_json::from_slice(&value)) {
+            if let (Some(name), Ok(assignment)) = (Name::from_key(&key), serde_json::from_slice(&value)) {
                 state.set(&name, Some(assignment));
             }
         }

@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Wall-clock time in milliseconds since 1970, UTC. May jump; never used to measure a wait.
+/// Wall-clock time in milliseconds since 1970, UTC. May jump: whatever compares it must come through a jump either way.
 pub trait Clock: Send + Sync + std::fmt::Debug {
     /// Now.
     fn now(&self) -> queue::UnixMillis;

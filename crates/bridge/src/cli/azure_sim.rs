@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::ValueEnum;
 use simulator::{DpsRefusal, DpsRefuse, Faults, HubRefusal, HubRefuse, Options, Outage, Simulator, Throttle, When};
 
-use super::{fail, log, run as bridge, say};
+use super::{USAGE, fail, fail_as, log, run as bridge, say};
 use crate::config::Log;
 
 /// Longest text of `--faults`.
@@ -94,7 +94,7 @@ pub async fn main(arguments: Arguments) -> ExitCode {
     log::start(&Log { json: false, level: tracing::Level::INFO });
     let faults = match faults(&arguments.trouble) {
         Ok(faults) => faults,
-        Err(e) => return fail(&format!("--faults: {e}")),
+        Err(e) => return fail_as(USAGE, &format!("--faults: {e}")),
     };
     let clock = bridge::world().clock;
     let options = Options {

@@ -163,7 +163,7 @@ mod tests {
     fn secrets_are_found_beside_the_file() {
         let dir = std::env::temp_dir().join(format!("longhaul-check-{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
-        let text = "[targets.main]\nkind = \"dps\"\nid_scope = \"0ne00000000\"\ngroup_key = { file = \"group.key\" }\n\
+        let text = "[targets.main]\nkind = \"dps\"\nid_scope = \"0ne00ABCDEF\"\ngroup_key = { file = \"group.key\" }\n\
                     [[routes]]\ntarget = \"main\"\n";
         std::fs::write(dir.join("longhaul.toml"), text).unwrap();
         let (config, findings) = offline(&dir.join("longhaul.toml"));

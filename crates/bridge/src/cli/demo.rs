@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use self::checker::Checker;
 use super::send::uplinks::Style;
 use super::send::{self, Posted};
-use super::{FAILED, duration, fail, log, run as bridge, say};
+use super::{FAILED, duration, fail, log, rate, run as bridge, say};
 use crate::app::{App, Listeners, Role};
 use crate::config::{self, Log};
 use crate::world::World;
@@ -24,6 +24,8 @@ use crate::world::World;
 const RATE: f64 = 5.0;
 /// After the last post, this long without a new record means that what is missing is lost.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// The same after Ctrl-C.
+const PATIENCE_INTERRUPTED: Duration = Duration::from_secs(2);
 /// Between two lines of the table.
 const LINE_EVERY: Duration = Duration::from_secs(1);
 /// Between two lines of the table after the first minute.
@@ -36,7 +38,7 @@ pub struct Arguments {
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     devices: u32,
     /// Messages a second over all devices
-    #[arg(long, default_value_t = RATE)]
+    #[arg(long, default_value_t = RATE, value_parser = rate::parse)]
     rate: f64,
     /// Ends by itself after this long, such as 20s; exit code 1 if anything was lost
     #[arg(long = "for", value_parser = duration::parse)]
@@ -96,24 +98,28 @@ impl Demo {
         say("    time     sent   delivered    waiting   duplicated      p50      p99");
         let start = Instant::now();
         let mut stop = std::pin::pin!(bridge::signal());
-        let mut sending = true;
+        let (mut sending, mut interrupted) = (true, false);
         let mut quiet = Quiet::new();
         loop {
             let pause = if start.elapsed() < Duration::from_secs(60) { LINE_EVERY } else { LINE_EVERY_LATER };
             let settled = tokio::select! {
-                () = &mut stop => break,
+                () = &mut stop, if !interrupted => {
+                    interrupted = true;
+                    self.sender.abort();
+                    false
+                }
                 _ = &mut self.sender, if sending => { sending = false; false }
                 () = tokio::time::sleep(if sending { pause } else { LINE_EVERY.min(pause) / 5 }) => true,
             };
             if settled && (sending || quiet.changed(&self.books)) {
                 self.line(start.elapsed());
             }
-            if !sending && quiet.over(&self.books) {
+            let patience = if interrupted { PATIENCE_INTERRUPTED } else { PATIENCE };
+            if !sending && quiet.over(&self.books, patience) {
                 break;
             }
         }
-        self.sender.abort();
-        self.finish(lasting).await
+        self.finish(lasting, interrupted).await
     }
 
     fn line(&self, elapsed: Duration) {
@@ -131,14 +137,19 @@ impl Demo {
         ));
     }
 
-    async fn finish(self, lasting: Option<Duration>) -> ExitCode {
+    /// What an interrupted demonstration has not delivered is in the queue, not lost.
+    async fn finish(self, lasting: Option<Duration>, interrupted: bool) -> ExitCode {
         self.app.drain().await;
         let _ = self.simulator.stop().await;
         let checker = lock(&self.books);
-        let (t, lost) = (checker.tally(), checker.owed());
-        let refused = if t.refused > 0 { format!(", refused {}", t.refused) } else { String::new() };
+        let (t, owed) = (checker.tally(), checker.owed());
+        let lost = if interrupted { 0 } else { owed };
+        let mut more = if t.refused > 0 { format!(", refused {}", t.refused) } else { String::new() };
+        if interrupted && owed > 0 {
+            more.push_str(&format!(", still waiting {owed}"));
+        }
         say(&format!(
-            "\nsent {}, delivered {}, lost {lost}, duplicated {}, p50 {}, p99 {}{refused}",
+            "\nsent {}, delivered {}, lost {lost}, duplicated {}, p50 {}, p99 {}{more}",
             t.sent,
             t.delivered,
             t.duplicated,
@@ -170,9 +181,9 @@ impl Quiet {
         true
     }
 
-    fn over(&mut self, books: &Books) -> bool {
+    fn over(&mut self, books: &Books, patience: Duration) -> bool {
         self.changed(books);
-        lock(books).owed() == 0 || self.since.elapsed() > PATIENCE
+        lock(books).owed() == 0 || self.since.elapsed() > patience
     }
 }
 

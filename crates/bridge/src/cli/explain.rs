@@ -43,7 +43,7 @@ pub fn main(arguments: &Arguments) -> ExitCode {
     };
     let explained = explain(&bytes, &read.config, &super::run::world());
     match (arguments.body, arguments.json) {
-        (true, _) => body_only(&explained),
+        (true, _) => return body_only(&explained),
         (_, true) => as_json(&explained),
         _ => as_text(&explained, &read.config, &arguments.file),
     }
@@ -78,10 +78,14 @@ fn explain(bytes: &[u8], config: &Config, world: &World) -> Explained {
     }
 }
 
-fn body_only(explained: &Explained) {
+fn body_only(explained: &Explained) -> ExitCode {
     use std::io::Write;
-    if let Explained::Sent(outbound) = explained {
-        let _ = std::io::stdout().lock().write_all(&outbound.telemetry.message.body);
+    let Explained::Sent(outbound) = explained else {
+        return fail("this message is not sent, so it has no body; without --body it says why");
+    };
+    match std::io::stdout().lock().write_all(&outbound.telemetry.message.body) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => fail(&format!("failed to write the body: {e}")),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -42,7 +43,7 @@ pub fn main(arguments: &Arguments) -> ExitCode {
 
 fn write(path: &Path, force: bool) -> io::Result<()> {
     let mut options = OpenOptions::new();
-    options.write(true);
+    options.write(true).mode(0o600); // secrets may stand in it
     if force {
         options.create(true).truncate(true)
     } else {

@@ -47,12 +47,14 @@ pub async fn main(arguments: Arguments) -> ExitCode {
         Part::Worker => Role::Worker,
         Part::All => Role::All,
     };
-    let app = match App::start(read.config, role, world(), handed_over()).await {
+    let mut app = match App::start(read.config, role, world(), handed_over()).await {
         Ok(app) => app,
         Err(e) => return fail(&chain(&e)),
     };
-    signal().await;
-    tracing::info!("draining; a second signal ends it at once");
+    tokio::select! {
+        () = signal() => tracing::info!("draining; a second signal ends it at once"),
+        () = app.died() => return fail("a part of the bridge has ended; what was accepted is on disk"),
+    }
     tokio::select! {
         () = app.drain() => ExitCode::SUCCESS,
         () = signal() => fail("ended without draining; what was accepted is on disk"),

@@ -128,8 +128,13 @@ fn azure(reader: &mut Reader<'_>, mut section: Section) -> Azure {
         ca_file: ca_file.map(|found| reader.path(&found.value)),
         https_port,
         amqp_port,
-        registrations_per_minute: u32::try_from(section.number(reader, "registrations_per_minute", 0..=1_000_000, 900))
-            .expect("its bounds fit"),
+        registrations_per_minute: u32::try_from(section.number(
+            reader,
+            "registrations_per_minute",
+            0..=1_000_000,
+            1000,
+        ))
+        .expect("its bounds fit"),
         max_connections: usize::from(port(section.number(reader, "max_connections", 1..=4096, 32))),
         max_in_flight: usize::from(port(section.number(reader, "max_in_flight", 1..=65535, 1024))),
     };

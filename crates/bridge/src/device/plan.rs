@@ -99,9 +99,15 @@ fn find_way(config: &Config, owner: &DeviceKey, f_port: Option<u64>, dev_eui: Op
     Ok(Way { target: route.target.clone(), scope: name.scope, id: name.id })
 }
 
+/// The target of a way. A frozen way holds on to the scope and the name that it was tried under: where the target leads
+/// elsewhere by now, the message must not go out under whatever name is there.
 fn target<'a>(config: &'a Config, way: &Way) -> Result<&'a Target, Reason> {
-    config.targets.get(&way.target).ok_or_else(|| {
-        let detail = format!("its target `{}` is no longer in the configuration; put it back and replay", way.target);
+    let target = config.targets.get(&way.target).filter(|target| identity::is_of(&way.name(), target));
+    target.ok_or_else(|| {
+        let detail = format!(
+            "it was tried as `{}` ({}) at target `{}`, which is not in the configuration any more; put it back and replay",
+            way.id, way.scope, way.target
+        );
         reason("target_gone", &detail)
     })
 }

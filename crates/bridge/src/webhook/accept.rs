@@ -313,18 +313,18 @@ where
 
 /// Connections at once: what is asked for, as far as the process's file descriptors go.
 fn connection_bound(wanted: usize) -> usize {
-    let descriptors = std::fs::read_to_string("/proc/self/limits").ok().and_then(|text| open_files(&text));
-    let bound = match descriptors {
-        Some(limit) => wanted.min(limit.saturating_sub(RESERVED_DESCRIPTORS)),
-        None => wanted,
-    };
-    bound.clamp(1, Semaphore::MAX_PERMITS)
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let bound = bound_below(wanted, limit);
+    if bound < wanted {
+        tracing::warn!(wanted, bound, "too few open files are allowed for all connections; raise the limit");
+    }
+    bound
 }
 
-/// The soft limit in the line `Max open files   1024   4096   files`; `None` when it has none.
-fn open_files(limits: &str) -> Option<usize> {
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
-    line.split_whitespace().next()?.parse().ok()
+/// `limit` is the soft limit of open files; `None`: there is none.
+fn bound_below(wanted: usize, limit: Option<u64>) -> usize {
+    let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    wanted.min(limit.saturating_sub(RESERVED_DESCRIPTORS)).clamp(1, Semaphore::MAX_PERMITS)
 }
 
 #[cfg(test)]
@@ -333,8 +333,9 @@ mod tests {
 
     #[test]
     fn the_bound_follows_the_descriptors() {
-        let text = "Limit  Soft Limit  Hard Limit  Units\nMax open files            1024                 4096                 files\n";
-        assert_eq!(open_files(text), Some(1024));
-        assert_eq!(open_files("Max open files   unlimited   unlimited  files"), None);
+        assert_eq!(bound_below(8192, Some(1024)), 768);
+        assert_eq!(bound_below(8192, Some(100)), 1, "one at least");
+        assert_eq!(bound_below(8192, Some(65_536)), 8192);
+        assert_eq!(bound_below(8192, None), 8192);
     }
 }

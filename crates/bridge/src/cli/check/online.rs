@@ -3,6 +3,7 @@
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -68,7 +69,7 @@ fn queue(dir: &Path) -> Finding {
 }
 
 fn try_writing(dir: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(dir)?;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?; // as the queue makes it
     let probe = dir.join(format!("check-{}", std::process::id()));
     let mut file = std::fs::File::create_new(&probe)?;
     let written = file.write_all(b"longhaul check\n").and_then(|()| file.sync_all());

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
-use super::super::{FAILED, duration, fail, run as bridge, say};
+use super::super::{FAILED, USAGE, duration, fail, fail_as, rate, run as bridge, say};
 use super::uplinks::Style;
-use super::{Options, Posted, run};
+use super::{Options, Posted, SendError, run};
 use crate::config::Secret;
 
 /// Between two lines about how far it is.
@@ -32,7 +32,7 @@ pub struct Arguments {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     devices: u32,
     /// Messages a second over all devices; without it each device sends as soon as it is answered
-    #[arg(long)]
+    #[arg(long, value_parser = rate::parse)]
     rate: Option<f64>,
     /// How many messages in all; one for each device when neither this nor --for is given
     #[arg(long)]
@@ -93,6 +93,7 @@ pub async fn main(arguments: Arguments) -> ExitCode {
             say(&summary.to_string());
             if summary.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
         }
+        Err(e @ SendError::Url(_)) => fail_as(USAGE, &bridge::chain(&e)),
         Err(e) => fail(&bridge::chain(&e)),
     }
 }

@@ -158,6 +158,9 @@ fn endpoint(reader: &mut Reader<'_>, section: &mut Section, port: u16) -> Option
         .ok()
 }
 
+/// What `longhaul init` writes.
+const EXAMPLE_SCOPE: &str = "0ne00000000";
+
 fn id_scope(reader: &mut Reader<'_>, section: &mut Section) -> Option<String> {
     let mend =
         "copy the ID scope from the overview page of the provisioning service (IoT Central: device connection groups)";
@@ -176,7 +179,9 @@ fn id_scope(reader: &mut Reader<'_>, section: &mut Section) -> Option<String> {
     let usual = found.value.len() == 11
         && found.value.get(..3).is_some_and(|begin| begin.eq_ignore_ascii_case("0ne"))
         && found.value[3..].chars().all(|c| c.is_ascii_hexdigit());
-    if !usual {
+    if found.value == EXAMPLE_SCOPE {
+        reader.warn(&at, "is still the one of the example", mend);
+    } else if !usual {
         reader.warn(&at, "does not look like an id scope: they are 0ne and eight digits", mend);
     }
     Some(found.value)

@@ -28,7 +28,8 @@ fn variables_go_before_the_file() {
 
 #[test]
 fn one_key_in_a_variable_needs_no_brackets() {
-    let read = World::new().with("LONGHAUL__WEBHOOK__KEYS", "a-key-of-twenty-chars").read(LEAST).unwrap();
+    let world = World::new().with("LONGHAUL__TARGETS__MAIN__ID_SCOPE", "0ne00ABCDEF");
+    let read = world.with("LONGHAUL__WEBHOOK__KEYS", "a-key-of-twenty-chars").read(LEAST).unwrap();
     assert_eq!(read.config.webhook.keys[0].secret.expose(), "a-key-of-twenty-chars");
     assert_eq!(read.warnings, []);
 }
