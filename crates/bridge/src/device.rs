@@ -1,6 +1,6 @@
 //! One worker per active device: one select, one enum of everything that can happen to it.
 //!
-//! Only the worker settles a device's leases. What to do is decided in [`plan`] and [`decide`], which cannot wait;
+//! Only the worker settles a device's leases. What to do is decided in [`plan`](mod@plan) and [`decide`], which cannot wait;
 //! this file carries it out. A worker holds at most one telemetry message at a time and never waits for DPS or for a hub
 //! that is down: it gives the lease back and ends when nothing happens for a while.
 

@@ -108,12 +108,13 @@ pub async fn main(arguments: Arguments) -> ExitCode {
         faults,
         ..Options::new(Arc::new(move || clock.now()))
     };
+    let mut signals = bridge::Signals::new();
     let simulator = match simulator::start(options).await {
         Ok(simulator) => simulator,
         Err(e) => return fail(&format!("failed to {}", bridge::chain(&e))),
     };
     say(&if arguments.json { as_json(&simulator) } else { as_text(&simulator) });
-    bridge::signal().await;
+    signals.next().await;
     match simulator.stop().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => fail(&format!("failed to keep the registry: {e}")),

@@ -97,7 +97,8 @@ impl Demo {
     async fn run(mut self, lasting: Option<Duration>) -> ExitCode {
         say("    time     sent   delivered    waiting   duplicated      p50      p99");
         let start = Instant::now();
-        let mut stop = std::pin::pin!(bridge::signal());
+        let mut signals = bridge::Signals::new();
+        let mut stop = std::pin::pin!(signals.next());
         let (mut sending, mut interrupted) = (true, false);
         let mut quiet = Quiet::new();
         loop {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use clap::ValueEnum;
 use listenfd::ListenFd;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{fail, log, settings};
 use crate::app::{App, Listeners, Role};
@@ -47,17 +48,19 @@ pub async fn main(arguments: Arguments) -> ExitCode {
         Part::Worker => Role::Worker,
         Part::All => Role::All,
     };
+    // Before anybody can see that we are up, and so ask us to end.
+    let mut signals = Signals::new();
     let mut app = match App::start(read.config, role, world(), handed_over()).await {
         Ok(app) => app,
         Err(e) => return fail(&chain(&e)),
     };
     tokio::select! {
-        () = signal() => tracing::info!("draining; a second signal ends it at once"),
+        () = signals.next() => tracing::info!("draining; a second signal ends it at once"),
         () = app.died() => return fail("a part of the bridge has ended; what was accepted is on disk"),
     }
     tokio::select! {
         () = app.drain() => ExitCode::SUCCESS,
-        () = signal() => fail("ended without draining; what was accepted is on disk"),
+        () = signals.next() => fail("ended without draining; what was accepted is on disk"),
     }
 }
 
@@ -76,20 +79,31 @@ fn handed_over() -> Listeners {
     Listeners { webhook: take(0), admin: take(1) }
 }
 
-/// SIGTERM or SIGINT.
-pub(super) async fn signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let interrupted = tokio::signal::ctrl_c();
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminated) => {
-            tokio::select! {
-                _ = interrupted => {}
-                _ = terminated.recv() => {}
-            }
+/// SIGTERM and SIGINT, from the moment at which this was made: one that comes later ends nothing by itself.
+pub(super) struct Signals {
+    /// None where the system refuses: then that signal ends the process as ever.
+    interrupt: Option<Signal>,
+    terminate: Option<Signal>,
+}
+
+impl Signals {
+    pub(super) fn new() -> Self {
+        Self { interrupt: signal(SignalKind::interrupt()).ok(), terminate: signal(SignalKind::terminate()).ok() }
+    }
+
+    /// Waits for the next of either.
+    pub(super) async fn next(&mut self) {
+        tokio::select! {
+            () = came(&mut self.interrupt) => {}
+            () = came(&mut self.terminate) => {}
         }
-        Err(_) => {
-            let _ = interrupted.await;
-        }
+    }
+}
+
+async fn came(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
     }
 }
 

@@ -18,7 +18,7 @@ const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICA
 const PRIVATE_KEY: &str = "-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n";
 
 /// A configuration with the least that is needed; other sections are put before or after.
-const LEAST: &str = "[targets.main]\nkind = \"dps\"\nid_scope = \"0ne00000000\"\ngroup_key = { env = \"GROUP_KEY\" }\n\
+const LEAST: &str = "[targets.main]\nkind = \"dps\"\nid_scope = \"0ne00ABCDEF\"\ngroup_key = { env = \"GROUP_KEY\" }\n\
                      [[routes]]\ntarget = \"main\"\n";
 
 /// Files and variables that a configuration may name.

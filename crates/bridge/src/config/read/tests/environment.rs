@@ -38,7 +38,7 @@ fn one_key_in_a_variable_needs_no_brackets() {
 fn variables_alone_are_a_configuration() {
     let read = World::new()
         .with("LONGHAUL__TARGETS__MAIN__KIND", "dps")
-        .with("LONGHAUL__TARGETS__MAIN__ID_SCOPE", "0ne00000000")
+        .with("LONGHAUL__TARGETS__MAIN__ID_SCOPE", "0ne00ABCDEF")
         .with("LONGHAUL__TARGETS__MAIN__GROUP_KEY", "{ env = \"GROUP_KEY\" }")
         .with("LONGHAUL__ROUTES", r#"[{ target = "main" }]"#)
         .read("")

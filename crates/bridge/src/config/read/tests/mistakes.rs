@@ -109,7 +109,7 @@ const ALONE: &[(&str, &str, &str, &str)] = &[
     ),
     // targets
     (
-        "[targets.b]\nid_scope = \"0ne00000000\"\ngroup_key = { env = \"GROUP_KEY\" }",
+        "[targets.b]\nid_scope = \"0ne00ABCDEF\"\ngroup_key = { env = \"GROUP_KEY\" }",
         "targets.b.kind",
         "is missing",
         "iot-hub",
@@ -120,7 +120,7 @@ const ALONE: &[(&str, &str, &str, &str)] = &[
         "`iothub`",
         "did you mean \"iot-hub\"?",
     ),
-    ("[targets.b]\nkind = \"dps\"\nid_scope = \"0ne00000000\"", "targets.b.group_key", "is missing", "primary key"),
+    ("[targets.b]\nkind = \"dps\"\nid_scope = \"0ne00ABCDEF\"", "targets.b.group_key", "is missing", "primary key"),
     ("[targets.b]\nkind = \"dps\"\ngroup_key = { env = \"GROUP_KEY\" }", "targets.b.id_scope", "is missing", "0ne"),
     ("[targets.b]\nkind = \"iot-hub\"", "targets.b.connection_string", "is missing", "primary connection string"),
     (
@@ -212,28 +212,28 @@ const REPLACED: &[(&str, &str, &str, &str)] = &[
     ("id_scope = \"0ne 1\"", "targets.main.id_scope", "not an id scope", "ID scope"),
     ("id_scope = 123", "targets.main.id_scope", "is a number", "0ne"),
     (
-        "id_scope = \"0ne00000000\"\nendpoint = \"https://x\"",
+        "id_scope = \"0ne00ABCDEF\"\nendpoint = \"https://x\"",
         "targets.main.endpoint",
         "without https://",
         "endpoint = ",
     ),
-    ("id_scope = \"0ne00000000\"\nmodel_id = \"Sensor\"", "targets.main.model_id", "`Sensor`", "dtmi:"),
-    ("id_scope = \"0ne00000000\"\ndevice_id = \"{devid}\"", "targets.main.device_id", "{devid}", "application_id"),
+    ("id_scope = \"0ne00ABCDEF\"\nmodel_id = \"Sensor\"", "targets.main.model_id", "`Sensor`", "dtmi:"),
+    ("id_scope = \"0ne00ABCDEF\"\ndevice_id = \"{devid}\"", "targets.main.device_id", "{devid}", "application_id"),
     (
-        "id_scope = \"0ne00000000\"\ndevice_id = \"{application_id}\"",
+        "id_scope = \"0ne00ABCDEF\"\ndevice_id = \"{application_id}\"",
         "targets.main.device_id",
         "the same name",
         "{dev_eui}",
     ),
     (
-        "id_scope = \"0ne00000000\"\ndevice_id = \"{device_id} x\"",
+        "id_scope = \"0ne00ABCDEF\"\ndevice_id = \"{device_id} x\"",
         "targets.main.device_id",
         "`sensor-1 x`",
         "lower case",
     ),
-    ("id_scope = \"0ne00000000\"\ndevice_id = \"A-{device_id}\"", "targets.main.device_id", "upper case", "lower case"),
+    ("id_scope = \"0ne00ABCDEF\"\ndevice_id = \"A-{device_id}\"", "targets.main.device_id", "upper case", "lower case"),
     (
-        "id_scope = \"0ne00000000\"\nconnection_string = \"x\"",
+        "id_scope = \"0ne00ABCDEF\"\nconnection_string = \"x\"",
         "targets.main.connection_string",
         "belongs to kind = \"iot-hub\"",
         "kind",
@@ -294,7 +294,7 @@ kind = "azure-storage"
 
 [targets.main]
 kind = "dps"
-id_scope = "0ne00000000"
+id_scope = "0ne00ABCDEF"
 group_key = "this is not base64"
 endpoint = "https://localhost:8443"
 

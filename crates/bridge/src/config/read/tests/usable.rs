@@ -20,7 +20,7 @@ fn the_promised_keys_work_as_they_stand() {
         [targets.main]
         kind = "dps"
         endpoint = "localhost:8443"
-        id_scope = "0ne00000000"
+        id_scope = "0ne00ABCDEF"
         group_key = { env = "GROUP_KEY" }
         model_id = "dtmi:example:Sensor;1"
         [targets.other]
