@@ -227,6 +227,8 @@ fn connect(files: &Files) -> Result<Connection, OpenError> {
 /// The settings, the two that must come before the log first of all, and the tables of a new file. Returns its format.
 fn prepare(connection: &Connection) -> rusqlite::Result<i64> {
     connection.set_prepared_statement_cache_capacity(64);
+    // One plan for each statement: otherwise the search for a lane's next message is compiled anew for every lane.
+    connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // The log keeps its blocks over a restart: on a full disk they could not be had again.
     connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     // Exclusive: no shared-memory file, which a full disk would refuse, and no lock calls for each transaction.

@@ -117,9 +117,10 @@ fn lane_head(row: &Row<'_>) -> Result<(String, Head)> {
     Ok((row.get(0)?, head))
 }
 
+const HEAD_OF: &str = "SELECT lane, seq, accepted_at, not_before FROM waiting WHERE lane = ? ORDER BY seq LIMIT 1";
+
 pub(super) fn head_of(connection: &Connection, lane: &str) -> Result<Option<Head>> {
-    let select = "SELECT lane, seq, accepted_at, not_before FROM waiting WHERE lane = ? ORDER BY seq LIMIT 1";
-    let head = connection.prepare_cached(select)?.query_row([lane], lane_head).optional()?;
+    let head = connection.prepare_cached(HEAD_OF)?.query_row([lane], lane_head).optional()?;
     Ok(head.map(|(_, head)| head))
 }
 
@@ -187,4 +188,25 @@ pub(super) fn ring_from(bytes: &[u8]) -> Vec<Seen> {
 
 pub(super) fn ring_to(ring: &[Seen]) -> Vec<u8> {
     ring.iter().flat_map(|seen| seen.key.into_iter().chain(seen.at.to_le_bytes())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus::RePrepare;
+
+    /// A statement that is expired by a new value is compiled again when it is used with it.
+    #[test]
+    fn statements_are_compiled_once() {
+        let connection = rusqlite::Connection::open_in_memory().unwrap();
+        super::super::prepare(&connection).unwrap();
+        for lane in 0..10 {
+            let row = format!("INSERT INTO waiting VALUES ('lane {lane}', {lane}, 0, 0, 0, 0, NULL, NULL, NULL, 0)");
+            connection.execute(&row, []).unwrap();
+        }
+        for lane in 0..10 {
+            assert!(super::head_of(&connection, &format!("lane {lane}")).unwrap().is_some());
+        }
+        let select = connection.prepare_cached(super::HEAD_OF).unwrap();
+        assert_eq!(select.get_status(RePrepare), 0);
+    }
 }
