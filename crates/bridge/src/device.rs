@@ -149,7 +149,7 @@ impl Worker {
 
     fn send(&mut self, lease: Lease, outbound: Box<Outbound>, place: Place) {
         let hub = self.shared.pool.hub(&place.hub);
-        if hub.admit(self.shared.world.now()) == Admission::Rest {
+        if self.shared.pool.admit(&hub) == Admission::Rest {
             return self.shared.rest(lease, &hub);
         }
         let shared = self.shared.clone();

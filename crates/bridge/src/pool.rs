@@ -11,7 +11,7 @@ use std::time::Duration;
 use azure::hub::https::{HttpsHub, HttpsOptions};
 use azure::hub::{SendError, Telemetry};
 use azure::net::{Dial, Endpoint};
-use queue::Queue;
+use queue::{Queue, UnixMillis};
 
 use crate::device::decide::hub_works;
 use crate::events::{Event, Events};
@@ -23,6 +23,10 @@ use crate::world::{ServerClock, World};
 const TOKEN_LIFE: Duration = Duration::from_secs(3600);
 /// While a hub is down, somebody is woken to probe it at least this often after the back-off has passed.
 const PROBE_EVERY: Duration = Duration::from_secs(2);
+
+/// A hub that has answered nothing for this long, while something waits for it, does not work. A send that fails by
+/// itself takes up to 20 s. IoT Hub answers within a second.
+const SILENT_MAX: UnixMillis = 5_000;
 
 /// All hubs.
 #[derive(Debug)]
@@ -53,6 +57,19 @@ struct Trouble {
     /// The lane that was woken last to probe.
     probed: String,
     probing: bool,
+    /// Sends that wait for their answer.
+    under_way: usize,
+    /// When the hub last answered, or when the first of those began.
+    heard_at: UnixMillis,
+}
+
+/// Counts as under way until dropped, also when its future is.
+struct UnderWay<'a>(&'a Hub);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.trouble().under_way -= 1;
+    }
 }
 
 impl Trouble {
@@ -100,12 +117,26 @@ impl Pool {
     /// How all hubs stand.
     pub fn standing(&self) -> Vec<Standing> {
         let hubs: Vec<_> = lock(&self.hubs).values().cloned().collect();
-        hubs.iter()
-            .map(|hub| {
-                let trouble = hub.trouble();
-                Standing { hub: hub.endpoint.to_string(), open: trouble.gate.is_open(), resting: trouble.resting.len() }
-            })
-            .collect()
+        let now = self.world.now();
+        let standing = |hub: &Arc<Hub>| {
+            let trouble = hub.trouble();
+            let open = trouble.gate.is_open() && !trouble.is_silent(now);
+            Standing { hub: hub.endpoint.to_string(), open, resting: trouble.resting.len() }
+        };
+        hubs.iter().map(standing).collect()
+    }
+
+    /// May a message go to the hub now? A hub that has fallen silent is taken for down before its first time-out: else its
+    /// messages would fill all places in flight, and those of other hubs would wait behind them.
+    pub fn admit(self: &Arc<Self>, hub: &Arc<Hub>) -> Admission {
+        let now = self.world.now();
+        let mut trouble = hub.trouble();
+        if !(trouble.gate.is_open() && trouble.is_silent(now)) {
+            return trouble.gate.admit(now);
+        }
+        drop(trouble);
+        self.failed(hub, Sign::Certain(None), "it has fallen silent");
+        Admission::Rest
     }
 
     /// Sends one message with a token made for it, and keeps the books of the gate's good side.
@@ -115,7 +146,9 @@ impl Pool {
     pub async fn send(&self, hub: &Hub, device: &str, key: &[u8], telemetry: &Telemetry) -> Result<(), SendError> {
         let expiry = hub.clock.now(self.world.now()) + TOKEN_LIFE.as_secs().cast_signed();
         let token = azure::sas::device_token(&hub.endpoint.host, device, key, expiry);
+        let under_way = hub.begin(self.world.now());
         let answer = hub.client.send(device, &token, telemetry).await;
+        drop(under_way);
         let server_time = answer.as_ref().map_or_else(|e| e.server_time, |delivered| delivered.server_time);
         hub.clock.learn(server_time, self.world.now());
         let outcome = answer.map(|_| ());
@@ -127,6 +160,7 @@ impl Pool {
 
     fn works(&self, hub: &Hub, device: &str, accepted: bool) {
         let mut trouble = hub.trouble();
+        trouble.heard_at = self.world.now();
         if accepted {
             trouble.breaker.accepted(device);
         }
@@ -199,15 +233,25 @@ impl Pool {
     }
 }
 
-impl Hub {
-    /// May a message go now?
-    pub fn admit(&self, now: queue::UnixMillis) -> Admission {
-        self.trouble().gate.admit(now)
+impl Trouble {
+    fn is_silent(&self, now: UnixMillis) -> bool {
+        self.under_way > 0 && now - self.heard_at > SILENT_MAX
     }
+}
 
+impl Hub {
     /// Its host name.
     pub fn host(&self) -> &str {
         &self.endpoint.host
+    }
+
+    fn begin(&self, now: UnixMillis) -> UnderWay<'_> {
+        let mut trouble = self.trouble();
+        if trouble.under_way == 0 {
+            trouble.heard_at = now;
+        }
+        trouble.under_way += 1;
+        UnderWay(self)
     }
 
     fn trouble(&self) -> MutexGuard<'_, Trouble> {
@@ -217,4 +261,18 @@ impl Hub {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hub_is_silent_when_something_waits_and_nothing_came() {
+        let waiting = Trouble { under_way: 1, heard_at: 1_000, ..Trouble::default() };
+        assert!(!waiting.is_silent(1_000 + SILENT_MAX));
+        assert!(waiting.is_silent(1_001 + SILENT_MAX));
+        let idle = Trouble { heard_at: 1_000, ..Trouble::default() };
+        assert!(!idle.is_silent(1_000_000), "a hub that nobody asks is not silent");
+    }
 }

@@ -1,7 +1,7 @@
 //! From an uplink to the message that IoT Hub gets.
 //!
 //! Promises: the same uplink gives the same body, id and properties every time; whatever the network's payload formatter
-//! made is in the body byte for byte, under its own name or, when that is taken, under one beside it; nothing in an
+//! made is in the body byte for byte (line ends become spaces), under its own name or, when that is taken, under one beside it; nothing in an
 //! uplink makes this fail. Relies on `lorawan` for values that are valid JSON. Deliberately knows nothing of routes,
 //! devices in Azure, or sizes: whether a body is too large is the sender's question.
 
@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use jiff::fmt::temporal::DateTimePrinter;
 use lorawan::envelope::Format;
 use lorawan::fingerprint;
-use lorawan::ordered::Members;
+use lorawan::ordered::{Members, append_on_one_line};
 use lorawan::uplink::Uplink;
 use queue::UnixMillis;
 
@@ -212,12 +212,12 @@ fn quoted(text: &str) -> String {
 struct Object(Vec<u8>);
 
 impl Object {
-    /// Adds a member; both are JSON already.
+    /// Adds a member; both are JSON already. The body stays on one line.
     fn put(&mut self, key: &str, value: &str) {
         self.0.push(if self.0.is_empty() { b'{' } else { b',' });
         self.0.extend_from_slice(key.as_bytes());
         self.0.push(b':');
-        self.0.extend_from_slice(value.as_bytes());
+        append_on_one_line(&mut self.0, value);
     }
 
     fn close(mut self) -> Vec<u8> {

@@ -7,10 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use bridge::uplink::{Style, Telemetry, is_of_use, telemetry};
-use lorawan::envelope::{self, Unreadable};
-use lorawan::event::EventKind;
-use lorawan::{secrets, uplink};
+use bridge::config::{self, Config};
+use bridge::device::plan::{Outbound, Plan, plan};
+use bridge::webhook::keys::Admission;
+use bridge::webhook::sort::{Arrival, sort};
+use queue::{Place, Reason, Seq};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -39,51 +40,59 @@ fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The way of a body: the door, the dead letters, the worker. The same decisions as theirs, without them.
-fn fate(body: &[u8]) -> Value {
-    let envelope = match envelope::read(body) {
-        Ok(envelope) => envelope,
-        Err(Unreadable::NotJson { .. }) => return json!({"becomes": "refused", "status": 400}),
-        Err(Unreadable::NotUnderstood { detail }) => return buried("not_understood", &detail),
-    };
-    let (Some(application), Some(device)) = (&envelope.application, &envelope.device) else {
-        return buried("no_identity", "no device or no application");
-    };
-    let kept = |why: &str| {
-        let kind = envelope.kind.as_str();
-        json!({"becomes": "kept", "kind": kind, "why": why, "application": application, "device": device})
-    };
-    if envelope.kind != EventKind::UplinkMessage {
-        return kept("not sent by default");
-    }
-    let stored = secrets::strip(body);
-    let uplink = match uplink::read(envelope.format, &stored) {
-        Ok(uplink) => uplink,
-        Err(error) => return buried("not_understood", &error.to_string()),
-    };
-    if !is_of_use(&uplink) {
-        return kept("neither port nor payload nor decoded fields");
-    }
-    sent_as(&uplink, &telemetry(&uplink, NETWORK, ARRIVAL, Style::default()))
+/// One default route to one scope: what a newcomer writes.
+fn config() -> Config {
+    let key = "A".repeat(86) + "==";
+    let text = format!(
+        "[targets.main]\nkind = \"dps\"\nid_scope = \"0ne00000000\"\ngroup_key = \"{key}\"\n[[routes]]\ntarget = \"main\"\n"
+    );
+    let no_files = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
+    config::read(&text, &[], Path::new(""), &no_files).expect("a configuration without mistakes").config
 }
 
-fn buried(reason: &str, detail: &str) -> Value {
-    json!({"becomes": "dead_letter", "reason": reason, "detail": detail})
+/// The way of a body, by the door's and the device worker's own decisions.
+fn fate(body: &[u8], config: &Config) -> Value {
+    let admission = Admission { network: NETWORK.to_owned(), applications: None };
+    let sorted = match sort(Arrival { body, binary: false, path: "/tts", admission: &admission }) {
+        Ok(sorted) => sorted,
+        Err(answer) => return json!({"becomes": "refused", "status": answer.status().as_u16()}),
+    };
+    let (application, device) = (sorted.head.application.clone(), sorted.head.device.clone());
+    let put = sorted.into_put(ARRIVAL);
+    if let Place::DeadLetters(reason) = &put.place {
+        return buried(reason);
+    }
+    let kind = put.kind.clone();
+    let message = put.into_message(Seq(0));
+    match plan(&message, config) {
+        Plan::Keep(why) => {
+            json!({"becomes": "kept", "kind": kind, "why": why, "application": application, "device": device})
+        }
+        Plan::Bury(reason) => buried(&reason),
+        Plan::Send(outbound) => sent_as(&outbound),
+    }
 }
 
-fn sent_as(uplink: &uplink::Uplink<'_>, sent: &Telemetry) -> Value {
-    let body = std::str::from_utf8(&sent.message.body).expect("telemetry is UTF-8");
+fn buried(reason: &Reason) -> Value {
+    json!({"becomes": "dead_letter", "reason": reason.code, "detail": reason.detail})
+}
+
+fn sent_as(outbound: &Outbound) -> Value {
+    let message = &outbound.telemetry.message;
+    let body = std::str::from_utf8(&message.body).expect("telemetry is UTF-8");
     let parsed: Value = serde_json::from_str(body).expect("telemetry is JSON");
     let stamp = format!("\"ReceivedAtUTC\":\"{ARRIVAL_TEXT}\"");
+    let time = if body.contains(&stamp) { &Value::Null } else { &parsed["ReceivedAtUTC"] };
     json!({
         "becomes": "telemetry",
-        "device": uplink.ids.device,
-        "application": uplink.ids.application,
+        "device": outbound.owner.device,
+        "application": outbound.owner.application,
+        "registration_id": outbound.way.id,
         "port": parsed.get("Port"),
         "counter": parsed.get("Counter"),
         "raw": parsed.get("PayloadRaw"),
-        "time": uplink.received_at.as_ref().map(|time| &time.text),
-        "message_id": sent.message.message_id,
+        "time": time,
+        "message_id": message.message_id,
         "body": body.replace(&stamp, "\"ReceivedAtUTC\":\"{arrival}\""),
     })
 }
@@ -103,14 +112,14 @@ fn in_digests(sample: &[u8], fate: &Value) -> Value {
 }
 
 fn found() -> BTreeMap<String, Value> {
-    let mut found = BTreeMap::new();
+    let (mut found, config) = (BTreeMap::new(), config());
     for name in names(&beside()) {
         let body = std::fs::read(beside().join(&name)).expect("a sample can be read");
-        found.insert(name, in_digests(&body, &fate(&body)));
+        found.insert(name, in_digests(&body, &fate(&body, &config)));
     }
     for name in names(&own()) {
         let body = std::fs::read(own().join(&name)).expect("a sample can be read");
-        found.insert(name, fate(&body));
+        found.insert(name, fate(&body, &config));
     }
     found
 }

@@ -139,6 +139,12 @@ pub fn unescape(literal: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Borrowed(inner))
 }
 
+/// Appends JSON byte for byte, except that line ends become spaces, so that it stays on one line. In valid JSON, as a
+/// `RawValue` is, line ends stand between tokens only. The networks send none; files that people wrote have them.
+pub fn append_on_one_line(out: &mut Vec<u8>, value: &str) {
+    out.extend(value.bytes().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,5 +178,12 @@ mod tests {
     fn depth_takes_no_stack() {
         let text = format!(r#"{{"a":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
         assert_eq!(members(&text).len(), 1);
+    }
+
+    #[test]
+    fn line_ends_become_spaces_and_nothing_else_changes() {
+        let mut out = Vec::new();
+        append_on_one_line(&mut out, "{\n  \"a\\nb\" :\t[ 1.0,\r\n-0.0 ] }");
+        assert_eq!(out, b"{   \"a\\nb\" :\t[ 1.0,  -0.0 ] }");
     }
 }

@@ -161,6 +161,15 @@ impl Core {
         }
     }
 
+    /// An outcome that can never be written: handing its message out again would send it for ever, so its lane rests
+    /// until the store is opened anew.
+    pub(crate) fn set_aside(&mut self, op: &Op, now: UnixMillis) {
+        if let Some((lane, seq)) = op.leased() {
+            self.leased.remove(&seq);
+            self.lanes.wait_until(lane, UnixMillis::MAX, now);
+        }
+    }
+
     fn arrived(&mut self, seq: Seq, put: &Put, now: UnixMillis) {
         // A lane that is known holds older messages; one that is not loaded yet will show this one when it is.
         if matches!(put.place, Place::Lane) && self.is_loaded(&put.lane) && !self.lanes.contains(&put.lane) {
@@ -227,13 +236,6 @@ impl Core {
         }
     }
 
-    /// The granted message is not in the store: ask it again for the head of that lane.
-    pub(crate) fn missing(&mut self, seq: Seq) {
-        if let Some(lane) = self.leased.remove(&seq) {
-            self.lanes.forget_head(&lane);
-        }
-    }
-
     // ---- what is to be seen from outside ----
 
     /// There is work that waits for nobody: lanes to load or to ask for, messages to hand out.
@@ -260,5 +262,126 @@ impl Core {
 
     pub(crate) fn dropped_leases(&self) -> u64 {
         self.dropped_leases
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(lane: &str) -> Put {
+        Put {
+            lane: lane.into(),
+            kind: String::new(),
+            head: Vec::new(),
+            body: Vec::new(),
+            accepted_at: 0,
+            place: Place::Lane,
+        }
+    }
+
+    fn head(seq: u64) -> Head {
+        Head { seq: Seq(seq), accepted_at: 0, not_before: 0 }
+    }
+
+    /// A core whose store was empty.
+    fn loaded() -> Core {
+        let mut core = Core::new(NextSeq(1));
+        core.loaded(&[], 0);
+        core.lease_at_most(100);
+        core
+    }
+
+    fn commit_puts(core: &mut Core, lanes: &[&str]) {
+        let ops: Vec<_> = lanes.iter().map(|lane| core.put(put(lane)).1).collect();
+        core.committed(&ops, 0);
+    }
+
+    fn granted(core: &mut Core) -> Vec<u64> {
+        std::iter::from_fn(|| core.grant()).map(|(_, seq)| seq.0).collect()
+    }
+
+    fn end(core: &mut Core, seq: u64, outcome: Outcome) {
+        let op = core.outcome(Seq(seq), outcome, 0).unwrap();
+        core.committed(&[op], 0);
+    }
+
+    fn retry(at: UnixMillis) -> Outcome {
+        Outcome::Retry(Retry { at, cause: String::new(), freeze: None })
+    }
+
+    #[test]
+    fn nothing_is_handed_out_before_its_commit() {
+        let mut core = loaded();
+        let (_, op) = core.put(put("a"));
+        assert_eq!(granted(&mut core), []);
+        core.committed(&[op], 0);
+        assert_eq!(granted(&mut core), [1]);
+    }
+
+    #[test]
+    fn puts_during_loading_never_overtake_what_is_not_loaded_yet() {
+        let mut core = Core::new(NextSeq(10));
+        core.lease_at_most(100);
+        core.loaded(&[("b".to_owned(), head(3))], 0);
+        commit_puts(&mut core, &["a", "b", "c"]);
+        // 10 in lane a: everything up to b is known, and a was not there. Lane c may hold older ones.
+        assert_eq!(granted(&mut core), [3, 10]);
+        core.loaded(&[("c".to_owned(), head(4))], 0);
+        core.loaded(&[], 0);
+        assert_eq!(granted(&mut core), [4]);
+    }
+
+    #[test]
+    fn lanes_take_turns() {
+        let mut core = loaded();
+        commit_puts(&mut core, &["a", "b", "c"]);
+        core.lease_at_most(1);
+        let mut order = Vec::new();
+        for _ in 0..6 {
+            let (lane, seq) = core.grant().unwrap();
+            order.push(lane.to_string());
+            end(&mut core, seq.0, Outcome::Done(Settle::default()));
+            // Each lane has more to come.
+            let asked = core.lookup().unwrap();
+            core.found(&asked, Some(head(seq.0 + 100)), 0);
+        }
+        assert_eq!(order, ["a", "b", "c", "a", "b", "c"]);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_delays_nothing() {
+        let mut core = loaded();
+        let day = 86_400_000;
+        core.tick(7 * day);
+        commit_puts(&mut core, &["a"]);
+        assert_eq!(granted(&mut core), [1]);
+        let op = core.outcome(Seq(1), retry(7 * day + 1_000), 7 * day).unwrap();
+        core.committed(&[op], 7 * day);
+        core.tick(0);
+        assert_eq!(core.due(), Some(1_000));
+        core.tick(1_000);
+        assert_eq!(granted(&mut core), [1]);
+    }
+
+    #[test]
+    fn after_a_failed_commit_a_lane_rests() {
+        let mut core = loaded();
+        commit_puts(&mut core, &["a"]);
+        assert_eq!(granted(&mut core), [1]);
+        let op = core.outcome(Seq(1), Outcome::Done(Settle::default()), 0).unwrap();
+        core.failed(&[op], 0);
+        assert_eq!((granted(&mut core), core.leased()), (vec![], 0));
+        core.tick(AFTER_FAILURE_MS);
+        assert_eq!(granted(&mut core), [1]);
+    }
+
+    #[test]
+    fn a_lease_is_spent_once() {
+        let mut core = loaded();
+        commit_puts(&mut core, &["a"]);
+        assert_eq!(granted(&mut core), [1]);
+        end(&mut core, 1, Outcome::Keep);
+        assert!(core.outcome(Seq(1), Outcome::Keep, 0).is_none());
     }
 }

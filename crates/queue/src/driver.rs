@@ -233,18 +233,43 @@ impl Driver {
             self.refuse_puts();
             result = if self.ops.is_empty() { Ok(()) } else { self.store.commit(&self.ops) };
         }
+        if let Err(CommitError::Damaged(_)) = &result {
+            result = self.commit_singly(now);
+        }
         self.board.commit_ends();
         match result {
             Ok(()) => self.accept(now),
             // Without puts in it, and with the reserve used up: as bad as a failure for those who wait, but nothing is
             // in doubt.
-            Err(CommitError::Full(why)) => self.refuse_all(&why, now),
+            Err(CommitError::Full(why) | CommitError::Damaged(why)) => self.refuse_all(&why, now),
             Err(CommitError::Failed(why)) => {
                 self.refuse_all(&why, now);
                 self.is_failing(why);
                 self.recover(now);
             }
         }
+    }
+
+    /// One change meets a broken place in the file: each by itself, so that the others are not held up.
+    fn commit_singly(&mut self, now: UnixMillis) -> Result<(), CommitError> {
+        let ops = std::mem::take(&mut self.ops);
+        let mut waiters = std::mem::take(&mut self.waiters).into_iter();
+        for op in ops {
+            let Some(waiter) = waiters.next() else { break };
+            let result = self.store.commit(std::slice::from_ref(&op));
+            if let Err(CommitError::Damaged(why)) = &result {
+                let seq = op.leased().map(|(_, seq)| seq.0);
+                tracing::error!(cause = %why, seq, "the queue's file is broken where this belongs; its lane rests");
+                self.core.set_aside(&op, now);
+            }
+            self.add(op, waiter);
+            match result {
+                Ok(()) => self.accept(now),
+                Err(CommitError::Damaged(why) | CommitError::Full(why)) => self.refuse_all(&why, now),
+                Err(CommitError::Failed(why)) => return Err(CommitError::Failed(why)),
+            }
+        }
+        Ok(())
     }
 
     async fn gate(&mut self) {
@@ -394,8 +419,8 @@ impl Driver {
             let Some((lane, seq)) = self.core.grant() else { return };
             match self.store.read(&lane, seq) {
                 Ok(Found::Message(message)) => self.send(*message, now),
-                Ok(Found::Damaged) => self.bury_damaged(seq, now),
-                Ok(Found::Missing) => self.core.missing(seq),
+                // A lane that names a message which is not there is damage too.
+                Ok(Found::Damaged | Found::Missing) => self.bury_damaged(seq, now),
                 Err(Trouble(why)) => {
                     self.core.unreadable(seq, now);
                     self.is_failing(why);
@@ -427,6 +452,13 @@ impl Driver {
 
     // ---- telling ----
 
+    /// Damage that stops nothing but must be known; among it messages that are counted and in no lane.
+    fn damage(&self, waiting: u64) -> Option<String> {
+        let is_hidden = waiting > 0 && self.core.lanes() == 0 && self.core.is_all_loaded() && self.ops.is_empty();
+        let hidden = || format!("{waiting} messages are counted as waiting and cannot be found; the file is damaged");
+        self.store.damage().or_else(|| is_hidden.then(hidden))
+    }
+
     fn publish(&self) {
         let totals = self.store.totals();
         self.board.publish(Stats {
@@ -440,7 +472,7 @@ impl Driver {
             kept: totals.kept,
             writable: matches!(self.condition, Condition::Good),
             trouble: match &self.condition {
-                Condition::Good => None,
+                Condition::Good => self.damage(totals.waiting),
                 Condition::Full(why) | Condition::Failed(why) => Some(why.clone()),
             },
             loaded: self.core.is_all_loaded(),

@@ -1,6 +1,6 @@
 //! The reference store, and a disk whose faults can be ordered.
 //!
-//! Promises what [`crate::store`] asks for, in the plainest way, so that the engine that keeps real messages can be
+//! Promises what `store.rs` asks for, in the plainest way, so that the engine that keeps real messages can be
 //! compared with it. A [`Disk`] outlives the queue that uses it: drop the queue, open another on the same disk, and
 //! what was committed is there. Not for production: nothing survives the process.
 

@@ -24,6 +24,24 @@ pub struct Put {
     pub place: Place,
 }
 
+impl Put {
+    /// The message that it becomes at this position, before anything was tried.
+    pub fn into_message(self, seq: Seq) -> Message {
+        Message {
+            seq,
+            lane: self.lane,
+            kind: self.kind,
+            head: self.head,
+            body: self.body,
+            accepted_at: self.accepted_at,
+            attempts: 0,
+            first_attempt_at: None,
+            last_cause: None,
+            frozen: None,
+        }
+    }
+}
+
 /// Where a put goes.
 #[derive(Clone, Debug)]
 pub enum Place {
@@ -146,7 +164,7 @@ pub struct Stats {
     pub kept: u64,
     /// A put can be made durable as far as is known.
     pub writable: bool,
-    /// Why not, for a person.
+    /// Why not, or what else is wrong with the store, for a person.
     pub trouble: Option<String>,
     /// The store has been read; leasing has begun.
     pub loaded: bool,

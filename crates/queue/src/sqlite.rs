@@ -47,6 +47,7 @@ pub(crate) struct Sqlite {
     bounds: Bounds,
     totals: Totals,
     next_seq: u64,
+    damage: Option<String>,
 }
 
 impl Sqlite {
@@ -58,11 +59,8 @@ impl Sqlite {
         files.settle().map_err(|error| broken(error.to_string()))?;
         let mut room = Room::new(database, max_bytes);
         let (next_seq, totals) = read_totals(&connection).map_err(|error| broken(error.to_string()))?;
-        if let Err(Trouble(why)) = begin(&connection, &mut room, &files) {
-            // Draining is possible all the same; the first put will find out whether there is room.
-            tracing::warn!(cause = %why, "the queue opens without its reserve of room");
-        }
-        Ok(Self { connection: Some(connection), room, files, bounds, totals, next_seq })
+        begin(&connection, &mut room, &files).map_err(|Trouble(why)| broken(why))?;
+        Ok(Self { connection: Some(connection), room, files, bounds, totals, next_seq, damage: None })
     }
 
     fn connection(&self) -> Result<&Connection, Trouble> {
@@ -72,13 +70,24 @@ impl Sqlite {
     fn try_commit(&mut self, ops: &[Op]) -> Result<(), CommitError> {
         let connection = self.connection.as_ref().ok_or_else(|| CommitError::Failed("the store is not open".into()))?;
         let transaction = connection.unchecked_transaction()?;
-        let mut changes = Changes { connection, bounds: self.bounds, totals: self.totals, next_seq: self.next_seq };
+        let (totals, next_seq) = (self.totals, self.next_seq);
+        let mut changes = Changes { connection, bounds: self.bounds, totals, next_seq, strays: 0 };
         ops.iter().try_for_each(|op| changes.apply(op))?;
         changes.finish()?;
-        let Changes { totals, next_seq, .. } = changes;
+        let Changes { totals, next_seq, strays, .. } = changes;
         transaction.commit()?;
         (self.totals, self.next_seq) = (totals, next_seq);
+        if strays > 0 {
+            self.is_damaged("a row was not where its key says");
+        }
         Ok(())
+    }
+
+    fn is_damaged(&mut self, what: &str) {
+        if self.damage.is_none() {
+            tracing::error!(what, "the queue's file is damaged; messages may be hidden in it");
+            self.damage = Some(format!("the queue's file is damaged: {what}; messages may be hidden in it"));
+        }
     }
 
     /// Puts get their room first or are refused; nothing else may wait for room.
@@ -87,10 +96,10 @@ impl Sqlite {
         if !ops.iter().any(Op::is_put) {
             return Ok(());
         }
-        self.room.ensure(connection, pages_for(ops)).map_err(|Trouble(why)| CommitError::Full(why))
+        self.room.ensure_for_puts(connection, pages_for(ops)).map_err(|Trouble(why)| CommitError::Full(why))
     }
 
-    fn give_up_reserve(&self) -> Result<bool, CommitError> {
+    fn give_up_reserve(&mut self) -> Result<bool, CommitError> {
         let connection = self.connection.as_ref().ok_or_else(|| CommitError::Failed("the store is not open".into()))?;
         Ok(self.room.give_up_reserve(connection)?)
     }
@@ -115,7 +124,11 @@ impl Store for Sqlite {
     }
 
     fn lanes_after(&mut self, after: Option<&str>, limit: usize) -> Result<Vec<(String, Head)>, Trouble> {
-        Ok(rows::lanes_after(self.connection()?, after, limit)?)
+        let (lanes, in_order) = rows::lanes_after(self.connection()?, after, limit)?;
+        if !in_order {
+            self.is_damaged("lanes are not in order");
+        }
+        Ok(lanes)
     }
 
     fn head_of(&mut self, lane: &str) -> Result<Option<Head>, Trouble> {
@@ -136,6 +149,10 @@ impl Store for Sqlite {
                 Err(CommitError::Full(why)) if ops.iter().any(Op::is_put) => return Err(CommitError::Full(why)),
                 Err(CommitError::Full(why)) if !self.give_up_reserve()? => return Err(CommitError::Full(why)),
                 Err(CommitError::Full(_)) => {}
+                Err(CommitError::Damaged(why)) => {
+                    self.is_damaged(&why);
+                    return Err(CommitError::Damaged(why));
+                }
                 result => return result,
             }
         }
@@ -170,9 +187,13 @@ impl Store for Sqlite {
         let connection = connect(&self.files).map_err(|error| Trouble(error.to_string()))?;
         self.room.reconnected();
         (self.next_seq, self.totals) = read_totals(&connection)?;
-        let begun = begin(&connection, &mut self.room, &self.files);
+        begin(&connection, &mut self.room, &self.files)?;
         self.connection = Some(connection);
-        begun
+        Ok(())
+    }
+
+    fn damage(&self) -> Option<String> {
+        self.damage.clone()
     }
 
     fn make_room(&mut self) -> Result<(), Trouble> {
@@ -267,12 +288,16 @@ fn read_totals(connection: &Connection) -> rusqlite::Result<(u64, Totals)> {
 }
 
 /// Empties the log into the file and begins it anew. After a failed flush the log may hold what never reached the disk,
-/// though reading it back shows it: only what is written once more and flushed counts. Then the room.
+/// though reading it back shows it: only what is written once more and flushed counts.
 fn begin(connection: &Connection, room: &mut Room, files: &Files) -> Result<(), Trouble> {
     let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |row| row.get(0))?;
     if busy != 0 {
         return Err(Trouble("the log could not be emptied".into()));
     }
-    files.lengthen_log()?;
-    room.restore_reserve(connection)
+    let owned = files.lengthen_log().map_err(Trouble::from).and_then(|()| room.restore_reserve(connection));
+    if let Err(Trouble(why)) = owned {
+        // Draining is possible all the same; puts will find out whether there is room.
+        tracing::warn!(cause = %why, "the queue opens without all of its room");
+    }
+    Ok(())
 }

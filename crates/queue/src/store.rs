@@ -71,6 +71,8 @@ impl Op {
 pub(crate) enum CommitError {
     /// No room; nothing was changed.
     Full(String),
+    /// The file is broken where one of the changes belongs; nothing was changed. The others may do alone.
+    Damaged(String),
     /// Unknown whether it happened: the store must be reopened before it is asked anything else.
     Failed(String),
 }
@@ -126,6 +128,10 @@ pub(crate) trait Store {
     /// A bounded piece of housekeeping; true when there is more.
     fn tidy(&mut self) -> bool {
         false
+    }
+    /// What was found to be damaged since the store was opened, when it is more than single messages.
+    fn damage(&self) -> Option<String> {
+        None
     }
     /// Closed while the disk stands still; the reference store's way to stall without blocking a thread.
     fn gate(&self) -> Option<watch::Receiver<bool>> {

@@ -19,7 +19,7 @@ fn open(dir: &Path) -> Result<Queue, queue::OpenError> {
 }
 
 fn body(seq: u64) -> Vec<u8> {
-    (0..1_000 + seq * 7 % 900).map(|at| (at * seq * 31 >> 3) as u8).collect()
+    (0..1_000 + seq * 7 % 900).map(|at| ((at * seq * 31) >> 3) as u8).collect()
 }
 
 async fn fill(dir: &Path) {
@@ -71,12 +71,14 @@ async fn drain(dir: &Path) -> (&'static str, u64) {
     let Ok(queue) = open(dir) else { return ("refused to open", MESSAGES) };
     let mut leases = queue.leases(64);
     let mut out = BTreeSet::new();
+    let mut again = 0;
     while let Ok(Some(lease)) = tokio::time::timeout(Duration::from_millis(150), leases.next()).await {
         let message = lease.message();
         assert_eq!(message.body, body(message.seq.0), "a wrong payload of {:?}", message.seq);
         assert_eq!(message.head, message.seq.0.to_le_bytes());
         assert_eq!(message.lane, format!("t/network/application/device-{}", message.seq.0 % 40));
-        out.insert(message.seq.0);
+        again += u64::from(!out.insert(message.seq.0));
+        assert!(again < MESSAGES, "handed out again and again: {:?}", message.seq);
         let _ = lease.settle(Settle::default()).await;
     }
     let stats = queue.stats();
@@ -86,7 +88,6 @@ async fn drain(dir: &Path) -> (&'static str, u64) {
         (0, true, _) => "trouble told, all out",
         (_, true, _) => "trouble told",
         (_, false, dead) if dead >= missing => "buried as damaged",
-        (_, false, _) if stats.waiting > 0 => "missing, counts differ",
         _ => "silent",
     };
     let _ = tokio::time::timeout(Duration::from_secs(1), queue.close()).await;
@@ -104,8 +105,10 @@ fn a_flipped_bit_is_found_and_said() {
     // Empties the log into the file, as any later start does.
     runtime.block_on(async { open(&whole).unwrap().close().await });
     let pages = used_pages(&whole);
-    let flips = std::env::var_os("QUEUE_TEST_FLIPS").map_or(FLIPS, |flips| flips.to_str().unwrap().parse().unwrap());
-    let mut state = u64::from(std::process::id());
+    let number =
+        |name, default| std::env::var_os(name).map_or(default, |number| number.to_str().unwrap().parse().unwrap());
+    let mut state = number("QUEUE_TEST_SEED", u64::from(std::process::id()));
+    let flips = number("QUEUE_TEST_FLIPS", FLIPS);
     eprintln!("seed {state}, {} pages", pages.len());
     let mut outcomes: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
     for _ in 0..flips {

@@ -4,7 +4,7 @@
 //! at random. Killing a process loses no page cache: this proves the order of commit and receipt and the recovery of
 //! the log, not the flush of the disk.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on has failed, and says why")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use queue::{Message, Place, Seq};
+use queue::{Place, Seq};
 use serde_json::json;
 use serde_json::value::RawValue;
 
@@ -70,18 +70,7 @@ fn explain(bytes: &[u8], config: &Config, world: &World) -> Explained {
     if let Place::DeadLetters(reason) = put.place {
         return Explained::DeadLetter { reason: reason.code, detail: reason.detail };
     }
-    let message = Message {
-        seq: Seq(0),
-        lane: put.lane,
-        kind: put.kind,
-        head: put.head,
-        body: put.body,
-        accepted_at: put.accepted_at,
-        attempts: 0,
-        first_attempt_at: None,
-        last_cause: None,
-        frozen: None,
-    };
+    let message = put.into_message(Seq(0));
     match plan(&message, config) {
         Plan::Keep(kind) => Explained::Kept { kind },
         Plan::Bury(reason) => Explained::DeadLetter { reason: reason.code, detail: reason.detail },

@@ -31,6 +31,9 @@ const QUEUE_BYTES_MIN: i64 = 16 << 20;
 /// 8 GiB: a day of 100 uplinks a second of 900 bytes each.
 const QUEUE_BYTES: i64 = 8 << 30;
 
+/// Broken lines that are listed. A bracket that is not closed breaks every line after it, and the first tells most.
+const SYNTAX_ERRORS_MAX: usize = 5;
+
 /// A configuration that can be used, and what is allowed but unwise.
 #[derive(Clone, Debug)]
 pub struct Read {
@@ -56,9 +59,8 @@ pub fn read(
 ) -> Result<Read, Vec<Mistake>> {
     let mut reader = Reader::new(env, base, read_file);
     let (mut entries, errors) = tree::parse(text);
-    for error in errors {
-        let cause = format!("column {}: {}", error.column, error.message);
-        reader.broken_line(error.line, cause, "correct the TOML: quotes, brackets, one `key = value` a line");
+    for (at, error) in errors.iter().enumerate() {
+        reader.broken_line(error, text, at < SYNTAX_ERRORS_MAX);
     }
     environment::put_over(&mut entries, env, &mut reader);
     let config = config(&mut reader, Section::root(entries));

@@ -3,6 +3,7 @@
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
+use super::failure::is_corrupt;
 use super::rows::{Attempts, attempts_checksum, message_checksum, ring_from, ring_to};
 use crate::store::{Bounds, Op, Totals, remember};
 use crate::{Note, Put, Reason, Retry, Seen, Seq, Settle, UnixMillis};
@@ -12,6 +13,8 @@ pub(super) struct Changes<'a> {
     pub(super) bounds: Bounds,
     pub(super) totals: Totals,
     pub(super) next_seq: u64,
+    /// Rows that were not where their key says.
+    pub(super) strays: u64,
 }
 
 impl Changes<'_> {
@@ -83,17 +86,36 @@ impl Changes<'_> {
     fn take(&mut self, lane: &str, seq: Seq) -> Result<Option<Attempts>> {
         let delete = "DELETE FROM waiting WHERE lane = ? AND seq = ?
                       RETURNING bytes, not_before, attempts, first_attempt_at, last_cause, frozen";
+        if let Some(taken) = self.take_by(delete, params![lane, signed(seq.0)])? {
+            return Ok(Some(taken));
+        }
+        // It was leased, so it was there. A flipped bit in a key hides a row from a search and not from a scan; left
+        // where it is, it would be handed out for ever.
+        self.strays += 1;
+        let scan = "DELETE FROM waiting WHERE +seq = ?
+                    RETURNING bytes, not_before, attempts, first_attempt_at, last_cause, frozen";
+        self.take_by(scan, params![signed(seq.0)])
+    }
+
+    fn take_by(&mut self, delete: &str, key: impl rusqlite::Params) -> Result<Option<Attempts>> {
         let mut delete = self.connection.prepare_cached(delete)?;
-        let row = delete
-            .query_row(params![lane, signed(seq.0)], |row| Ok((row.get::<_, i64>(0)?, Attempts::from_row(row, 1)?)));
+        // What cannot be read is no reason to keep what is done.
+        let row = delete.query_row(key, |row| {
+            Ok((row.get::<_, i64>(0).unwrap_or(0), Attempts::from_row(row, 1).unwrap_or_default()))
+        });
         let Some((bytes, attempts)) = row.optional()? else { return Ok(None) };
         self.totals.waiting = self.totals.waiting.saturating_sub(1);
         self.totals.waiting_bytes = self.totals.waiting_bytes.saturating_sub(u64::try_from(bytes).unwrap_or(0));
         Ok(Some(attempts))
     }
 
-    fn delete_message(&self, seq: Seq) -> Result<()> {
-        self.connection.prepare_cached("DELETE FROM messages WHERE seq = ?")?.execute([signed(seq.0)])?;
+    /// What is broken around it must not make a message that is done come again: then its bytes stay where they are.
+    fn delete_message(&mut self, seq: Seq) -> Result<()> {
+        let mut delete = self.connection.prepare_cached("DELETE FROM messages WHERE seq = ?")?;
+        match delete.execute([signed(seq.0)]) {
+            Err(error) if is_corrupt(&error) => self.strays += 1,
+            deleted => self.strays += u64::from(deleted? == 0),
+        }
         Ok(())
     }
 
@@ -130,7 +152,9 @@ impl Changes<'_> {
         let select = "SELECT not_before, attempts, first_attempt_at, last_cause, frozen FROM waiting
                       WHERE lane = ? AND seq = ?";
         let mut select = self.connection.prepare_cached(select)?;
-        let old = select.query_row(params![lane, signed(seq.0)], |row| Attempts::from_row(row, 0)).optional()?;
+        let old = select
+            .query_row(params![lane, signed(seq.0)], |row| Ok(Attempts::from_row(row, 0).unwrap_or_default()))
+            .optional()?;
         let Some(old) = old else { return Ok(()) };
         let new = Attempts {
             not_before: retry.at,
@@ -182,7 +206,7 @@ impl Changes<'_> {
         Ok(())
     }
 
-    fn drop_oldest(&self, delete: &str) -> Result<()> {
+    fn drop_oldest(&mut self, delete: &str) -> Result<()> {
         let seq: Option<i64> = self.connection.prepare_cached(delete)?.query_row([], |row| row.get(0)).optional()?;
         match seq {
             Some(seq) => self.delete_message(Seq(unsigned(seq)?)),

@@ -9,6 +9,7 @@ impl From<rusqlite::Error> for CommitError {
         match error.sqlite_error_code() {
             // Said before anything was promised, and the transaction is gone: nothing is in doubt.
             Some(ErrorCode::DiskFull) => Self::Full(error.to_string()),
+            _ if is_corrupt(&error) => Self::Damaged(error.to_string()),
             _ => Self::Failed(error.to_string()),
         }
     }

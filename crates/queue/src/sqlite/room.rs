@@ -40,20 +40,30 @@ pub(super) struct Room {
     max_pages: u64,
     /// As told to SQLite.
     limit: u64,
+    /// As far as is known; puts wait for it.
+    has_reserve: bool,
 }
 
 impl Room {
     pub(super) fn new(file: File, max_bytes: u64) -> Self {
-        Self { file, max_pages: max_bytes / PAGE_BYTES, limit: 0 }
+        Self { file, max_pages: max_bytes / PAGE_BYTES, limit: 0, has_reserve: false }
     }
 
-    /// A new connection knows no limit.
+    /// A new connection knows no limit, and a new file no reserve.
     pub(super) fn reconnected(&mut self) {
-        self.limit = 0;
+        (self.limit, self.has_reserve) = (0, false);
+    }
+
+    /// Room for puts that need `pages`: theirs, and the reserve whole beside it.
+    pub(super) fn ensure_for_puts(&mut self, connection: &Connection, pages: u64) -> Result<(), Trouble> {
+        if !self.has_reserve {
+            self.restore_reserve(connection)?;
+        }
+        self.ensure(connection, pages)
     }
 
     /// Makes sure of `pages` free pages, or says why not. To be called between transactions.
-    pub(super) fn ensure(&mut self, connection: &Connection, pages: u64) -> Result<(), Trouble> {
+    fn ensure(&mut self, connection: &Connection, pages: u64) -> Result<(), Trouble> {
         let used = number(connection, "PRAGMA page_count")?;
         let free = number(connection, "PRAGMA freelist_count")?;
         let length = self.file.metadata()?.len() / PAGE_BYTES;
@@ -100,11 +110,13 @@ impl Room {
             let insert = "INSERT INTO reserve (filler) VALUES (zeroblob(?))";
             connection.prepare_cached(insert)?.execute([RESERVE_ROW_BYTES as i64])?;
         }
+        self.has_reserve = true;
         Ok(())
     }
 
     /// Four pages of the reserve for whoever needs them now. False when nothing is left.
-    pub(super) fn give_up_reserve(&self, connection: &Connection) -> Result<bool> {
+    pub(super) fn give_up_reserve(&mut self, connection: &Connection) -> Result<bool> {
+        self.has_reserve = false;
         let delete = "DELETE FROM reserve WHERE n = (SELECT max(n) FROM reserve)";
         Ok(connection.prepare_cached(delete)?.execute([])? > 0)
     }

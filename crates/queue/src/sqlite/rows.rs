@@ -123,8 +123,11 @@ pub(super) fn head_of(connection: &Connection, lane: &str) -> Result<Option<Head
     Ok(head.map(|(_, head)| head))
 }
 
+/// The next lanes, and whether they came in order, as they must.
+pub(super) type Lanes = (Vec<(String, Head)>, bool);
+
 /// One step per lane, not one per message: a lane with a million messages costs no more than one with a single one.
-pub(super) fn lanes_after(connection: &Connection, after: Option<&str>, limit: usize) -> Result<Vec<(String, Head)>> {
+pub(super) fn lanes_after(connection: &Connection, after: Option<&str>, limit: usize) -> Result<Lanes> {
     let first = "SELECT lane, seq, accepted_at, not_before FROM waiting ORDER BY lane, seq LIMIT 1";
     let next = "SELECT lane, seq, accepted_at, not_before FROM waiting WHERE lane > ? ORDER BY lane, seq LIMIT 1";
     let mut next = connection.prepare_cached(next)?;
@@ -134,12 +137,14 @@ pub(super) fn lanes_after(connection: &Connection, after: Option<&str>, limit: u
             Some(last) => next.query_row([last], lane_head),
             None => connection.prepare_cached(first)?.query_row([], lane_head),
         };
+        let last = lanes.last().map(|(lane, _)| lane.as_str()).or(after);
         match found.optional()? {
+            Some((lane, _)) if last.is_some_and(|last| *lane <= *last) => return Ok((lanes, false)),
             Some(lane) => lanes.push(lane),
             None => break,
         }
     }
-    Ok(lanes)
+    Ok((lanes, true))
 }
 
 pub(super) fn dead_letters(connection: &Connection, after: Option<Seq>, limit: usize) -> Result<Vec<DeadLetter>> {

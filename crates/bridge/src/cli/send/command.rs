@@ -3,14 +3,18 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use clap::ValueEnum;
 
 use super::super::{FAILED, duration, fail, run as bridge, say};
 use super::uplinks::Style;
-use super::{Options, run};
+use super::{Options, Posted, run};
 use crate::config::Secret;
+
+/// Between two lines about how far it is.
+const TELL_EVERY: Duration = Duration::from_secs(5);
 
 /// `longhaul send`
 #[derive(Debug, clap::Args)]
@@ -76,11 +80,30 @@ pub async fn main(arguments: Arguments) -> ExitCode {
         application: arguments.application,
         tls,
     };
-    match run(options, bridge::world(), Arc::new(|_| {})).await {
+    let answered = Arc::new(AtomicU64::new(0));
+    let counted = answered.clone();
+    let observer = Arc::new(move |_: &Posted| {
+        counted.fetch_add(1, Ordering::Relaxed);
+    });
+    let progress = tokio::spawn(tell(answered));
+    let outcome = run(options, bridge::world(), observer).await;
+    progress.abort();
+    match outcome {
         Ok(summary) => {
             say(&summary.to_string());
             if summary.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
         }
         Err(e) => fail(&bridge::chain(&e)),
+    }
+}
+
+/// Long work says how far it is: on standard error, so that what is printed in the end stays alone.
+#[expect(clippy::print_stderr, reason = "the command line's own voice")]
+async fn tell(answered: Arc<AtomicU64>) {
+    let mut every = tokio::time::interval(TELL_EVERY);
+    every.tick().await; // the first is at once
+    loop {
+        every.tick().await;
+        eprintln!("{} posted", answered.load(Ordering::Relaxed));
     }
 }

@@ -3,14 +3,14 @@
 //! Promises that what nobody took is reported as unknown, with the nearest name that was asked for. Messages about
 //! a value's type name the type and never the value.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use super::former;
 use super::nearest::nearest;
-use super::tree::{Node, Value};
+use super::tree::{Node, SyntaxError, Value};
 use crate::config::mistake::{Mistake, Place};
 
 /// A key and where it stands.
@@ -36,7 +36,8 @@ pub(super) struct Reader<'a> {
     env: BTreeMap<&'a str, &'a str>,
     base: &'a Path,
     read_file: ReadFile<'a>,
-    broken_lines: BTreeSet<usize>,
+    /// Never shown: there may be a secret in them.
+    broken_lines: BTreeMap<usize, String>,
     mistakes: Vec<Mistake>,
     warnings: Vec<Mistake>,
 }
@@ -44,21 +45,24 @@ pub(super) struct Reader<'a> {
 impl<'a> Reader<'a> {
     pub(super) fn new(env: &'a [(String, String)], base: &'a Path, read_file: ReadFile<'a>) -> Self {
         let env = env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        Self { env, base, read_file, broken_lines: BTreeSet::new(), mistakes: Vec::new(), warnings: Vec::new() }
+        Self { env, base, read_file, broken_lines: BTreeMap::new(), mistakes: Vec::new(), warnings: Vec::new() }
     }
 
     /// Something is wrong with what stands there.
     pub(super) fn mistake(&mut self, at: &At, cause: impl Into<String>, mend: impl Into<String>) {
         // A line that could not be read whole says nothing worth a second complaint.
-        let broken = matches!(&at.place, Some(Place::Line(line)) if self.broken_lines.contains(line));
+        let broken = matches!(&at.place, Some(Place::Line(line)) if self.broken_lines.contains_key(line));
         if !broken {
             self.mistakes.push(mistake(at, cause, mend));
         }
     }
 
-    /// Something is missing. Not said of a file that could not be read whole: it may stand in the broken part.
+    /// Something is missing. Not said where a line that could not be read seems to set it; a broken header may take a
+    /// whole section with it.
     pub(super) fn missing(&mut self, at: &At, cause: impl Into<String>, mend: impl Into<String>) {
-        if self.broken_lines.is_empty() {
+        let (section, name) = at.key.rsplit_once('.').unwrap_or(("", &at.key));
+        let hidden = |line: &String| section.is_empty() || line.contains(name);
+        if !self.broken_lines.values().any(hidden) {
             self.mistakes.push(mistake(at, cause, mend));
         }
     }
@@ -68,11 +72,15 @@ impl<'a> Reader<'a> {
         self.warnings.push(mistake(at, cause, mend));
     }
 
-    /// A line that cannot be read.
-    pub(super) fn broken_line(&mut self, line: usize, cause: String, mend: &str) {
-        let at = At { key: String::new(), place: Some(Place::Line(line)) };
-        self.mistakes.push(mistake(&at, cause, mend));
-        self.broken_lines.insert(line);
+    /// A line that cannot be read, which is listed or only remembered.
+    pub(super) fn broken_line(&mut self, error: &SyntaxError, text: &str, listed: bool) {
+        let at = At { key: String::new(), place: Some(Place::Line(error.line)) };
+        let cause = format!("column {}: {}", error.column, error.message);
+        if listed {
+            self.mistakes.push(mistake(&at, cause, "correct the TOML: quotes, brackets, one `key = value` a line"));
+        }
+        let line = text.lines().nth(error.line - 1).unwrap_or_default();
+        self.broken_lines.insert(error.line, line.to_owned());
     }
 
     /// Mistakes so far.
@@ -308,7 +316,13 @@ impl Found<Node> {
 /// "is a number, but a text is wanted".
 pub(super) fn wrong_type(reader: &mut Reader<'_>, at: &At, found: &Value, wanted: Wanted) {
     let cause = format!("is {}, but {} is wanted", found.kind(), wanted.kind);
-    reader.mistake(at, cause, format!("write it as in `{}`", wanted.example));
+    let mend = format!("write it as in `{}`", wanted.example);
+    if at.key.contains('.') {
+        reader.mistake(at, cause, mend);
+    } else {
+        // After a broken header the parser takes `[[routes]]` for `[routes]`.
+        reader.missing(at, cause, mend);
+    }
 }
 
 /// Errors below us say "what is wrong; how to mend it" in one text.

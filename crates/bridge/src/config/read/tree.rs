@@ -9,9 +9,6 @@ use toml::de::{DeInteger, DeTable, DeValue};
 
 use crate::config::mistake::Place;
 
-/// Syntax errors that are listed; one wrong quote can make hundreds.
-const SYNTAX_ERRORS_MAX: usize = 20;
-
 /// A value and where it was set. No `Debug`: it may be a secret.
 pub(super) struct Node {
     /// The value.
@@ -64,18 +61,15 @@ pub(super) fn parse(text: &str) -> (BTreeMap<String, Node>, Vec<SyntaxError>) {
     let lines = Lines::of(text);
     let (table, errors) = DeTable::parse_recoverable(text);
     let place = |offset| Some(Place::Line(lines.line(offset)));
-    let errors = errors
+    let mut errors: Vec<_> = errors
         .iter()
-        .take(SYNTAX_ERRORS_MAX)
         .map(|e| {
             let offset = e.span().map_or(text.len(), |span| span.start);
-            SyntaxError {
-                line: lines.line(offset),
-                column: lines.column(text, offset),
-                message: e.message().to_owned(),
-            }
+            let (line, column) = (lines.line(offset), lines.column(text, offset));
+            SyntaxError { line, column, message: e.message().to_owned() }
         })
         .collect();
+    errors.dedup_by_key(|error| error.line);
     (entries(table.into_inner(), &place), errors)
 }
 

@@ -328,8 +328,17 @@ fn eight_different_mistakes_are_eight_in_the_order_of_the_file() {
 
 #[test]
 fn a_syntax_error_hides_no_mistake_elsewhere() {
-    let text = format!("[log]\nlevel = info\n[webhook]\nlisen = \"127.0.0.1:1\"\n[queue]\nmax_bytes = 1\n{LEAST}");
-    let mistakes = World::new().read(&text).unwrap_err();
-    let keys: Vec<_> = mistakes.iter().map(|mistake| mistake.key.as_str()).collect();
-    assert_eq!(keys, ["", "webhook.lisen", "queue.max_bytes"], "{}", report("test", &mistakes));
+    let keys = |text: &str| {
+        let mistakes = World::new().read(text).unwrap_err();
+        mistakes.into_iter().map(|mistake| mistake.key).collect::<Vec<_>>()
+    };
+    let webhook = "[webhook]\nlisten = \"0.0.0.0:1\"\nbehind_proxy = true";
+    let route = "[[routes]]\napplication = \"a\"\ntarget = \"mian\"";
+    let text = format!("[log]\nlevel = info\n{webhook}\n[queue]\nmax_bytes = 1\n{route}\n{LEAST}");
+    assert_eq!(keys(&text), ["", "webhook.keys", "queue.max_bytes", "routes[0].target"]);
+    // What the broken line was to set is not called missing.
+    assert_eq!(keys(&format!("{webhook}\nkeys = \"a\n{LEAST}")), [""]);
+    assert_eq!(keys(&LEAST.replace("[targets.main]", "[targets.main")), [""]);
+    // A bracket that is never closed takes the rest of the file with it.
+    assert_eq!(keys(&format!("{webhook}\nkeys = [\"a]\n{LEAST}")), [""; 5]);
 }

@@ -1,0 +1,33 @@
+//! The product's promises, seen from outside: the binary is started, posted to, killed, starved and frozen, and a judge
+//! that shares no code with it reads what the simulated IoT Hub recorded.
+//!
+//! Relies on the names that strangers rely on too: commands, configuration keys, endpoints, the record's lines. Knows
+//! nothing of how the bridge works inside. Every test prints its seed; `LONGHAUL_TEST_SEED` repeats a run, and
+//! `LONGHAUL_TEST_LONG=1` takes the figures of the full campaigns.
+#![allow(clippy::disallowed_methods, reason = "tests of whole processes live in real time and read their environment")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "figures, seeds and last words are what a test leaves")]
+
+// The world around the bridge:
+mod http; // requests over a plain socket, keep-alive
+mod network; // a network server that posts uplinks
+mod oracle; // what was promised against what arrived
+mod processes; // bridge and simulator as child processes
+mod proxy; // a network between them that can fall silent
+mod settings; // the configuration that is written for them
+mod site; // all of that in one directory
+mod uplinks; // bodies as The Things Stack and TTN V2 post them
+
+// The promises, one file each:
+mod bad_input;
+mod check;
+mod corpus;
+mod demo;
+mod drain;
+mod handover;
+mod kill;
+mod new_devices;
+mod outage;
+mod predecessor;
+mod secrets;
+mod slow_clients;
+mod stalled_disk;
