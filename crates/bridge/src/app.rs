@@ -189,8 +189,11 @@ impl App {
     }
 }
 
-/// Everything between the queue and Azure.
-async fn flow(
+/// Everything between the queue and Azure, for [`dispatch::run`].
+///
+/// # Errors
+/// When what the queue keeps of devices cannot be read.
+pub async fn flow(
     config: &Config,
     dial: &Arc<dyn Dial>,
     queue: &Queue,

@@ -25,7 +25,7 @@ use crate::device::decide::{Effect, Moment, Remedies, after_send};
 use crate::device::plan::{Outbound, Plan, Way, plan, reason};
 use crate::events::{Event, Events};
 use crate::head::Head;
-use crate::pool::gate::Admission;
+use crate::pool::gate::{Admission, Sign};
 use crate::pool::{Hub, Pool};
 use crate::provision::breaker::Verdict;
 use crate::provision::{Applicant, Known, Provision};
@@ -39,6 +39,8 @@ const SEEN_MAX: usize = 64;
 const SEEN_AGE_MAX: UnixMillis = 24 * 3600 * 1000;
 /// A resting lane looks by itself this often, should a wake-up be missed.
 const REST_MAX: UnixMillis = 60_000;
+/// When the disk cannot be read or written: again after this long.
+const AFTER_DISK: UnixMillis = 1_000;
 
 /// Everything that can happen to a device.
 #[derive(Debug)]
@@ -88,15 +90,16 @@ impl Worker {
     pub async fn run(mut self, mut mailbox: mpsc::Receiver<Happening>) {
         loop {
             tokio::select! {
+                biased; // the same order in every run
+                (lease, outbound, hub, outcome) = sent(&mut self.sending) => {
+                    self.sending = None;
+                    self.after(lease, outbound, hub, outcome).await;
+                }
                 happening = mailbox.recv(), if self.sending.is_none() || !mailbox.is_closed() => match happening {
                     Some(happening) => self.handle(happening).await,
                     None if self.sending.is_none() => return,
                     None => {}
                 },
-                (lease, outbound, hub, outcome) = sent(&mut self.sending) => {
-                    self.sending = None;
-                    self.after(lease, outbound, hub, outcome).await;
-                }
                 () = tokio::time::sleep(IDLE_MAX), if self.sending.is_none() => {
                     mailbox.close(); // what is in it already is still handled
                 }
@@ -114,15 +117,17 @@ impl Worker {
     }
 
     async fn telemetry(&mut self, lease: Lease, outbound: Box<Outbound>) {
-        if self.seen_before(&lease, &outbound.telemetry).await {
-            return self.shared.settle_duplicate(lease, &outbound).await;
+        match self.seen_before(&lease, &outbound.telemetry).await {
+            Ok(None) => {}
+            Ok(Some(seen)) => return self.shared.settle_duplicate(lease, &outbound, seen).await,
+            Err(_) => return lease.release_until(self.shared.world.now() + AFTER_DISK),
         }
         match self.shared.claims.claim(&outbound.way.name(), &outbound.owner).await {
             Ok(()) => self.forward(lease, outbound).await,
             Err(taken @ NotOurs::Taken { .. }) => {
                 self.shared.bury(lease, reason("identity_conflict", &taken)).await;
             }
-            Err(NotOurs::Disk(_)) => lease.release_until(self.shared.world.now() + 1000),
+            Err(NotOurs::Disk(_)) => lease.release_until(self.shared.world.now() + AFTER_DISK),
         }
     }
 
@@ -166,46 +171,53 @@ impl Worker {
             Effect::Settle => self.delivered(lease, &outbound).await,
             Effect::Bury(reason) => self.shared.bury(lease, reason).await,
             Effect::Retry(wait, cause) => self.shared.retry(lease, &outbound.way, wait, cause).await,
-            Effect::RetryHubDown(wait, cause) => {
-                self.shared.pool.failed(&hub, None, &cause);
+            Effect::RetryHubDown(wait, asked, cause) => {
+                let sign = asked.map_or(Sign::Doubtful(&outbound.way.id), |asked| Sign::Certain(Some(asked)));
+                self.shared.pool.failed(&hub, sign, &cause);
                 self.shared.retry(lease, &outbound.way, wait, cause).await;
             }
             Effect::HubDown(asked, cause) => {
-                self.shared.pool.failed(&hub, asked, &cause);
+                self.shared.pool.failed(&hub, Sign::Certain(asked), &cause);
                 self.shared.rest(lease, &hub);
             }
             Effect::FreshToken => self.forward(lease, outbound).await,
             Effect::RegisterAgain(cause) => self.register_again(lease, outbound, &hub, cause).await,
+            Effect::Moved => self.look_anew(lease, outbound).await,
         }
     }
 
     async fn register_again(&mut self, lease: Lease, outbound: Box<Outbound>, hub: &Hub, cause: String) {
         if self.shared.refused(hub, &outbound.way) == Verdict::Single {
-            self.shared.provision.forget(&outbound.way.name());
-            return self.forward(lease, outbound).await;
+            return self.look_anew(lease, outbound).await;
         }
-        self.remedies.registered = false; // not taken: the breaker is open
+        self.remedies = Remedies::default(); // not taken: the breaker is open
         self.shared.retry(lease, &outbound.way, decide::HOLD, cause).await;
+    }
+
+    /// Where the device lives is asked anew.
+    async fn look_anew(&mut self, lease: Lease, outbound: Box<Outbound>) {
+        self.shared.provision.forget(&outbound.way.name());
+        self.forward(lease, outbound).await;
     }
 
     async fn delivered(&mut self, lease: Lease, outbound: &Outbound) {
         let seen = Seen { key: outbound.telemetry.fingerprint, at: self.shared.world.now() };
-        let settled = self.shared.settle(lease, outbound, seen).await;
-        if let (Ok(()), Some(list)) = (settled, &mut self.seen) {
-            list.push_back(seen);
-            while list.len() > SEEN_MAX {
-                list.pop_front();
-            }
+        self.shared.settle(lease, outbound, seen).await;
+        // Also when that failed: the message comes again, and the hub has it.
+        let list = self.seen.get_or_insert_default();
+        list.push_back(seen);
+        while list.len() > SEEN_MAX {
+            list.pop_front();
         }
     }
 
-    async fn seen_before(&mut self, lease: &Lease, telemetry: &Telemetry) -> bool {
+    async fn seen_before(&mut self, lease: &Lease, telemetry: &Telemetry) -> Result<Option<Seen>, LeaseError> {
         let now = self.shared.world.now();
-        if self.seen.is_none() {
-            self.seen = self.shared.queue.seen(&lease.message().lane).await.ok().map(VecDeque::from);
-        }
-        let list = self.seen.iter().flatten();
-        list.into_iter().any(|s| s.key == telemetry.fingerprint && now - s.at < SEEN_AGE_MAX)
+        let list = match &self.seen {
+            Some(list) => list,
+            None => self.seen.insert(self.shared.queue.seen(&lease.message().lane).await?.into()),
+        };
+        Ok(list.iter().find(|seen| seen.key == telemetry.fingerprint && now - seen.at < SEEN_AGE_MAX).copied())
     }
 }
 
@@ -300,10 +312,9 @@ impl Shared {
         self.done(lease.retry(Retry { at, cause, freeze }).await);
     }
 
-    async fn settle(&self, lease: Lease, outbound: &Outbound, seen: Seen) -> Result<(), LeaseError> {
+    async fn settle(&self, lease: Lease, outbound: &Outbound, seen: Seen) {
         let waited = (seen.at - lease.message().accepted_at).max(0);
-        let result = lease.settle(Settle { seen: Some(seen), notes: Vec::new() }).await;
-        if self.done(result.clone()) {
+        if self.done(lease.settle(Settle { seen: Some(seen), notes: Vec::new() }).await) {
             let (owner, telemetry) = (&outbound.owner, &outbound.telemetry);
             self.events.emit(Event::Delivered {
                 owner,
@@ -313,11 +324,11 @@ impl Shared {
                 waited: Duration::from_millis(waited.unsigned_abs()),
             });
         }
-        result
     }
 
-    async fn settle_duplicate(&self, lease: Lease, outbound: &Outbound) {
-        if self.done(lease.settle(Settle::default()).await) {
+    /// `seen` is committed with it, because the first copy's settling may have failed.
+    async fn settle_duplicate(&self, lease: Lease, outbound: &Outbound, seen: Seen) {
+        if self.done(lease.settle(Settle { seen: Some(seen), notes: Vec::new() }).await) {
             self.events
                 .emit(Event::Duplicate { owner: &outbound.owner, message_id: &outbound.telemetry.message.message_id });
         }

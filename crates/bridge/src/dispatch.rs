@@ -19,12 +19,13 @@ pub async fn run(mut leases: Leases, shared: Arc<Shared>, mut stop: watch::Recei
     let mut workers = Workers { shared, mailboxes: HashMap::new(), tasks: JoinSet::new() };
     loop {
         tokio::select! {
+            biased; // a stream of leases must not hide the stop
+            _ = stop.wait_for(|stop| *stop) => break,
+            Some(ended) = workers.tasks.join_next() => workers.forget(ended),
             lease = leases.next() => match lease {
                 Some(lease) => workers.hand_over(lease),
                 None => break,
             },
-            Some(ended) = workers.tasks.join_next() => workers.forget(ended),
-            _ = stop.wait_for(|stop| *stop) => break,
         }
     }
     leases.stop();

@@ -4,7 +4,7 @@
 pub mod gate;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ use queue::{Queue, UnixMillis};
 
 use crate::device::decide::hub_works;
 use crate::events::{Event, Events};
-use crate::pool::gate::{Admission, Gate};
+use crate::pool::gate::{Admission, Gate, Sign};
 use crate::provision::breaker::{Breaker, Verdict};
-use crate::world::{World, skew};
+use crate::world::{ServerClock, World};
 
 /// A token lives this long; made anew for every request over HTTPS, so it is never renewed.
 const TOKEN_LIFE: Duration = Duration::from_secs(3600);
@@ -45,15 +45,17 @@ pub struct Hub {
     endpoint: Endpoint,
     client: HttpsHub,
     trouble: Mutex<Trouble>,
-    /// Server's clock minus ours, milliseconds.
-    skew: AtomicI64,
+    clock: ServerClock,
 }
 
 #[derive(Debug, Default)]
 struct Trouble {
     gate: Gate,
     breaker: Breaker,
+    /// Bounded by the number of lanes.
     resting: BTreeSet<String>,
+    /// The lane that was woken last to probe.
+    probed: String,
     probing: bool,
     /// Sends that wait for their answer.
     under_way: usize,
@@ -67,6 +69,17 @@ struct UnderWay<'a>(&'a Hub);
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         self.0.trouble().under_way -= 1;
+    }
+}
+
+impl Trouble {
+    /// Each in turn: a lane that the hub never answers must not be the only one that is tried.
+    fn next_to_probe(&mut self) -> Option<String> {
+        let after = (Bound::Excluded(self.probed.as_str()), Bound::Unbounded);
+        let next = self.resting.range::<str, _>(after).next().or_else(|| self.resting.first()).cloned()?;
+        self.resting.remove(&next);
+        self.probed.clone_from(&next);
+        Some(next)
     }
 }
 
@@ -95,7 +108,7 @@ impl Pool {
                 endpoint: endpoint.clone(),
                 client: HttpsHub::new(endpoint.clone(), self.dial.clone(), self.options),
                 trouble: Mutex::default(),
-                skew: AtomicI64::new(0),
+                clock: ServerClock::default(),
             })
         });
         hub.clone()
@@ -122,7 +135,7 @@ impl Pool {
             return trouble.gate.admit(now);
         }
         drop(trouble);
-        self.failed(hub, None, "it has fallen silent");
+        self.failed(hub, Sign::Certain(None), "it has fallen silent");
         Admission::Rest
     }
 
@@ -131,13 +144,13 @@ impl Pool {
     /// # Errors
     /// See [`SendError`].
     pub async fn send(&self, hub: &Hub, device: &str, key: &[u8], telemetry: &Telemetry) -> Result<(), SendError> {
-        let expiry = (self.world.now() + hub.skew.load(Ordering::Relaxed)) / 1000 + TOKEN_LIFE.as_secs().cast_signed();
+        let expiry = hub.clock.now(self.world.now()) + TOKEN_LIFE.as_secs().cast_signed();
         let token = azure::sas::device_token(&hub.endpoint.host, device, key, expiry);
         let under_way = hub.begin(self.world.now());
         let answer = hub.client.send(device, &token, telemetry).await;
         drop(under_way);
         let server_time = answer.as_ref().map_or_else(|e| e.server_time, |delivered| delivered.server_time);
-        hub.skew.store(skew(server_time, self.world.now()), Ordering::Relaxed);
+        hub.clock.learn(server_time, self.world.now());
         let outcome = answer.map(|_| ());
         if hub_works(&outcome) {
             self.works(hub, device, outcome.is_ok());
@@ -162,12 +175,12 @@ impl Pool {
         }
     }
 
-    /// The hub did not work: closes its gate, and sees to it that somebody probes.
-    pub fn failed(self: &Arc<Self>, hub: &Arc<Hub>, asked: Option<Duration>, cause: &str) {
+    /// The hub did not work: closes its gate, if that is certain enough, and sees to it that somebody probes.
+    pub fn failed(self: &Arc<Self>, hub: &Arc<Hub>, sign: Sign<'_>, cause: &str) {
         let now = self.world.now();
         let mut trouble = hub.trouble();
         let was_open = trouble.gate.is_open();
-        let until = trouble.gate.failed(now, asked, self.world.random.fraction());
+        let Some(until) = trouble.gate.failed(now, sign, self.world.random.fraction()) else { return };
         let start_probing = !std::mem::replace(&mut trouble.probing, true);
         drop(trouble);
         if was_open {
@@ -191,7 +204,7 @@ impl Pool {
                 trouble.probing = false;
                 return;
             }
-            let next = trouble.resting.pop_first();
+            let next = trouble.next_to_probe();
             drop(trouble);
             if let Some(lane) = next {
                 self.queue.wake(&lane);

@@ -6,9 +6,9 @@
 
 pub mod breaker;
 pub mod pacer;
+pub mod scope;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,16 +20,14 @@ use tokio::sync::Semaphore;
 use crate::config::DpsTarget;
 use crate::events::{Event, Events};
 use crate::identity::Name;
-use crate::provision::pacer::Pacer;
-use crate::world::{World, skew};
+use crate::provision::scope::Scope;
+use crate::world::{ServerClock, World};
 
 /// Collection of durable notes: name → assignment.
 const SPACE: &str = "assignments";
-/// Registrations under way at once, most of them between two polls: about 1 KiB each.
-const UNDER_WAY_MAX: usize = 2048;
 /// A token for DPS needs to outlive one registration only.
 const TOKEN_LIFE_S: i64 = 3600;
-/// Refusals remembered; beyond it the soonest to end goes.
+/// Refusals remembered, about 300 bytes each: 30 MB. Beyond it the half that ends sooner goes.
 const REFUSALS_MAX: usize = 100_000;
 
 /// Where a device lives, as DPS said.
@@ -76,15 +74,20 @@ pub struct Applicant {
 #[derive(Debug)]
 pub struct Provision {
     state: Mutex<State>,
-    under_way: Semaphore,
     per_minute: u32,
-    /// DPS's clock minus ours, milliseconds, when it is worth believing.
-    skew: AtomicI64,
-    services: Mutex<BTreeMap<Endpoint, DpsClient>>,
+    /// Bounded by the targets of the configuration.
+    services: Mutex<BTreeMap<Endpoint, Arc<Service>>>,
     dial: Arc<dyn Dial>,
     queue: Queue,
     world: World,
     events: Events,
+}
+
+/// One DPS endpoint.
+#[derive(Debug)]
+struct Service {
+    client: DpsClient,
+    clock: ServerClock,
 }
 
 #[derive(Debug, Default)]
@@ -92,8 +95,10 @@ struct State {
     assigned: HashMap<Name, Assignment>,
     at_hub: HashMap<String, usize>,
     refused: HashMap<Name, Refusal>,
-    waiting: HashMap<Name, Vec<String>>,
-    pacers: BTreeMap<String, Pacer>,
+    /// Registrations begun and not ended, each with the lane to be woken: a name has one owner ([`crate::claims`]),
+    /// and an owner one lane of telemetry.
+    waiting: HashMap<Name, String>,
+    scopes: BTreeMap<String, Scope>,
 }
 
 #[derive(Clone, Debug)]
@@ -104,7 +109,17 @@ struct Refusal {
     times: u32,
 }
 
+impl Refusal {
+    fn ends(&self) -> UnixMillis {
+        if self.never { UnixMillis::MAX } else { self.until }
+    }
+}
+
 impl State {
+    fn scope(&mut self, name: &str, per_minute: u32) -> &mut Scope {
+        self.scopes.entry(name.to_owned()).or_insert_with(|| Scope::new(per_minute))
+    }
+
     fn set(&mut self, name: &Name, assignment: Option<Assignment>) {
         if let Some(new) = &assignment {
             *self.at_hub.entry(new.hub.clone()).or_default() += 1;
@@ -116,6 +131,16 @@ impl State {
         if let Some(count) = old.and_then(|old| self.at_hub.get_mut(&old.hub)) {
             *count -= 1;
         }
+    }
+
+    fn remember(&mut self, name: &Name, refusal: Refusal) {
+        if self.refused.len() >= REFUSALS_MAX {
+            let mut ends: Vec<_> = self.refused.values().map(Refusal::ends).collect();
+            let (_, middle, _) = ends.select_nth_unstable(REFUSALS_MAX / 2);
+            let middle = *middle;
+            self.refused.retain(|_, refusal| refusal.ends() > middle);
+        }
+        self.refused.insert(name.clone(), refusal);
     }
 }
 
@@ -139,9 +164,7 @@ impl Provision {
         }
         Ok(Arc::new(Self {
             state: Mutex::new(state),
-            under_way: Semaphore::new(UNDER_WAY_MAX),
             per_minute,
-            skew: AtomicI64::new(0),
             services: Mutex::default(),
             dial,
             queue: queue.clone(),
@@ -188,9 +211,7 @@ impl Provision {
             self.queue.wake(&applicant.lane);
             return;
         }
-        let waiting = state.waiting.entry(applicant.name.clone()).or_default();
-        waiting.push(applicant.lane.clone());
-        let first = waiting.len() == 1;
+        let first = state.waiting.insert(applicant.name.clone(), applicant.lane.clone()).is_none();
         drop(state);
         if first {
             let this = self.clone();
@@ -199,53 +220,71 @@ impl Provision {
     }
 
     async fn register(&self, applicant: Applicant) {
-        let permit = self.under_way.acquire().await;
+        // One of many thousands may wait here: what a registration needs is made when it is its turn.
+        let permit = self.line(&applicant.name.scope).acquire_owned().await;
         self.take_turn(&applicant.name.scope).await;
-        let outcome = self.ask(&applicant).await;
+        let outcome = Box::pin(self.ask(&applicant)).await;
         drop(permit);
         match outcome {
             Ok(assigned) => self.assign(&applicant.name, assigned).await,
             Err(refused) => self.refuse(&applicant.name, &refused),
         }
-        let lanes = self.state().waiting.remove(&applicant.name).unwrap_or_default();
-        for lane in lanes {
+        let lane = self.state().waiting.remove(&applicant.name);
+        if let Some(lane) = lane {
             self.queue.wake(&lane);
         }
     }
 
-    /// Waits for the pace: at most `per_minute` in any minute for one DPS scope.
+    fn line(&self, scope: &str) -> Arc<Semaphore> {
+        self.state().scope(scope, self.per_minute).under_way.clone()
+    }
+
+    /// Waits for the pace (at most `per_minute` in any minute for one DPS scope) and for a scope that works.
     async fn take_turn(&self, scope: &str) {
         loop {
             let now = self.world.now();
-            let turn = {
-                let mut state = self.state();
-                let per_minute = self.per_minute;
-                state.pacers.entry(scope.to_owned()).or_insert_with(|| Pacer::new(per_minute)).take(now)
-            };
+            let turn = self.state().scope(scope, self.per_minute).take(now);
             let Err(at) = turn else { return };
             tokio::time::sleep(Duration::from_millis((at - now).max(1).unsigned_abs())).await;
         }
     }
 
+    /// Twice, when the first answer shows that our clock is wrong: a token made by it looks like a wrong key.
     async fn ask(&self, applicant: &Applicant) -> Result<dps::Assignment, Refused> {
+        let service = self.service(&applicant.target.endpoint);
+        let believed = service.clock.ahead();
+        let answer = self.ask_once(&service, applicant).await;
+        let server_time = answer.as_ref().map_or_else(|e| e.server_time, |registered| registered.server_time);
+        service.clock.learn(server_time, self.world.now());
+        let answer = match answer {
+            Err(refused) if refused.class == Class::Denied && service.clock.has_changed_since(believed) => {
+                self.take_turn(&applicant.name.scope).await;
+                self.ask_once(&service, applicant).await
+            }
+            answer => answer,
+        };
+        answer.map(|registered| registered.assignment)
+    }
+
+    async fn ask_once(&self, service: &Service, applicant: &Applicant) -> Result<dps::Registered, Refused> {
         let (target, id) = (&applicant.target, &applicant.name.id);
         let key = azure::sas::derive_device_key(target.group_key.expose(), id);
-        let expiry = (self.world.now() + self.skew.load(Ordering::Relaxed)) / 1000 + TOKEN_LIFE_S;
+        let expiry = service.clock.now(self.world.now()) + TOKEN_LIFE_S;
         let token = azure::sas::registration_token(&target.id_scope, id, key.as_bytes(), expiry);
         let who = dps::Applicant {
             scope: target.id_scope.clone(),
             registration_id: id.clone(),
             model_id: target.model_id.clone(),
         };
-        let answer = self.service(&target.endpoint).register(who, &token).await;
-        let server_time = answer.as_ref().map_or_else(|e| e.server_time, |registered| registered.server_time);
-        self.skew.store(skew(server_time, self.world.now()), Ordering::Relaxed);
-        answer.map(|registered| registered.assignment)
+        service.client.register(who, &token).await
     }
 
-    fn service(&self, endpoint: &Endpoint) -> DpsClient {
+    fn service(&self, endpoint: &Endpoint) -> Arc<Service> {
         let mut services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
-        let open = || DpsClient::new(endpoint.clone(), self.dial.clone(), DpsLimits::default());
+        let open = || {
+            let client = DpsClient::new(endpoint.clone(), self.dial.clone(), DpsLimits::default());
+            Arc::new(Service { client, clock: ServerClock::default() })
+        };
         services.entry(endpoint.clone()).or_insert_with(open).clone()
     }
 
@@ -259,6 +298,7 @@ impl Provision {
         }
         self.events.emit(Event::Assigned { registration_id: &name.id, hub: &assignment.hub });
         let mut state = self.state();
+        state.scope(&name.scope, self.per_minute).assigned();
         state.refused.remove(name);
         state.set(name, Some(assignment));
     }
@@ -270,17 +310,8 @@ impl Provision {
         let times = state.refused.get(name).map_or(0, |r| r.times);
         let (wait, never) = patience(refused, times);
         let until = now + i64::try_from(wait.as_millis()).unwrap_or(i64::MAX / 2);
-        if let Class::Throttled { .. } = refused.class
-            && let Some(pacer) = state.pacers.get_mut(&name.scope)
-        {
-            pacer.pause_until(until);
-        }
-        if state.refused.len() >= REFUSALS_MAX
-            && let Some(oldest) = state.refused.iter().min_by_key(|(_, r)| r.until).map(|(n, _)| n.clone())
-        {
-            state.refused.remove(&oldest);
-        }
-        state.refused.insert(name.clone(), Refusal { until, cause: cause.clone(), never, times: times + 1 });
+        state.scope(&name.scope, self.per_minute).refused(name, refused.class, wait, now, self.world.random.fraction());
+        state.remember(name, Refusal { until, cause: cause.clone(), never, times: times.saturating_add(1) });
         drop(state);
         self.events.emit(Event::RegistrationRefused {
             registration_id: &name.id,

@@ -3,6 +3,7 @@
 //!
 //! Waits use tokio's timer, which a paused runtime moves by itself; sockets come through [`azure::net::Dial`].
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -64,9 +65,59 @@ impl World {
 /// A server's clock further off than this is believed rather than ours: Azure refuses tokens beyond five minutes.
 const SKEW_MIN_MS: queue::UnixMillis = 30_000;
 
-/// PURE: a server's clock minus ours in milliseconds, zero when it is near enough or unknown. `Date` headers count
-/// whole seconds.
-pub fn skew(server: Option<azure::UnixSeconds>, now: queue::UnixMillis) -> queue::UnixMillis {
-    let skew = server.map_or(0, |server| server.saturating_mul(1000).saturating_sub(now));
-    if skew.abs() > SKEW_MIN_MS { skew } else { 0 }
+/// A server's clock, as far as it is not ours. Tokens run out by it.
+#[derive(Debug, Default)]
+pub struct ServerClock(AtomicI64);
+
+impl ServerClock {
+    /// Its time, Unix seconds.
+    pub fn now(&self, our_now: queue::UnixMillis) -> azure::UnixSeconds {
+        (our_now + self.ahead()) / 1000
+    }
+
+    /// Learns from what an answer said; no answer teaches nothing.
+    pub fn learn(&self, said: Option<azure::UnixSeconds>, our_now: queue::UnixMillis) {
+        if let Some(said) = said {
+            self.0.store(ahead(said, our_now), Ordering::Relaxed);
+        }
+    }
+
+    /// How far it is ahead of ours, milliseconds: what a token was made by.
+    pub fn ahead(&self) -> queue::UnixMillis {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// A token made when it was `ahead` may have been refused for that alone.
+    pub fn has_changed_since(&self, ahead: queue::UnixMillis) -> bool {
+        (self.ahead() - ahead).abs() > SKEW_MIN_MS
+    }
+}
+
+/// PURE: a server's clock minus ours in milliseconds, zero when it is near enough. `Date` headers count whole seconds.
+fn ahead(server: azure::UnixSeconds, now: queue::UnixMillis) -> queue::UnixMillis {
+    let ahead = server.saturating_mul(1000).saturating_sub(now);
+    if ahead.abs() > SKEW_MIN_MS { ahead } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOON: queue::UnixMillis = 1_763_899_200_000;
+
+    #[test]
+    fn a_server_clock_is_learnt_once_and_not_forgotten_by_silence() {
+        let clock = ServerClock::default();
+        clock.learn(Some(NOON / 1000 + 29), NOON);
+        assert_eq!(clock.now(NOON), NOON / 1000, "near enough");
+        clock.learn(Some(NOON / 1000 + 7200), NOON);
+        assert!(clock.has_changed_since(0));
+        let ahead = clock.ahead();
+        clock.learn(Some(NOON / 1000 + 7201), NOON);
+        clock.learn(None, NOON);
+        assert!(!clock.has_changed_since(ahead));
+        assert_eq!(clock.now(NOON), NOON / 1000 + 7201);
+        clock.learn(Some(NOON / 1000), NOON);
+        assert_eq!(clock.now(NOON), NOON / 1000, "set right");
+    }
 }

@@ -5,7 +5,7 @@
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
-use crate::core::Outcome;
+use crate::core::{Dropped, Outcome};
 use crate::{DeadLetter, LeaseError, Message, Note, Put, PutError, Receipt, Seen, Seq, UnixMillis};
 
 pub(crate) type PutReply = oneshot::Sender<Result<Receipt, PutError>>;
@@ -24,7 +24,7 @@ pub(crate) enum Command {
     Put { put: Put, reply: PutReply, room: Room },
     Outcome { seq: Seq, outcome: Outcome, reply: LeaseReply },
     Release { seq: Seq, at: UnixMillis },
-    HandBack { seq: Seq, handed_out: bool },
+    HandBack { seq: Seq, dropped: Dropped },
     WakeLanes,
     Lease { max: usize, to: mpsc::UnboundedSender<Message> },
     Call(Call, OwnedSemaphorePermit),

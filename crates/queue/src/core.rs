@@ -12,8 +12,8 @@ use crate::lanes::{Head, Lanes};
 use crate::store::{NextSeq, Op};
 use crate::{Place, Put, Reason, Retry, Seq, Settle, UnixMillis};
 
-/// After a failed commit or an unreadable message its lane rests this long, so that a broken disk does not make one
-/// message go round as fast as the machine can.
+/// After a failed commit, an unreadable message or a panic over one its lane rests this long, so that a broken disk or
+/// a message that breaks its reader does not go round as fast as the machine can.
 const AFTER_FAILURE_MS: UnixMillis = 1_000;
 
 /// A clock that is this much behind its last reading was set back; less is jitter between threads.
@@ -26,6 +26,17 @@ pub(crate) enum Outcome {
     Keep,
     Bury(Reason, Settle),
     Retry(Retry),
+}
+
+/// How a lease came back without an outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dropped {
+    /// Nobody had taken it from the stream.
+    Untaken,
+    /// Whoever had it let it go.
+    Taken,
+    /// Whoever had it panicked.
+    InPanic,
 }
 
 #[derive(Debug)]
@@ -105,11 +116,12 @@ impl Core {
         }
     }
 
-    /// A lease was dropped; `handed_out` when somebody had taken it from the stream.
-    pub(crate) fn hand_back(&mut self, seq: Seq, handed_out: bool, now: UnixMillis) {
+    /// A lease was dropped. Whoever broke over a message would most likely do so again at once, so that one rests.
+    pub(crate) fn hand_back(&mut self, seq: Seq, dropped: Dropped, now: UnixMillis) {
         if let Some(lane) = self.leased.remove(&seq) {
-            self.lanes.wait_until(&lane, now, now);
-            self.dropped_leases += u64::from(handed_out);
+            let pause = if dropped == Dropped::InPanic { AFTER_FAILURE_MS } else { 0 };
+            self.lanes.wait_until(&lane, now + pause, now);
+            self.dropped_leases += u64::from(dropped != Dropped::Untaken);
         }
     }
 

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::board::Board;
 use crate::command::{Answer, Call, Command, LeaseReply, PutReply, Room};
-use crate::core::Core;
+use crate::core::{Core, Dropped};
 use crate::options::Clock;
 use crate::store::{CommitError, Found, Op, Store, Trouble};
 use crate::{LeaseError, Message, PutError, Reason, Receipt, Seq, Settle, Stats, UnixMillis};
@@ -183,7 +183,7 @@ impl Driver {
                 None => drop(reply.send(Err(LeaseError::Failed("the message is not leased".into())))),
             },
             Command::Release { seq, at } => self.core.release(seq, at, now),
-            Command::HandBack { seq, handed_out } => self.core.hand_back(seq, handed_out, now),
+            Command::HandBack { seq, dropped } => self.core.hand_back(seq, dropped, now),
             Command::WakeLanes => self.board.take_to_wake().iter().for_each(|lane| self.core.wake(lane)),
             Command::Lease { max, to } => {
                 self.core.lease_at_most(max);
@@ -435,7 +435,7 @@ impl Driver {
         if is_gone {
             self.stream = None;
             self.core.lease_at_most(0);
-            self.core.hand_back(seq, false, now);
+            self.core.hand_back(seq, Dropped::Untaken, now);
         }
     }
 

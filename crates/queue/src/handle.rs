@@ -13,7 +13,7 @@ use tokio::task::unconstrained;
 
 use crate::board::Board;
 use crate::command::{Answer, Call, Command, LeaseReply, Room};
-use crate::core::Outcome;
+use crate::core::{Dropped, Outcome};
 use crate::{
     DeadLetter, LeaseError, Message, Note, Put, PutError, Reason, Receipt, Retry, Seen, Seq, Settle, Stats, UnixMillis,
 };
@@ -181,7 +181,7 @@ impl Leases {
             let next = pin!(unconstrained(self.messages.recv()));
             match next.poll(&mut Context::from_waker(Waker::noop())) {
                 Poll::Ready(Some(message)) => {
-                    self.line.tell(Command::HandBack { seq: message.seq, handed_out: false });
+                    self.line.tell(Command::HandBack { seq: message.seq, dropped: Dropped::Untaken });
                 }
                 Poll::Ready(None) => return,
                 Poll::Pending => std::thread::yield_now(),
@@ -196,7 +196,8 @@ impl Drop for Leases {
     }
 }
 
-/// The duty to settle one message. Dropping it means *not done*: the message is ready again, and the drop is counted.
+/// The duty to settle one message. Dropping it means *not done*: the message is ready again (after a second, when
+/// a panic dropped it), and the drop is counted.
 #[must_use = "a dropped lease hands the message back"]
 #[derive(Debug)]
 pub struct Lease {
@@ -267,7 +268,8 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         if let Some(Duty { line, seq }) = self.duty.take() {
-            line.tell(Command::HandBack { seq, handed_out: true });
+            let dropped = if std::thread::panicking() { Dropped::InPanic } else { Dropped::Taken };
+            line.tell(Command::HandBack { seq, dropped });
         }
     }
 }

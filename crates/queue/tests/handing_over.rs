@@ -117,6 +117,25 @@ async fn a_wake_ends_a_release_but_not_a_retry() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_message_that_breaks_its_reader_rests_for_a_second() {
+    let queue = open(&Disk::new());
+    queue.put(put("a", b"1")).await.unwrap();
+    queue.put(put("b", b"2")).await.unwrap();
+    let mut leases = queue.leases(10);
+    let (lease, _) = body(&mut leases).await;
+    let broken = tokio::spawn(async move {
+        let _lease = lease;
+        panic!("ordered");
+    });
+    assert!(broken.await.is_err());
+    let (_held, text) = body(&mut leases).await;
+    assert_eq!(text, "2", "others go on");
+    let since = tokio::time::Instant::now();
+    let again = timeout(Duration::from_secs(2), leases.next()).await.unwrap().unwrap();
+    assert_eq!((&again.message().body[..], since.elapsed().as_secs()), (&b"1"[..], 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_dropped_lease_comes_back_and_is_counted() {
     let queue = open(&Disk::new());
     queue.put(put("a", b"1")).await.unwrap();

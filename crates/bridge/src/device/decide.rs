@@ -22,7 +22,7 @@ const THROTTLED: Duration = Duration::from_secs(10);
 const SUSPENDED: Duration = Duration::from_secs(600);
 const DAY: UnixMillis = 24 * 3600 * 1000;
 
-/// What a device has been through since its last success: each remedy is taken once per event.
+/// What a device has been through since its last success or hold: each remedy is taken once in between.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Remedies {
     /// A token was made anew by the server's clock.
@@ -53,14 +53,16 @@ pub enum Effect {
     Bury(Reason),
     /// Counted, after this long.
     Retry(Duration, String),
-    /// As [`Effect::Retry`], and the hub did not work.
-    RetryHubDown(Duration, String),
+    /// As [`Effect::Retry`], and the hub did not work; it may have said for how long.
+    RetryHubDown(Duration, Option<Duration>, String),
     /// The hub does not work (it may have said for how long): rest, uncounted, until it does.
     HubDown(Option<Duration>, String),
     /// Look at the server's clock, make a token by it, send again at once.
     FreshToken,
     /// The hub does not know the device or its key: register again, unless the breaker says otherwise.
     RegisterAgain(String),
+    /// The hub says that the device lives there no more: register again in any case.
+    Moved,
 }
 
 /// Decides.
@@ -71,15 +73,20 @@ pub fn after_send(outcome: Result<(), SendError>, remedies: &mut Remedies, momen
     };
     let cause = error.to_string();
     match error.why {
-        Why::Unauthorized | Why::NotFound | Why::Disabled => refused(cause, remedies, moment),
-        Why::Blocked => Effect::Retry(spread(HOLD, moment.jitter), cause),
+        Why::Unauthorized | Why::NotFound => refused(cause, remedies, moment),
+        Why::Disabled => disabled(cause, remedies, moment),
+        Why::Blocked => hold(cause, remedies, moment),
         Why::TooLarge => Effect::Bury(reason("too_large", &cause)),
         Why::Rejected => Effect::Bury(reason("rejected", &cause)),
-        Why::Lost | Why::TimedOut => Effect::RetryHubDown(backoff(moment), cause),
+        Why::Lost | Why::TimedOut => Effect::RetryHubDown(backoff(moment), None, cause),
+        // Counted, although the hub says it of itself: a message that it can never digest must not be what finds out
+        // again and again whether the hub works.
+        Why::Unavailable { retry_after } => {
+            Effect::RetryHubDown(backoff(moment).max(retry_after.unwrap_or_default()), retry_after, cause)
+        }
         Why::Throttled { retry_after } => Effect::HubDown(Some(retry_after.unwrap_or(THROTTLED)), cause),
         Why::Quota => Effect::HubDown(Some(until_midnight(moment.now)), cause),
         Why::Suspended => Effect::HubDown(Some(SUSPENDED), cause),
-        Why::Unavailable { retry_after } => Effect::HubDown(retry_after, cause),
         Why::Unreachable => Effect::HubDown(None, cause),
         Why::Closed => Effect::Retry(RETRY_MIN, cause),
     }
@@ -100,6 +107,21 @@ fn refused(cause: String, remedies: &mut Remedies, moment: Moment) -> Effect {
     if moment.can_register && !std::mem::replace(&mut remedies.registered, true) {
         return Effect::RegisterAgain(cause);
     }
+    hold(cause, remedies, moment)
+}
+
+/// IoT Central moves devices from hub to hub and calls those that left a hub disabled there, many at once: no sign
+/// of a wrong clock or of a hub in trouble.
+fn disabled(cause: String, remedies: &mut Remedies, moment: Moment) -> Effect {
+    if moment.can_register && !std::mem::replace(&mut remedies.registered, true) {
+        return Effect::Moved;
+    }
+    hold(cause, remedies, moment)
+}
+
+/// Nothing helps for now. After it every remedy is worth a try again.
+fn hold(cause: String, remedies: &mut Remedies, moment: Moment) -> Effect {
+    *remedies = Remedies::default();
     Effect::Retry(spread(HOLD, moment.jitter), cause)
 }
 
@@ -144,12 +166,22 @@ mod tests {
         let mut next = |outcome| after_send(outcome, &mut remedies, moment());
         assert_eq!(next(failed(Why::Unauthorized)), Effect::FreshToken);
         assert!(matches!(next(failed(Why::NotFound)), Effect::RegisterAgain(_)));
-        for why in [Why::Unauthorized, Why::NotFound, Why::Disabled] {
-            let Effect::Retry(wait, _) = next(failed(why)) else { panic!("{why:?} holds the device") };
-            assert!(wait <= Duration::from_secs(300), "{wait:?}");
-        }
+        let Effect::Retry(wait, _) = next(failed(Why::NotFound)) else { panic!("it is held") };
+        assert!(wait <= Duration::from_secs(300), "{wait:?}");
+        assert_eq!(next(failed(Why::Unauthorized)), Effect::FreshToken, "after the hold all over");
         assert_eq!(next(Ok(())), Effect::Settle);
         assert_eq!(next(failed(Why::Unauthorized)), Effect::FreshToken, "a new event, new remedies");
+    }
+
+    #[test]
+    fn a_disabled_device_may_have_moved_and_is_held_otherwise() {
+        let mut remedies = Remedies::default();
+        let mut next = || after_send(failed(Why::Disabled), &mut remedies, moment());
+        assert_eq!(next(), Effect::Moved);
+        assert!(matches!(next(), Effect::Retry(..)));
+        assert_eq!(next(), Effect::Moved, "after the hold");
+        let moment = Moment { can_register: false, ..moment() };
+        assert!(matches!(decide(Why::Disabled, moment), Effect::Retry(..)));
     }
 
     #[test]
@@ -163,7 +195,7 @@ mod tests {
     fn what_may_have_arrived_is_counted_and_backs_off_to_a_minute() {
         let waits: Vec<_> = (0..9)
             .map(|attempts| match decide(Why::Lost, Moment { attempts, ..moment() }) {
-                Effect::RetryHubDown(wait, _) => wait.as_secs(),
+                Effect::RetryHubDown(wait, ..) => wait.as_secs(),
                 other => panic!("{other:?}"),
             })
             .collect();
@@ -172,6 +204,7 @@ mod tests {
             decide(Why::TimedOut, Moment { attempts: u32::MAX, jitter: 0.999_999, ..moment() }),
             Effect::RetryHubDown(
                 Duration::from_secs_f64(60.0 * (1.0 - 0.999_999 / 4.0)),
+                None,
                 "not delivered (timed_out): said the hub".into()
             )
         );
@@ -184,11 +217,23 @@ mod tests {
             other => panic!("{why:?}: {other:?}"),
         };
         assert_eq!(asked(Why::Unreachable), None);
-        assert_eq!(asked(Why::Unavailable { retry_after: None }), None);
         assert_eq!(asked(Why::Throttled { retry_after: Some(Duration::from_secs(7)) }), Some(7));
         assert_eq!(asked(Why::Throttled { retry_after: None }), Some(10));
         assert_eq!(asked(Why::Quota), Some(12 * 3600), "until midnight UTC");
         assert_eq!(asked(Why::Suspended), Some(600));
+    }
+
+    #[test]
+    fn a_hub_in_trouble_is_believed_and_its_word_counts_for_the_message_too() {
+        let unavailable = |seconds: Option<u64>| {
+            let retry_after = seconds.map(Duration::from_secs);
+            match decide(Why::Unavailable { retry_after }, moment()) {
+                Effect::RetryHubDown(wait, asked, _) => (wait.as_secs(), asked.map(|a| a.as_secs())),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(unavailable(None), (1, None));
+        assert_eq!(unavailable(Some(17)), (17, Some(17)));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! PURE: whether a hub is worth trying now. One per hub.
+//! PURE: whether a hub is worth trying now. One per hub; DPS scopes have one as well ([`crate::provision`]).
 //!
 //! While a hub is down, its devices' messages rest in the queue and one of them at a time probes; a success opens the
 //! gate for all. So an outage costs one attempt per back-off, not one per device, and nobody's attempts are counted.
@@ -11,9 +11,10 @@ use queue::UnixMillis;
 const BACKOFF_MIN: Duration = Duration::from_millis(500);
 /// Longest back-off: a hub that is back is found within this (plus jitter of a quarter).
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
-/// A probe that never reports is forgotten after this: connect 10 s + answer 20 s, and some.
-const PROBE_MAX: Duration = Duration::from_secs(40);
-/// Longest wait that a hub's own `Retry-After` or quota can ask for: it is asked again at least hourly.
+/// A probe that never reports is forgotten after this. A send reports within 50 s (20 s for a free connection, 10 s to
+/// connect, 20 s to be answered), a registration within 60 s.
+const PROBE_MAX: Duration = Duration::from_secs(70);
+/// Longest wait of all, also when the hub's own `Retry-After` or its quota asks for more: it is asked at least hourly.
 const ASKED_MAX: Duration = Duration::from_secs(3600);
 
 /// May a message go to the hub?
@@ -25,11 +26,22 @@ pub enum Admission {
     Rest,
 }
 
+/// What showed that a hub does not work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign<'a> {
+    /// It said so itself (and for how long), or cannot be reached.
+    Certain(Option<Duration>),
+    /// This device's message got no good answer: the fault may be the hub's or the message's.
+    Doubtful(&'a str),
+}
+
 /// What the gate knows.
 #[derive(Clone, Debug, Default)]
 pub struct Gate {
     state: State,
     failures: u32,
+    /// The device that failed last, without any success since.
+    suspect: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,12 +73,27 @@ impl Gate {
     /// The hub answered as a working hub does. True when that opened the gate.
     pub fn worked(&mut self) -> bool {
         self.failures = 0;
+        self.suspect = None;
         std::mem::take(&mut self.state) != State::Open
     }
 
-    /// The hub did not work. `asked` is how long it asked to be left alone; `jitter` is a fraction in `0.0..1.0`.
-    /// Returns when to probe.
-    pub fn failed(&mut self, now: UnixMillis, asked: Option<Duration>, jitter: f64) -> UnixMillis {
+    /// The hub did not work; `jitter` is a fraction in `0.0..1.0`. Returns when to probe, or `None` while one device
+    /// alone bears witness against it: that one may send what no hub can digest, and must not shut the gate to all.
+    pub fn failed(&mut self, now: UnixMillis, sign: Sign<'_>, jitter: f64) -> Option<UnixMillis> {
+        let asked = match sign {
+            Sign::Certain(asked) => asked,
+            Sign::Doubtful(device) => {
+                let before = self.suspect.replace(device.to_owned());
+                if self.is_open() && before.is_none_or(|before| before == device) {
+                    return None;
+                }
+                None
+            }
+        };
+        Some(self.close(now, asked, jitter))
+    }
+
+    fn close(&mut self, now: UnixMillis, asked: Option<Duration>, jitter: f64) -> UnixMillis {
         if let State::Closed { until } = self.state
             && now < until
             && asked.is_none()
@@ -76,7 +103,11 @@ impl Gate {
         let doubled = BACKOFF_MIN.saturating_mul(1_u32 << self.failures.min(10)).min(BACKOFF_MAX);
         self.failures = self.failures.saturating_add(1);
         let wait = asked.map_or(doubled, |a| a.clamp(BACKOFF_MIN, ASKED_MAX));
-        let until = now + millis(wait.mul_f64(1.0 + jitter / 4.0));
+        let until = now + millis(wait.mul_f64(1.0 + jitter / 4.0).min(ASKED_MAX));
+        let until = match self.state {
+            State::Closed { until: asked_before } => until.max(asked_before.min(now + millis(ASKED_MAX))),
+            State::Open | State::Probing { .. } => until,
+        };
         self.state = State::Closed { until };
         until
     }
@@ -95,6 +126,23 @@ fn millis(d: Duration) -> UnixMillis {
 mod tests {
     use super::*;
 
+    fn close(gate: &mut Gate, now: UnixMillis, asked_s: Option<u64>, jitter: f64) -> UnixMillis {
+        gate.failed(now, Sign::Certain(asked_s.map(Duration::from_secs)), jitter).expect("certain signs close it")
+    }
+
+    #[test]
+    fn one_device_alone_does_not_shut_the_gate_and_two_do() {
+        let mut gate = Gate::default();
+        for now in 0..10 {
+            assert_eq!(gate.failed(now, Sign::Doubtful("a"), 0.0), None);
+        }
+        gate.worked();
+        assert_eq!(gate.failed(10, Sign::Doubtful("b"), 0.0), None, "it worked in between");
+        assert_eq!(gate.failed(11, Sign::Doubtful("a"), 0.0), Some(511));
+        assert_eq!(gate.admit(511), Admission::Go);
+        assert_eq!(gate.failed(512, Sign::Doubtful("a"), 0.0), Some(1512), "the probe's word is enough");
+    }
+
     #[test]
     fn an_outage_costs_one_probe_per_backoff_and_success_opens() {
         let mut gate = Gate::default();
@@ -102,7 +150,7 @@ mod tests {
         let mut waits = Vec::new();
         assert_eq!(gate.admit(now), Admission::Go);
         for _ in 0..9 {
-            let until = gate.failed(now, None, 0.0);
+            let until = close(&mut gate, now, None, 0.0);
             waits.push(until - now);
             assert_eq!(gate.admit(until - 1), Admission::Rest);
             assert_eq!(gate.admit(until), Admission::Go, "the probe");
@@ -118,27 +166,37 @@ mod tests {
     #[test]
     fn a_thousand_failures_at_once_count_as_one() {
         let mut gate = Gate::default();
-        let first = gate.failed(0, None, 0.0);
+        let first = close(&mut gate, 0, None, 0.0);
         for _ in 0..1000 {
-            assert_eq!(gate.failed(1, None, 0.9), first);
+            assert_eq!(close(&mut gate, 1, None, 0.9), first);
         }
     }
 
     #[test]
     fn the_hubs_own_word_is_obeyed_within_bounds() {
         let mut gate = Gate::default();
-        assert_eq!(gate.failed(0, Some(Duration::from_secs(17)), 0.0), 17_000);
-        let mut gate = Gate::default();
-        assert_eq!(gate.failed(0, Some(Duration::from_secs(1_000_000)), 0.0), 3_600_000);
+        assert_eq!(close(&mut gate, 0, Some(17), 0.0), 17_000);
+        assert_eq!(close(&mut gate, 1, Some(2), 0.0), 17_000, "a shorter word does not undo it");
+    }
+
+    #[test]
+    fn a_long_wait_is_cut_to_an_hour_and_then_kept() {
+        for jitter in [0.0, 0.5, 0.99] {
+            let mut gate = Gate::default();
+            let until = close(&mut gate, 0, Some(1_000_000), jitter);
+            assert_eq!(until, 3_600_000);
+            assert_eq!(gate.admit(0), Admission::Rest, "jitter {jitter}");
+            assert_eq!(gate.admit(until), Admission::Go);
+        }
     }
 
     #[test]
     fn a_lost_probe_and_a_clock_set_back_do_not_keep_it_shut() {
         let mut gate = Gate::default();
-        let until = gate.failed(1_000_000_000, None, 0.0);
+        let until = close(&mut gate, 1_000_000_000, None, 0.0);
         assert_eq!(gate.admit(until), Admission::Go);
-        assert_eq!(gate.admit(until + 39_999), Admission::Rest);
-        assert_eq!(gate.admit(until + 40_000), Admission::Go);
+        assert_eq!(gate.admit(until + 69_999), Admission::Rest);
+        assert_eq!(gate.admit(until + 70_000), Admission::Go);
         assert_eq!(gate.admit(0), Admission::Go, "clock set back: probed again");
     }
 }

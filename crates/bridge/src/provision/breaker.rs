@@ -1,9 +1,10 @@
 //! PURE: when many devices of one hub are refused at once, the trouble is the hub's or ours, not theirs.
 //!
 //! More than 1 % of a hub's devices, and at least twenty, refused (401, 404) within five minutes: nothing is
-//! registered again, assignments stay, an alarm says so. It closes by itself when the refusals have aged.
+//! registered again, assignments stay, an alarm says so. It closes by itself when the refusals have aged: a device that
+//! goes on being refused is asked for more often than that, and so keeps it open.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 use queue::UnixMillis;
 
@@ -20,7 +21,8 @@ const REMEMBERED_MAX: usize = 20_000;
 #[derive(Clone, Debug, Default)]
 pub struct Breaker {
     refused: VecDeque<(UnixMillis, String)>,
-    devices: HashSet<String>,
+    /// When each was refused last.
+    devices: HashMap<String, UnixMillis>,
     open: bool,
 }
 
@@ -39,9 +41,8 @@ impl Breaker {
     /// A device was refused; `known` is how many devices the hub has, as far as we know.
     pub fn refused(&mut self, device: &str, known: usize, now: UnixMillis) -> Verdict {
         self.forget(now);
-        if self.devices.insert(device.to_owned()) {
-            self.refused.push_back((now, device.to_owned()));
-        }
+        self.devices.insert(device.to_owned(), now);
+        self.refused.push_back((now, device.to_owned()));
         while self.refused.len() > REMEMBERED_MAX {
             self.drop_oldest();
         }
@@ -55,9 +56,7 @@ impl Breaker {
 
     /// The device was accepted after all.
     pub fn accepted(&mut self, device: &str) {
-        if self.devices.remove(device) {
-            self.refused.retain(|(_, d)| d != device);
-        }
+        self.devices.remove(device);
     }
 
     /// Nothing is registered again while this is true.
@@ -74,7 +73,9 @@ impl Breaker {
     }
 
     fn drop_oldest(&mut self) {
-        if let Some((_, device)) = self.refused.pop_front() {
+        if let Some((at, device)) = self.refused.pop_front()
+            && self.devices.get(&device) == Some(&at)
+        {
             self.devices.remove(&device);
         }
     }
@@ -100,6 +101,17 @@ mod tests {
         let mut breaker = Breaker::default();
         let opened = (0..2000).find(|i| breaker.refused(&format!("d{i}"), 100_000, 0) == Verdict::Opened);
         assert_eq!(opened, Some(1000), "the 1 001st of 100 000");
+    }
+
+    #[test]
+    fn it_stays_open_while_the_same_devices_are_refused_every_few_minutes() {
+        let mut breaker = Breaker::default();
+        for round in 0..10 {
+            for i in 0..30 {
+                let verdict = breaker.refused(&format!("d{i}"), 100, round * 240_000 + i);
+                assert!(round == 0 || verdict == Verdict::Open, "{verdict:?} in round {round}");
+            }
+        }
     }
 
     #[test]

@@ -1,0 +1,112 @@
+//! A double of the Device Provisioning Service: registers in two steps, and can be told to refuse.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use crate::cloud::{Asked, HUB, Reply, device_key, token_is_good};
+
+pub(crate) const SCOPE: &str = "0ne00F10355";
+
+/// What it says to a registration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    #[default]
+    Assign,
+    Status(u16),
+    StatusAfter(u16, u64),
+    /// Never answers.
+    Silent,
+}
+
+#[derive(Debug)]
+pub(crate) struct Dps {
+    /// When, and who.
+    pub(crate) registrations: Vec<(i64, String)>,
+    pub(crate) all: Verdict,
+    pub(crate) devices: BTreeMap<String, Verdict>,
+    pub(crate) hub: &'static str,
+    /// Between the first answer and the assignment, seconds.
+    pub(crate) takes: u64,
+    /// Since when a registration is under way.
+    under_way: BTreeMap<String, i64>,
+    /// Registrations that began while one of the same device was under way.
+    pub(crate) overlapping: usize,
+}
+
+impl Default for Dps {
+    fn default() -> Self {
+        Self {
+            registrations: Vec::new(),
+            all: Verdict::Assign,
+            devices: BTreeMap::new(),
+            hub: HUB,
+            takes: 2,
+            under_way: BTreeMap::new(),
+            overlapping: 0,
+        }
+    }
+}
+
+/// Nobody waits longer than this for a registration.
+const FLOW_MS: i64 = 60_000;
+
+impl Dps {
+    pub(crate) fn answer(&mut self, asked: &Asked) -> Reply {
+        let parts: Vec<_> = asked.path.trim_start_matches('/').split('/').collect();
+        let [scope, "registrations", id, step, ..] = parts[..] else { return Reply::status(400, "path") };
+        assert_eq!(scope, SCOPE, "the configured scope");
+        let resource = format!("{SCOPE}/registrations/{id}");
+        if asked.method == "PUT" {
+            self.begins(id, asked.now);
+        }
+        if !token_is_good(&asked.token, &resource, &device_key(id), asked.server_now) {
+            return self.ends(id, Reply::status(401, r#"{"errorCode":401002,"message":"Unauthorized"}"#));
+        }
+        match (asked.method.as_str(), step) {
+            ("PUT", "register") => self.register(id),
+            ("GET", "operations") => self.assign(id),
+            _ => Reply::status(405, ""),
+        }
+    }
+
+    fn begins(&mut self, id: &str, now: i64) {
+        self.registrations.push((now, id.to_owned()));
+        let before = self.under_way.insert(id.to_owned(), now);
+        self.overlapping += usize::from(before.is_some_and(|before| now - before < FLOW_MS));
+    }
+
+    fn ends(&mut self, id: &str, reply: Reply) -> Reply {
+        self.under_way.remove(id);
+        reply
+    }
+
+    fn register(&mut self, id: &str) -> Reply {
+        match self.devices.get(id).copied().unwrap_or(self.all) {
+            Verdict::Assign => {
+                let body = json!({ "operationId": format!("5.{id}"), "status": "assigning" });
+                Reply::status(202, &body.to_string()).retry_after(Some(self.takes))
+            }
+            Verdict::Status(code) => self.ends(id, Reply::status(code, "")),
+            Verdict::StatusAfter(code, seconds) => self.ends(id, Reply::status(code, "").retry_after(Some(seconds))),
+            Verdict::Silent => Reply::Nothing,
+        }
+    }
+
+    fn assign(&mut self, id: &str) -> Reply {
+        let state = json!({ "registrationId": id, "assignedHub": self.hub, "deviceId": id, "status": "assigned" });
+        let body = json!({ "operationId": format!("5.{id}"), "status": "assigned", "registrationState": state });
+        self.ends(id, Reply::status(200, &body.to_string()))
+    }
+
+    pub(crate) fn registrations_of(&self, device: &str) -> Vec<i64> {
+        self.registrations.iter().filter(|(_, id)| id == device).map(|(at, _)| *at).collect()
+    }
+
+    /// The most registrations in any minute.
+    pub(crate) fn most_in_a_minute(&self) -> usize {
+        let times: Vec<_> = self.registrations.iter().map(|(at, _)| *at).collect();
+        let from = |i: usize| times[i..].iter().take_while(|at| **at < times[i] + 60_000).count();
+        (0..times.len()).map(from).max().unwrap_or(0)
+    }
+}

@@ -1,0 +1,104 @@
+//! A device that its hub refuses: the clock first, then one registration, then patience; and never all at once.
+
+use crate::cloud::{HUB, OTHER_HUB};
+use crate::hub::Say;
+use crate::site::{Life, MINUTE, SECOND, Site};
+
+async fn everybody(life: &Life, devices: usize, counter: u64) {
+    for i in 0..devices {
+        life.uplinks("app", &format!("dev-{i}"), counter..=counter).await;
+    }
+}
+
+#[test]
+fn a_refused_device_is_sent_again_registered_once_and_then_held() {
+    for say in [Say::Status(401), Say::Status(404)] {
+        let mut site = Site::new(1);
+        site.live(async |life| {
+            everybody(life, 100, 1).await;
+            life.until_empty(MINUTE).await;
+            life.cloud.state().hub.devices.insert("dev-0".into(), say);
+            life.uplinks("app", "dev-0", 2..=3).await;
+            life.rest(170).await;
+            assert_eq!(life.cloud.state().dps.registrations_of("dev-0").len(), 2, "once new, once refused");
+            assert_eq!(life.cloud.state().hub.of("dev-0").count(), 1 + 3, "fresh token, new registration, held");
+            life.cloud.state().hub.devices.clear();
+            let took = life.until_empty(5 * MINUTE).await;
+            assert!(took <= 130 * SECOND, "{took:?}");
+        });
+        assert_eq!(site.cloud.state().hub.check_order(), (102, 0));
+    }
+}
+
+#[test]
+fn a_clock_that_goes_wrong_costs_no_registration() {
+    let mut site = Site::new(1);
+    site.live(async |life| {
+        everybody(life, 30, 1).await;
+        life.until_empty(MINUTE).await;
+        life.cloud.set_clock_ahead(HUB, 7200);
+        everybody(life, 30, 2).await;
+        let took = life.until_empty(MINUTE).await;
+        assert!(took <= 2 * SECOND, "{took:?}");
+    });
+    let state = site.cloud.state();
+    assert_eq!((state.dps.registrations.len(), state.hub.check_order()), (30, (60, 0)));
+}
+
+#[test]
+fn when_a_hub_refuses_many_nobody_is_registered_again_and_assignments_stay() {
+    let mut site = Site::new(1);
+    site.live(async |life| {
+        everybody(life, 300, 1).await;
+        life.until_empty(5 * MINUTE).await;
+        life.cloud.state().hub.all = Say::Status(401);
+        everybody(life, 300, 2).await;
+        life.rest(1800).await;
+        let again = life.cloud.state().dps.registrations.len() - 300;
+        assert!(again < 20, "{again} registered again before the breaker opened");
+        assert!(life.shared.provision.devices_of(HUB) >= 300 - 19, "assignments stay");
+        life.cloud.state().hub.all = Say::Yes;
+        life.until_empty(5 * MINUTE).await;
+    });
+    assert_eq!(site.cloud.state().hub.check_order(), (600, 0));
+}
+
+#[test]
+fn a_moved_device_goes_on_at_its_new_hub_also_after_a_restart() {
+    let mut site = Site::new(1);
+    site.live(async |life| {
+        everybody(life, 50, 1).await;
+        life.until_empty(MINUTE).await;
+        let gone = ((HUB.to_owned(), "dev-0".to_owned()), Say::Status(404));
+        life.cloud.state().hub.at.extend([gone]);
+        life.cloud.state().dps.hub = OTHER_HUB;
+        life.uplinks("app", "dev-0", 2..=3).await;
+        life.until_empty(MINUTE).await;
+    });
+    site.live(async |life| {
+        life.uplinks("app", "dev-0", 4..=4).await;
+        life.until_empty(MINUTE).await;
+    });
+    let state = site.cloud.state();
+    let hubs: Vec<_> = state.hub.of("dev-0").filter(|a| a.taken).map(|a| a.hub.as_str()).collect();
+    assert_eq!(hubs, [HUB, OTHER_HUB, OTHER_HUB, OTHER_HUB]);
+    assert_eq!(state.dps.registrations_of("dev-0").len(), 2);
+}
+
+#[test]
+fn many_devices_that_moved_together_all_go_on() {
+    let mut site = Site::new(1);
+    site.live(async |life| {
+        everybody(life, 100, 1).await;
+        life.until_empty(MINUTE).await;
+        for i in 0..100 {
+            life.cloud.state().hub.at.insert((HUB.to_owned(), format!("dev-{i}")), Say::Disabled);
+        }
+        life.cloud.state().dps.hub = OTHER_HUB;
+        everybody(life, 100, 2).await;
+        let took = life.until_empty(5 * MINUTE).await;
+        assert!(took <= 20 * SECOND, "{took:?}");
+    });
+    let state = site.cloud.state();
+    assert_eq!((state.dps.registrations.len(), state.hub.check_order()), (200, (200, 0)));
+}

@@ -1,0 +1,223 @@
+//! One installation: a disk, a cloud and a clock that outlast the process, and the lives of the process on them.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bridge::device::Shared;
+use bridge::events::Events;
+use bridge::head::Head;
+use bridge::lane::{DeviceKey, Lane};
+use bridge::world::{Clock as _, Random, World};
+use bridge::{app, config, dispatch};
+use prometheus_client::registry::Registry;
+use queue::memory::Disk;
+use queue::{DeadLetter, Options, Place, Put, Queue};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::cloud::{Cloud, GROUP_KEY};
+
+/// A Monday, 10:00 UTC.
+const BEGINNING: i64 = 1_795_428_000_000;
+/// A real uplink of The Things Stack, and a real acknowledgement.
+const UPLINK: &str = include_str!("../../../lorawan/samples/041-v3-uplink_message-ha-default_valid.json");
+const ACK: &str = include_str!("../../../lorawan/samples/026-v3-downlink_ack-docs.json");
+
+/// Wall-clock time that goes with tokio's.
+#[derive(Debug)]
+pub(crate) struct Clock(Mutex<(i64, Option<Instant>)>);
+
+impl Clock {
+    fn begins(&self) {
+        self.0.lock().unwrap().1 = Some(Instant::now());
+    }
+
+    fn rests(&self) {
+        let now = bridge::world::Clock::now(self);
+        *self.0.lock().unwrap() = (now, None);
+    }
+}
+
+impl bridge::world::Clock for Clock {
+    fn now(&self) -> i64 {
+        let (base, since) = *self.0.lock().unwrap();
+        base + since.map_or(0, |since| i64::try_from(since.elapsed().as_millis()).unwrap())
+    }
+}
+
+/// See the module.
+pub(crate) struct Site {
+    pub(crate) cloud: Cloud,
+    pub(crate) disk: Disk,
+    /// TOML.
+    pub(crate) config: String,
+    clock: Arc<Clock>,
+    seed: u64,
+}
+
+impl Site {
+    pub(crate) fn new(seed: u64) -> Self {
+        eprintln!("seed {seed}");
+        let clock = Arc::new(Clock(Mutex::new((BEGINNING, None))));
+        Self { cloud: Cloud::new(clock.clone()), disk: Disk::new(), config: configuration(""), clock, seed }
+    }
+
+    /// Runs the process from its start until the story is told; then it is killed.
+    pub(crate) fn live(&mut self, story: impl AsyncFnOnce(&Life)) {
+        self.seed += 1;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            self.clock.begins();
+            let life = Life::begins(self).await;
+            story(&life).await;
+            self.cloud.state().hub.killed(life.now());
+            self.clock.rests();
+        });
+        // With it go all its tasks and connections.
+        drop(runtime);
+    }
+}
+
+/// The configuration of all tests, with more keys below `[azure]`.
+pub(crate) fn configuration(azure: &str) -> String {
+    let key = STANDARD.encode(GROUP_KEY);
+    format!(
+        "[azure]\n{azure}\n[targets.main]\nkind = \"dps\"\nendpoint = \"dps.example\"\nid_scope = \"{}\"\n\
+         group_key = \"{key}\"\n[[routes]]\ntarget = \"main\"\n",
+        crate::dps::SCOPE
+    )
+}
+
+/// A process that runs.
+pub(crate) struct Life {
+    pub(crate) queue: Queue,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) cloud: Cloud,
+    clock: Arc<Clock>,
+    stop: watch::Sender<bool>,
+    dispatch: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Life {
+    async fn begins(site: &Site) -> Self {
+        let world = World { clock: site.clock.clone(), random: Random::from_seed(site.seed) };
+        let (clock, dial) = (site.clock.clone(), Arc::new(site.cloud.clone()) as Arc<dyn azure::net::Dial>);
+        let options = Options::in_memory(&site.disk, Arc::new(move || clock.now()));
+        let (queue, writer) = Queue::open_here(options).unwrap();
+        tokio::spawn(writer);
+        let config = config::read(&site.config, &[], Path::new("."), &|_| Err(std::io::ErrorKind::NotFound.into()));
+        let config = config.unwrap().config;
+        let events = Events::new(&mut Registry::default());
+        let shared = Arc::new(app::flow(&config, &dial, &queue, &world, &events).await.unwrap());
+        let (stop, stops) = watch::channel(false);
+        let leases = queue.leases(config.azure.max_in_flight);
+        let dispatch = tokio::spawn(dispatch::run(leases, shared.clone(), stops));
+        Self {
+            queue,
+            shared,
+            cloud: site.cloud.clone(),
+            clock: site.clock.clone(),
+            stop,
+            dispatch: Mutex::new(Some(dispatch)),
+        }
+    }
+
+    pub(crate) fn now(&self) -> i64 {
+        self.clock.now()
+    }
+
+    /// Messages `counters` of a device, one after another.
+    pub(crate) async fn uplinks(&self, application: &str, device: &str, counters: std::ops::RangeInclusive<u64>) {
+        for counter in counters {
+            self.put(uplink(application, device, counter, "AQAI"), self.now()).await;
+        }
+    }
+
+    pub(crate) async fn put(&self, message: Message, accepted_at: i64) {
+        let Message { application, device, kind, body } = message;
+        let key = DeviceKey { network: "ttn".into(), application: application.clone(), device: device.clone() };
+        let lane = if kind == "uplink_message" { Lane::Telemetry(key) } else { Lane::News(key) };
+        let head = Head {
+            network: "ttn".into(),
+            application: Some(application),
+            device: Some(device),
+            format: "tts-v3".into(),
+            ..Head::default()
+        };
+        let (lane, head) = (lane.to_string(), head.to_bytes());
+        let put = Put { lane, kind: kind.into(), head, body, accepted_at, place: Place::Lane };
+        self.queue.put(put).await.expect("the disk takes it");
+    }
+
+    /// Waits until `done`, at most `most`; says what was missing otherwise. Returns how long it took.
+    pub(crate) async fn until(&self, what: &str, most: Duration, mut done: impl FnMut() -> bool) -> Duration {
+        let since = Instant::now();
+        while !done() {
+            assert!(since.elapsed() < most, "{what}: not within {most:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        since.elapsed()
+    }
+
+    /// Waits until the hubs have so many different messages, in all.
+    pub(crate) async fn until_taken(&self, messages: usize, most: Duration) -> Duration {
+        self.until(&format!("{messages} messages"), most, || self.cloud.state().hub.taken() >= messages).await
+    }
+
+    pub(crate) async fn until_empty(&self, most: Duration) -> Duration {
+        self.until("an empty queue", most, || self.queue.stats().waiting == 0).await
+    }
+
+    pub(crate) async fn rest(&self, seconds: u64) {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+    }
+
+    pub(crate) async fn dead_letters(&self) -> Vec<DeadLetter> {
+        self.queue.dead_letters(None, 10_000).await.unwrap()
+    }
+
+    /// Tells dispatch to stop, and waits until it has.
+    pub(crate) async fn drain(&self) {
+        self.stop.send_replace(true);
+        let dispatch = self.dispatch.lock().unwrap().take();
+        dispatch.expect("drained once").await.expect("dispatch ends well");
+    }
+}
+
+/// A message as it is put.
+pub(crate) struct Message {
+    application: String,
+    device: String,
+    kind: &'static str,
+    body: Vec<u8>,
+}
+
+pub(crate) fn uplink(application: &str, device: &str, counter: u64, payload: &str) -> Message {
+    let mut body = addressed(UPLINK, application, device);
+    body["uplink_message"]["f_cnt"] = counter.into();
+    body["uplink_message"]["frm_payload"] = payload.into();
+    message(application, device, "uplink_message", &body)
+}
+
+pub(crate) fn ack(application: &str, device: &str) -> Message {
+    message(application, device, "downlink_ack", &addressed(ACK, application, device))
+}
+
+fn addressed(sample: &str, application: &str, device: &str) -> serde_json::Value {
+    let mut body: serde_json::Value = serde_json::from_str(sample).unwrap();
+    body["end_device_ids"]["device_id"] = device.into();
+    body["end_device_ids"]["application_ids"]["application_id"] = application.into();
+    body
+}
+
+fn message(application: &str, device: &str, kind: &'static str, body: &serde_json::Value) -> Message {
+    let (application, device) = (application.to_owned(), device.to_owned());
+    Message { application, device, kind, body: serde_json::to_vec(body).unwrap() }
+}
+
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const MINUTE: Duration = Duration::from_secs(60);
