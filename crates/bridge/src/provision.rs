@@ -27,6 +27,8 @@ use crate::world::{ServerClock, World};
 const SPACE: &str = "assignments";
 /// A token for DPS needs to outlive one registration only.
 const TOKEN_LIFE_S: i64 = 3600;
+/// Longest that a refusal is remembered.
+const PATIENCE_MAX: Duration = Duration::from_secs(3600);
 /// Refusals remembered, about 300 bytes each: 30 MB. Beyond it the half that ends sooner goes.
 const REFUSALS_MAX: usize = 100_000;
 
@@ -52,7 +54,7 @@ pub enum Known {
         until: UnixMillis,
         /// Why, for a person.
         cause: String,
-        /// It will never be accepted as it is.
+        /// It will never be accepted as it is: its messages go to the dead letters until then.
         never: bool,
     },
     /// Register it.
@@ -109,12 +111,6 @@ struct Refusal {
     times: u32,
 }
 
-impl Refusal {
-    fn ends(&self) -> UnixMillis {
-        if self.never { UnixMillis::MAX } else { self.until }
-    }
-}
-
 impl State {
     fn scope(&mut self, name: &str, per_minute: u32) -> &mut Scope {
         self.scopes.entry(name.to_owned()).or_insert_with(|| Scope::new(per_minute))
@@ -135,10 +131,10 @@ impl State {
 
     fn remember(&mut self, name: &Name, refusal: Refusal) {
         if self.refused.len() >= REFUSALS_MAX {
-            let mut ends: Vec<_> = self.refused.values().map(Refusal::ends).collect();
+            let mut ends: Vec<_> = self.refused.values().map(|refusal| refusal.until).collect();
             let (_, middle, _) = ends.select_nth_unstable(REFUSALS_MAX / 2);
             let middle = *middle;
-            self.refused.retain(|_, refusal| refusal.ends() > middle);
+            self.refused.retain(|_, refusal| refusal.until > middle);
         }
         self.refused.insert(name.clone(), refusal);
     }
@@ -180,7 +176,7 @@ impl Provision {
             return Known::Assigned(assignment.clone());
         }
         match state.refused.get(name) {
-            Some(r) if r.never || self.world.now() < r.until => {
+            Some(r) if self.world.now() < r.until => {
                 Known::Held { until: r.until, cause: r.cause.clone(), never: r.never }
             }
             _ => Known::Nothing,
@@ -325,17 +321,19 @@ impl Provision {
     }
 }
 
-/// PURE: how long a refusal is remembered by its cause, and whether for ever.
+/// PURE: how long a refusal is remembered by its cause, and whether messages are buried meanwhile.
 ///
 /// A wrong key, a missing enrolment and a pending approval look alike (401) and are mended by people: 5 min, doubling to
-/// an hour. A disabled device recovers within five minutes. Trouble of the service: seconds.
+/// an hour. A disabled device recovers within five minutes. Trouble of the service: seconds, or as it says. Nothing is
+/// remembered for longer than an hour, whatever the service says: people mend things.
 fn patience(refused: &Refused, times: u32) -> (Duration, bool) {
-    let doubling = |first: u64, most: u64| Duration::from_secs(first.saturating_mul(1 << times.min(10)).min(most));
-    match refused.class {
-        Class::BadRequest => (Duration::ZERO, true),
-        Class::Denied | Class::NotFound | Class::Failed => (doubling(300, 3600), false),
+    let doubling = |first: u64| Duration::from_secs(first.saturating_mul(1 << times.min(10)));
+    let (wait, never) = match refused.class {
+        Class::BadRequest => (PATIENCE_MAX, true),
+        Class::Denied | Class::NotFound | Class::Failed => (doubling(300), false),
         Class::Disabled => (Duration::from_secs(240), false),
         Class::Throttled { retry_after } => (retry_after.unwrap_or(Duration::from_secs(10)), false),
-        Class::Transient { retry_after } => (retry_after.max(doubling(5, 60)), false),
-    }
+        Class::Transient { retry_after } => (retry_after.max(doubling(5).min(Duration::from_secs(60))), false),
+    };
+    (wait.min(PATIENCE_MAX), never)
 }

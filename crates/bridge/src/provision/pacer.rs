@@ -8,6 +8,8 @@ use std::collections::VecDeque;
 use queue::UnixMillis;
 
 const MINUTE: UnixMillis = 60_000;
+/// A pause that is further away than this was set by a clock that has been put back since.
+const PAUSE_MAX: UnixMillis = 3_600_000;
 
 /// One per DPS endpoint and id scope.
 #[derive(Clone, Debug)]
@@ -28,7 +30,7 @@ impl Pacer {
     /// # Errors
     /// The time at which a permit may be free.
     pub fn take(&mut self, now: UnixMillis) -> Result<(), UnixMillis> {
-        if now < self.not_before {
+        if now < self.not_before && self.not_before - now <= PAUSE_MAX {
             return Err(self.not_before);
         }
         if self.per_minute == 0 {
