@@ -104,7 +104,7 @@ impl Core {
         let lane = self.leased.get(&seq)?.clone();
         Some(match outcome {
             Outcome::Done(settle) => Op::Done { lane, seq, settle },
-            Outcome::Keep => Op::Keep { lane, seq },
+            Outcome::Keep => Op::Keep { lane, seq, at: now },
             Outcome::Bury(reason, settle) => Op::Bury { lane, seq, reason, settle, at: now },
             Outcome::Retry(retry) => Op::Retry { lane, seq, retry, ended_at: now },
         })
@@ -139,7 +139,7 @@ impl Core {
         for op in ops {
             match op {
                 Op::Put { seq, put } => self.arrived(*seq, put, now),
-                Op::Done { lane, seq, .. } | Op::Keep { lane, seq } | Op::Bury { lane, seq, .. } => {
+                Op::Done { lane, seq, .. } | Op::Keep { lane, seq, .. } | Op::Bury { lane, seq, .. } => {
                     self.leased.remove(seq);
                     self.lanes.forget_head(lane);
                 }

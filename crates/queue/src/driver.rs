@@ -227,11 +227,11 @@ impl Driver {
         }
         self.board.commit_begins();
         self.gate().await;
-        let mut result = self.store.commit(&self.ops);
+        let mut result = self.store.commit(&self.ops, now);
         if let Err(CommitError::Full(why)) = &result {
             self.is_full(why.clone());
             self.refuse_puts();
-            result = if self.ops.is_empty() { Ok(()) } else { self.store.commit(&self.ops) };
+            result = if self.ops.is_empty() { Ok(()) } else { self.store.commit(&self.ops, now) };
         }
         if let Err(CommitError::Damaged(_)) = &result {
             result = self.commit_singly(now);
@@ -256,7 +256,7 @@ impl Driver {
         let mut waiters = std::mem::take(&mut self.waiters).into_iter();
         for op in ops {
             let Some(waiter) = waiters.next() else { break };
-            let result = self.store.commit(std::slice::from_ref(&op));
+            let result = self.store.commit(std::slice::from_ref(&op), now);
             if let Err(CommitError::Damaged(why)) = &result {
                 let seq = op.leased().map(|(_, seq)| seq.0);
                 tracing::error!(cause = %why, seq, "the queue's file is broken where this belongs; its lane rests");
@@ -467,9 +467,12 @@ impl Driver {
             leased: self.core.leased(),
             lanes: self.core.lanes(),
             oldest_accepted_at: self.core.oldest_accepted_at(),
-            dead_letters: totals.dead_letters,
-            dead_letters_gone: totals.dead_letters_gone,
-            kept: totals.kept,
+            dead_letters: totals.dead_letters.count,
+            dead_letters_bytes: totals.dead_letters.bytes,
+            dead_letters_gone: totals.dead_letters.gone,
+            kept: totals.kept.count,
+            kept_bytes: totals.kept.bytes,
+            kept_gone: totals.kept.gone,
             writable: matches!(self.condition, Condition::Good),
             trouble: match &self.condition {
                 Condition::Good => self.damage(totals.waiting),

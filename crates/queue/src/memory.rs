@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use crate::lanes::Head;
-use crate::store::{Bounds, CommitError, Found, NextSeq, Op, Store, Totals, Trouble, remember};
+use crate::store::{
+    Bounds, CommitError, Found, GONE_AT_ONCE, NextSeq, Op, Shelf, Store, Totals, Trouble, bytes_set_aside, remember,
+};
 use crate::{DeadLetter, Message, Note, Put, Retry, Seen, Seq, UnixMillis};
 
 /// What the next commit meets.
@@ -63,7 +65,7 @@ impl Disk {
     }
 
     /// While full, every commit that holds a put is refused with `Full`; all others go through, as on a real disk
-    /// with its reserve.
+    /// with its reserve and nothing set aside that could make room.
     pub fn set_full(&self, full: bool) {
         self.state().full = full;
     }
@@ -114,32 +116,33 @@ struct Image {
     next_seq: u64,
     waiting: BTreeMap<(String, Seq), (UnixMillis, Message)>,
     waiting_bytes: u64,
-    kept: BTreeMap<Seq, Message>,
+    /// With the time at which they were set aside.
+    kept: BTreeMap<Seq, (UnixMillis, Message)>,
+    kept_shelf: Shelf,
     dead: BTreeMap<Seq, DeadLetter>,
-    dead_gone: u64,
+    dead_shelf: Shelf,
     seen: BTreeMap<String, Vec<Seen>>,
     notes: BTreeMap<(String, String), Vec<u8>>,
 }
 
 impl Image {
-    fn apply(&mut self, op: &Op, bounds: Bounds) {
+    fn apply(&mut self, op: &Op) {
         match op {
             Op::Put { seq, put } => self.put(*seq, put),
             Op::Done { lane, seq, settle } => {
                 self.take(lane, *seq);
                 self.settle(lane, settle);
             }
-            Op::Keep { lane, seq } => self.keep(lane, *seq),
+            Op::Keep { lane, seq, at } => self.keep(lane, *seq, *at),
             Op::Bury { lane, seq, reason, settle, at } => {
                 if let Some(message) = self.take(lane, *seq) {
-                    self.dead.insert(*seq, DeadLetter { message, reason: reason.clone(), buried_at: *at });
+                    self.bury(DeadLetter { message, reason: reason.clone(), buried_at: *at });
                 }
                 self.settle(lane, settle);
             }
             Op::Retry { lane, seq, retry, ended_at } => self.retry(lane, *seq, retry, *ended_at),
             Op::Notes(notes) => self.write_notes(notes),
         }
-        self.trim(bounds);
     }
 
     fn put(&mut self, seq: Seq, put: &Put) {
@@ -151,15 +154,20 @@ impl Image {
                 self.waiting.insert((put.lane.clone(), seq), (0, message));
             }
             Some(reason) => {
-                let buried_at = put.accepted_at;
-                self.dead.insert(seq, DeadLetter { message, reason: reason.clone(), buried_at });
+                self.bury(DeadLetter { message, reason: reason.clone(), buried_at: put.accepted_at });
             }
         }
     }
 
-    fn keep(&mut self, lane: &str, seq: Seq) {
+    fn bury(&mut self, letter: DeadLetter) {
+        self.dead_shelf.add(bytes_set_aside(size(&letter.message)));
+        self.dead.insert(letter.message.seq, letter);
+    }
+
+    fn keep(&mut self, lane: &str, seq: Seq, at: UnixMillis) {
         if let Some(message) = self.take(lane, seq) {
-            self.kept.insert(seq, message);
+            self.kept_shelf.add(bytes_set_aside(size(&message)));
+            self.kept.insert(seq, (at, message));
         }
     }
 
@@ -195,13 +203,20 @@ impl Image {
         }
     }
 
-    fn trim(&mut self, bounds: Bounds) {
-        while self.dead.len() as u64 > bounds.dead_letters_max {
-            self.dead.pop_first();
-            self.dead_gone += 1;
+    fn trim(&mut self, bounds: Bounds, now: UnixMillis) {
+        for _ in 0..GONE_AT_ONCE {
+            let Some(oldest) = self.dead.first_entry() else { break };
+            if !bounds.dead_letters.pushes_out(self.dead_shelf, oldest.get().buried_at, now) {
+                break;
+            }
+            self.dead_shelf.lose(bytes_set_aside(size(&oldest.remove().message)));
         }
-        while self.kept.len() as u64 > bounds.kept_max {
-            self.kept.pop_first();
+        for _ in 0..GONE_AT_ONCE {
+            let Some(oldest) = self.kept.first_entry() else { break };
+            if !bounds.kept.pushes_out(self.kept_shelf, oldest.get().0, now) {
+                break;
+            }
+            self.kept_shelf.lose(bytes_set_aside(size(&oldest.remove().1)));
         }
     }
 
@@ -209,9 +224,8 @@ impl Image {
         Totals {
             waiting: self.waiting.len() as u64,
             waiting_bytes: self.waiting_bytes,
-            dead_letters: self.dead.len() as u64,
-            dead_letters_gone: self.dead_gone,
-            kept: self.kept.len() as u64,
+            dead_letters: self.dead_shelf,
+            kept: self.kept_shelf,
         }
     }
 }
@@ -295,7 +309,7 @@ impl Store for Memory {
         Ok(row.map_or(Found::Missing, |(_, message)| Found::Message(Box::new(message.clone()))))
     }
 
-    fn commit(&mut self, ops: &[Op]) -> Result<(), CommitError> {
+    fn commit(&mut self, ops: &[Op], now: UnixMillis) -> Result<(), CommitError> {
         let mut state = self.disk.state();
         state.commits += 1;
         if state.unreachable {
@@ -306,7 +320,8 @@ impl Store for Memory {
         }
         let fault = state.faults.pop_front();
         if matches!(fault, None | Some(Fault::FailedButThere)) {
-            ops.iter().for_each(|op| state.durable.apply(op, self.bounds));
+            ops.iter().for_each(|op| state.durable.apply(op));
+            state.durable.trim(self.bounds, now);
         }
         match fault {
             None => Ok(()),

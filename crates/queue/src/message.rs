@@ -158,10 +158,17 @@ pub struct Stats {
     pub oldest_accepted_at: Option<UnixMillis>,
     /// Dead letters kept.
     pub dead_letters: u64,
-    /// Dead letters that went because there were too many, since the store was made.
+    /// Their bytes: heads, bodies, and 512 for each.
+    pub dead_letters_bytes: u64,
+    /// Dead letters that went since the store was made, because they were too many, too large, too old, or in the way of
+    /// what is accepted.
     pub dead_letters_gone: u64,
     /// Messages set aside by [`Lease::keep`](crate::Lease::keep) that are still there.
     pub kept: u64,
+    /// Their bytes: heads, bodies, and 512 for each.
+    pub kept_bytes: u64,
+    /// As [`Stats::dead_letters_gone`], of those that were set aside.
+    pub kept_gone: u64,
     /// A put can be made durable as far as is known.
     pub writable: bool,
     /// Why not, or what else is wrong with the store, for a person.

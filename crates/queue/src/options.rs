@@ -6,7 +6,18 @@ use std::sync::Arc;
 
 use crate::UnixMillis;
 use crate::memory::Disk;
-use crate::store::Bounds;
+use crate::store::{Bound, Bounds};
+
+const DAY_MS: UnixMillis = 24 * 60 * 60 * 1_000;
+
+/// Of [`Options::max_bytes`], what dead letters may take: a quarter is 2 GiB of the default 8 GiB, a million letters of
+/// ~1.5 KiB and 512 bytes, so that there it is the count that binds. Of the least, 16 MiB, where 8 MiB are the reserve and
+/// the pages ahead, it is 4 MiB.
+const DEAD_LETTERS_SHARE: u64 = 4;
+
+/// And what kept events may take, an eighth: with the dead letters three eighths at most, so that what waits has more
+/// than half.
+const KEPT_SHARE: u64 = 8;
 
 /// Tells the time; handed in, so that tests and simulations own it.
 pub type Clock = Arc<dyn Fn() -> UnixMillis + Send + Sync>;
@@ -31,8 +42,17 @@ pub struct Options {
     pub max_bytes: u64,
     /// Dead letters beyond this push out the oldest, counted in [`Stats::dead_letters_gone`](crate::Stats).
     pub dead_letters_max: u64,
+    /// Bytes of dead letters (heads, bodies, and 512 for each), beyond which the oldest go. The last one stays, however
+    /// large it is. `None` is a quarter of [`Options::max_bytes`].
+    pub dead_letters_bytes_max: Option<u64>,
+    /// Dead letters that were buried longer ago go, oldest position first, with the next commit.
+    pub dead_letters_age_ms_max: UnixMillis,
     /// Messages set aside by [`Lease::keep`](crate::Lease::keep) beyond this push out the oldest.
     pub kept_max: u64,
+    /// As [`Options::dead_letters_bytes_max`]. `None` is an eighth of [`Options::max_bytes`].
+    pub kept_bytes_max: Option<u64>,
+    /// As [`Options::dead_letters_age_ms_max`], since they were set aside.
+    pub kept_age_ms_max: UnixMillis,
     /// Puts that may wait for the disk; more are refused as `Busy`.
     pub waiting_puts_max: usize,
     /// Bytes of bodies and heads that may wait for the disk; more are refused as `Busy`. At most 4 GiB.
@@ -58,8 +78,14 @@ impl Options {
             max_bytes: 8 << 30,
             // 100 000 x ~1.5 KiB = 150 MiB; enough to see a day's mistake whole.
             dead_letters_max: 100_000,
+            dead_letters_bytes_max: None,
+            // A month: long enough to come back from a holiday and replay.
+            dead_letters_age_ms_max: 30 * DAY_MS,
             // Events nobody uses yet; 20 000 x ~1.5 KiB = 30 MiB.
             kept_max: 20_000,
+            kept_bytes_max: None,
+            // A week: enough to look into what a device said lately.
+            kept_age_ms_max: 7 * DAY_MS,
             // Eight batches: at 5 ms for a commit they wait 40 ms.
             waiting_puts_max: 4_096,
             // 4 096 uplinks take about 6 MiB; 64 bodies of the largest size (1 MiB) must not starve the small ones.
@@ -68,7 +94,17 @@ impl Options {
     }
 
     pub(crate) fn bounds(&self) -> Bounds {
-        Bounds { dead_letters_max: self.dead_letters_max, kept_max: self.kept_max }
+        let dead_letters = Bound {
+            count_max: self.dead_letters_max,
+            bytes_max: self.dead_letters_bytes_max.unwrap_or(self.max_bytes / DEAD_LETTERS_SHARE),
+            age_ms_max: self.dead_letters_age_ms_max,
+        };
+        let kept = Bound {
+            count_max: self.kept_max,
+            bytes_max: self.kept_bytes_max.unwrap_or(self.max_bytes / KEPT_SHARE),
+            age_ms_max: self.kept_age_ms_max,
+        };
+        Bounds { dead_letters, kept }
     }
 }
 

@@ -4,6 +4,7 @@
 //! never handed out; and that everything but puts goes on at 0 bytes free (see `sqlite/room.rs`). Relies on a local file
 //! system whose flush reaches the disk. Does not know which message is next, or why.
 
+mod aside;
 mod changes;
 mod failure;
 mod files;
@@ -17,11 +18,11 @@ use rusqlite::Connection;
 use self::changes::{Changes, unsigned};
 use self::failure::is_corrupt;
 use self::files::Files;
-use self::room::Room;
+use self::room::{AHEAD_PAGES, Room};
 use crate::lanes::Head;
 use crate::options::OpenError;
-use crate::store::{Bounds, CommitError, Found, NextSeq, Op, Store, Totals, Trouble};
-use crate::{DeadLetter, Seen, Seq};
+use crate::store::{Bounds, CommitError, Found, NextSeq, Op, Shelf, Store, Totals, Trouble};
+use crate::{DeadLetter, Seen, Seq, UnixMillis};
 
 /// Fewer, larger pages: a body of 1.5 KiB shares its page with nine others, and a commit of 512 writes 60 pages.
 const PAGE_BYTES: u64 = 16_384;
@@ -34,6 +35,10 @@ const LOG_BYTES_MAX: i64 = 64 << 20;
 
 /// The newest format that is known here, in `user_version`.
 const FORMAT: i64 = 1;
+
+/// Before a put is refused, what is set aside is given up in at most this many steps of 1 MiB or 256 messages, a flush
+/// each: 160 ms where a flush takes 10. The next steps come with the next try.
+const STEPS_AT_ONCE: usize = 16;
 
 /// Free pages that are kept for what comes next; more are given back to the file system, this many at a time.
 const FREE_PAGES_KEPT: i64 = 512;
@@ -67,12 +72,20 @@ impl Sqlite {
         self.connection.as_ref().ok_or_else(|| Trouble("the store is not open".into()))
     }
 
-    fn try_commit(&mut self, ops: &[Op]) -> Result<(), CommitError> {
+    fn try_commit(&mut self, ops: &[Op], trim_at: Option<UnixMillis>) -> Result<(), CommitError> {
+        self.change(|changes| {
+            ops.iter().try_for_each(|op| changes.apply(op))?;
+            trim_at.map_or(Ok(()), |now| changes.trim(now))
+        })
+    }
+
+    /// One transaction, and the totals with it.
+    fn change<T>(&mut self, change: impl FnOnce(&mut Changes<'_>) -> rusqlite::Result<T>) -> Result<T, CommitError> {
         let connection = self.connection.as_ref().ok_or_else(|| CommitError::Failed("the store is not open".into()))?;
         let transaction = connection.unchecked_transaction()?;
         let (totals, next_seq) = (self.totals, self.next_seq);
         let mut changes = Changes { connection, bounds: self.bounds, totals, next_seq, strays: 0 };
-        ops.iter().try_for_each(|op| changes.apply(op))?;
+        let changed = change(&mut changes)?;
         changes.finish()?;
         let Changes { totals, next_seq, strays, .. } = changes;
         transaction.commit()?;
@@ -80,7 +93,7 @@ impl Sqlite {
         if strays > 0 {
             self.is_damaged("a row was not where its key says");
         }
-        Ok(())
+        Ok(changed)
     }
 
     fn is_damaged(&mut self, what: &str) {
@@ -92,11 +105,47 @@ impl Sqlite {
 
     /// Puts get their room first or are refused; nothing else may wait for room.
     fn ensure_room(&mut self, ops: &[Op]) -> Result<(), CommitError> {
-        let connection = self.connection.as_ref().ok_or_else(|| CommitError::Failed("the store is not open".into()))?;
         if !ops.iter().any(Op::is_put) {
             return Ok(());
         }
-        self.room.ensure_for_puts(connection, pages_for(ops)).map_err(|Trouble(why)| CommitError::Full(why))
+        self.ensure_pages(pages_for(ops))
+    }
+
+    /// What is set aside goes before a put is refused, the oldest first and no more than is needed, unless all of it
+    /// would not be enough.
+    fn ensure_pages(&mut self, pages: u64) -> Result<(), CommitError> {
+        let before = self.totals;
+        let mut result = self.try_ensure(pages);
+        for _ in 0..STEPS_AT_ONCE {
+            if !matches!(result, Err(CommitError::Full(_))) || !self.could_do(pages)? || !self.give_up_aside()? {
+                break;
+            }
+            result = self.try_ensure(pages);
+        }
+        let dead_letters = self.totals.dead_letters.gone - before.dead_letters.gone;
+        let kept = self.totals.kept.gone - before.kept.gone;
+        if dead_letters + kept > 0 {
+            tracing::warn!(dead_letters, kept, "the queue is full; the oldest of these were dropped to take messages");
+        }
+        result
+    }
+
+    fn try_ensure(&mut self, pages: u64) -> Result<(), CommitError> {
+        let connection = self.connection.as_ref().ok_or_else(|| CommitError::Failed("the store is not open".into()))?;
+        self.room.ensure_for_puts(connection, pages).map_err(|Trouble(why)| CommitError::Full(why))
+    }
+
+    fn could_do(&self, pages: u64) -> Result<bool, CommitError> {
+        let connection = self.connection.as_ref().ok_or_else(|| CommitError::Failed("the store is not open".into()))?;
+        Ok(self.room.could_do(connection, pages, self.totals.dead_letters.bytes + self.totals.kept.bytes)?)
+    }
+
+    /// One step. False when nothing is left, or when what is left cannot be got at.
+    fn give_up_aside(&mut self) -> Result<bool, CommitError> {
+        match self.change(|changes| changes.make_room()) {
+            Err(CommitError::Full(_) | CommitError::Damaged(_)) => Ok(false),
+            done => done,
+        }
     }
 
     fn give_up_reserve(&mut self) -> Result<bool, CommitError> {
@@ -142,11 +191,14 @@ impl Store for Sqlite {
         }
     }
 
-    fn commit(&mut self, ops: &[Op]) -> Result<(), CommitError> {
+    fn commit(&mut self, ops: &[Op], now: UnixMillis) -> Result<(), CommitError> {
         self.ensure_room(ops)?;
+        let mut trim_at = Some(now);
         loop {
-            match self.try_commit(ops) {
+            match self.try_commit(ops, trim_at) {
                 Err(CommitError::Full(why)) if ops.iter().any(Op::is_put) => return Err(CommitError::Full(why)),
+                // The log may have room for what must be, and not for what can wait.
+                Err(CommitError::Full(_)) if trim_at.take().is_some() => {}
                 Err(CommitError::Full(why)) if !self.give_up_reserve()? => return Err(CommitError::Full(why)),
                 Err(CommitError::Full(_)) => {}
                 Err(CommitError::Damaged(why)) => {
@@ -197,8 +249,10 @@ impl Store for Sqlite {
     }
 
     fn make_room(&mut self) -> Result<(), Trouble> {
-        let connection = self.connection.as_ref().ok_or_else(|| Trouble("the store is not open".into()))?;
-        self.room.restore_reserve(connection)
+        match self.ensure_pages(AHEAD_PAGES) {
+            Ok(()) => Ok(()),
+            Err(CommitError::Full(why) | CommitError::Damaged(why) | CommitError::Failed(why)) => Err(Trouble(why)),
+        }
     }
 
     fn tidy(&mut self) -> bool {
@@ -275,16 +329,15 @@ fn assert_pragmas(connection: &Connection) -> Result<(), String> {
 }
 
 fn read_totals(connection: &Connection) -> rusqlite::Result<(u64, Totals)> {
-    let select = "SELECT next_seq, waiting, waiting_bytes, dead_letters, dead_letters_gone, kept FROM totals";
+    let select = "SELECT next_seq, waiting, waiting_bytes, dead_letters, dead_letters_bytes, dead_letters_gone, kept,
+                  kept_bytes, kept_gone FROM totals";
     connection.query_row(select, [], |row| {
         let number = |at: usize| unsigned(row.get(at)?);
-        let totals = Totals {
-            waiting: number(1)?,
-            waiting_bytes: number(2)?,
-            dead_letters: number(3)?,
-            dead_letters_gone: number(4)?,
-            kept: number(5)?,
+        let shelf = |at: usize| {
+            Ok::<_, rusqlite::Error>(Shelf { count: number(at)?, bytes: number(at + 1)?, gone: number(at + 2)? })
         };
+        let totals =
+            Totals { waiting: number(1)?, waiting_bytes: number(2)?, dead_letters: shelf(3)?, kept: shelf(6)? };
         Ok((number(0)?, totals))
     })
 }

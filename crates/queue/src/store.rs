@@ -34,7 +34,7 @@ impl NextSeq {
 pub(crate) enum Op {
     Put { seq: Seq, put: Put },
     Done { lane: Arc<str>, seq: Seq, settle: Settle },
-    Keep { lane: Arc<str>, seq: Seq },
+    Keep { lane: Arc<str>, seq: Seq, at: UnixMillis },
     Bury { lane: Arc<str>, seq: Seq, reason: Reason, settle: Settle, at: UnixMillis },
     Retry { lane: Arc<str>, seq: Seq, retry: Retry, ended_at: UnixMillis },
     Notes(Vec<Note>),
@@ -50,7 +50,7 @@ impl Op {
     pub(crate) fn leased(&self) -> Option<(&Arc<str>, Seq)> {
         match self {
             Self::Done { lane, seq, .. }
-            | Self::Keep { lane, seq }
+            | Self::Keep { lane, seq, .. }
             | Self::Bury { lane, seq, .. }
             | Self::Retry { lane, seq, .. } => Some((lane, *seq)),
             Self::Put { .. } | Self::Notes(_) => None,
@@ -95,16 +95,69 @@ pub(crate) enum Found {
 pub(crate) struct Totals {
     pub(crate) waiting: u64,
     pub(crate) waiting_bytes: u64,
-    pub(crate) dead_letters: u64,
-    pub(crate) dead_letters_gone: u64,
-    pub(crate) kept: u64,
+    pub(crate) dead_letters: Shelf,
+    pub(crate) kept: Shelf,
 }
 
-/// Bounds on what is set aside; the oldest go.
+/// Messages set aside, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Shelf {
+    pub(crate) count: u64,
+    /// By [`bytes_set_aside`].
+    pub(crate) bytes: u64,
+    /// Pushed out or expired, since the store was made.
+    pub(crate) gone: u64,
+}
+
+impl Shelf {
+    pub(crate) fn add(&mut self, bytes: u64) {
+        self.count += 1;
+        self.bytes += bytes;
+    }
+
+    /// One went. What a damaged row says of its bytes must not make the sum run under.
+    pub(crate) fn lose(&mut self, bytes: u64) {
+        self.count = self.count.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.gone += 1;
+    }
+}
+
+/// What is set aside beside its head and body: names, reason, attempts, cause and keys in two rows. Without it a hundred
+/// thousand empty messages would take no bytes at all.
+const ROWS_BYTES: u64 = 512;
+
+/// What a message with this much head and body takes from the bound.
+pub(crate) fn bytes_set_aside(head_and_body: u64) -> u64 {
+    head_and_body + ROWS_BYTES
+}
+
+/// Of each kind at most this many go with one commit: more than the 512 that a commit of the writer can add, so that a
+/// surplus shrinks, and little enough that a bound that was lowered does not hold up the door.
+pub(crate) const GONE_AT_ONCE: usize = 1_024;
+
+/// Bounds on what is set aside; the oldest positions go.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
-    pub(crate) dead_letters_max: u64,
-    pub(crate) kept_max: u64,
+    pub(crate) dead_letters: Bound,
+    pub(crate) kept: Bound,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bound {
+    pub(crate) count_max: u64,
+    pub(crate) bytes_max: u64,
+    pub(crate) age_ms_max: UnixMillis,
+}
+
+impl Bound {
+    /// Whether the oldest must go, which was set aside at `at`. The last one stays whatever its bytes: a message larger
+    /// than the whole bound is set aside like any other, and pushes out all before it.
+    pub(crate) fn pushes_out(&self, shelf: Shelf, at: UnixMillis, now: UnixMillis) -> bool {
+        let too_many = shelf.count > self.count_max;
+        let too_large = shelf.bytes > self.bytes_max && shelf.count > 1;
+        too_many || too_large || now.saturating_sub(at) > self.age_ms_max
+    }
 }
 
 /// A disk, as far as the queue can see.
@@ -116,14 +169,16 @@ pub(crate) trait Store {
     fn lanes_after(&mut self, after: Option<&str>, limit: usize) -> Result<Vec<(String, Head)>, Trouble>;
     fn head_of(&mut self, lane: &str) -> Result<Option<Head>, Trouble>;
     fn read(&mut self, lane: &str, seq: Seq) -> Result<Found, Trouble>;
-    fn commit(&mut self, ops: &[Op]) -> Result<(), CommitError>;
+    /// All of `ops`, and then what the [`Bounds`] push out at `now`. Before puts are refused for lack of room, what is
+    /// set aside makes room for them.
+    fn commit(&mut self, ops: &[Op], now: UnixMillis) -> Result<(), CommitError>;
     fn notes(&mut self, space: &str) -> Result<Vec<(String, Vec<u8>)>, Trouble>;
     fn seen(&mut self, lane: &str) -> Result<Vec<Seen>, Trouble>;
     fn dead_letters(&mut self, after: Option<Seq>, limit: usize) -> Result<Vec<DeadLetter>, Trouble>;
     fn dead_letter_counts(&mut self) -> Result<Vec<(String, u64)>, Trouble>;
     /// Forgets everything that is not on the disk and reads it anew. After `Ok` the next commit can be trusted.
     fn reopen(&mut self) -> Result<(), Trouble>;
-    /// After [`CommitError::Full`]: `Ok` once there is room for puts again.
+    /// After [`CommitError::Full`]: `Ok` once there is room for puts again. What is set aside makes room here too.
     fn make_room(&mut self) -> Result<(), Trouble>;
     /// A bounded piece of housekeeping; true when there is more.
     fn tidy(&mut self) -> bool {

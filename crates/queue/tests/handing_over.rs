@@ -348,3 +348,36 @@ async fn dead_letters_and_kept_are_bounded_and_the_loss_is_counted() {
     assert_eq!((stats.dead_letters, stats.dead_letters_gone, stats.kept), (2, 1, 1));
     assert_eq!(queue.dead_letters(Some(Seq(0)), 10).await.unwrap()[0].message.body, b"2");
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_bytes_of_dead_letters_are_bounded_and_the_last_one_stays() {
+    let options = Options { dead_letters_bytes_max: Some(10_000), ..Options::in_memory(&Disk::new(), clock()) };
+    let queue = open_with(options);
+    let bury = |size: usize| Put { place: Place::DeadLetters(reason()), ..put("a", &vec![b'x'; size]) };
+    for _ in 0..4 {
+        queue.put(bury(4_000)).await.unwrap();
+    }
+    let stats = queue.stats();
+    assert_eq!((stats.dead_letters, stats.dead_letters_bytes, stats.dead_letters_gone), (2, 2 * 4_516, 2));
+    queue.put(bury(50_000)).await.unwrap();
+    let stats = queue.stats();
+    assert_eq!((stats.dead_letters, stats.dead_letters_bytes, stats.dead_letters_gone), (1, 50_516, 4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn dead_letters_stay_for_a_month_and_kept_events_for_a_week() {
+    let day = Duration::from_secs(24 * 60 * 60);
+    let queue = open(&Disk::new());
+    queue.put(Put { place: Place::DeadLetters(reason()), ..put("a", b"1") }).await.unwrap();
+    queue.put(put("b", b"2")).await.unwrap();
+    body(&mut queue.leases(1)).await.0.keep().await.unwrap();
+    let mut found = Vec::new();
+    for days in [7, 1, 22, 1] {
+        tokio::time::sleep(day * days).await;
+        // Any commit looks.
+        queue.write_notes(vec![]).await.unwrap();
+        let stats = queue.stats();
+        found.push((stats.dead_letters, stats.dead_letters_gone, stats.kept, stats.kept_gone));
+    }
+    assert_eq!(found, [(1, 0, 1, 0), (1, 0, 0, 1), (1, 0, 0, 1), (0, 1, 0, 1)]);
+}

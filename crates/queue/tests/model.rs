@@ -75,11 +75,40 @@ struct Row {
     woken: bool,
 }
 
+/// What is set aside: body, bytes and time, oldest position first.
+#[derive(Debug, Default)]
+struct Shelf {
+    rows: BTreeMap<u64, (u64, i64)>,
+    gone: u64,
+}
+
+impl Shelf {
+    fn bytes(&self) -> u64 {
+        self.rows.values().map(|(bytes, _)| bytes).sum()
+    }
+
+    fn trim(&mut self, (count_max, bytes_max, age_ms_max): (usize, u64, i64), now: i64) {
+        while let Some(oldest) = self.rows.first_entry() {
+            let is_old = now - oldest.get().1 > age_ms_max;
+            let is_much = self.rows.len() > count_max || (self.bytes() > bytes_max && self.rows.len() > 1);
+            if !is_old && !is_much {
+                break;
+            }
+            self.rows.pop_first();
+            self.gone += 1;
+        }
+    }
+}
+
+/// Count, bytes and age of each, so small that every one of them comes to bear.
+const DEAD_MAX: (usize, u64, i64) = (5, 4_000, 40_000);
+const KEPT_MAX: (usize, u64, i64) = (4, 3_000, 20_000);
+
 #[derive(Debug, Default)]
 struct Model {
     lanes: BTreeMap<u8, VecDeque<Row>>,
-    dead: usize,
-    kept: usize,
+    dead: Shelf,
+    kept: Shelf,
     notes: BTreeMap<String, Vec<u8>>,
     seen: BTreeMap<u8, Vec<u64>>,
     next_body: u64,
@@ -106,9 +135,25 @@ impl Model {
         self.lanes.get_mut(&lane).unwrap().pop_front();
     }
 
+    /// A commit has happened.
+    fn committed(&mut self, now: i64) {
+        self.dead.trim(DEAD_MAX, now);
+        self.kept.trim(KEPT_MAX, now);
+    }
+
     fn waiting(&self) -> usize {
         self.lanes.values().map(VecDeque::len).sum()
     }
+}
+
+/// Its first byte is the lane; its length varies.
+fn head(body: u64, lane: u8) -> Vec<u8> {
+    vec![lane; 1 + body as usize % 5 * 200]
+}
+
+/// Head and body, and what is counted beside them.
+fn bytes_set_aside(body: u64) -> u64 {
+    head(body, 0).len() as u64 + 8 + 512
 }
 
 struct Run {
@@ -141,7 +186,16 @@ impl Run {
             Engine::Memory(disk) => Some(disk.clone()),
             Engine::Directory(_) => None,
         };
-        let options = Options { engine, ..Options::in_memory(&Disk::new(), clock) };
+        let options = Options {
+            engine,
+            dead_letters_max: DEAD_MAX.0 as u64,
+            dead_letters_bytes_max: Some(DEAD_MAX.1),
+            dead_letters_age_ms_max: DEAD_MAX.2,
+            kept_max: KEPT_MAX.0 as u64,
+            kept_bytes_max: Some(KEPT_MAX.1),
+            kept_age_ms_max: KEPT_MAX.2,
+            ..Options::in_memory(&Disk::new(), clock)
+        };
         let (queue, driver, leases) = start(&options);
         let (model, held, fault) = (Model::default(), Vec::new(), None);
         Self { model, options, disk, begin, queue, driver, leases, held, fault, full: false, full_until: 0 }
@@ -213,7 +267,8 @@ impl Run {
     fn message(&mut self, lane: u8, place: Place) -> Put {
         self.model.next_body += 1;
         let body = self.model.next_body.to_le_bytes().to_vec();
-        let (lane, kind, head) = (format!("lane-{lane}"), "uplink_message".to_owned(), vec![lane]);
+        let (lane, kind, head) =
+            (format!("lane-{lane}"), "uplink_message".to_owned(), head(self.model.next_body, lane));
         Put { lane, kind, head, body, accepted_at: self.now(), place }
     }
 
@@ -230,13 +285,18 @@ impl Run {
                 woken: false,
             };
             self.model.lanes.entry(lane).or_default().push_back(row);
+            self.model.committed(self.now());
         }
     }
 
     async fn put_dead(&mut self) {
         let reason = Reason { code: "no_identity".into(), detail: String::new() };
         let put = self.message(0, Place::DeadLetters(reason));
-        self.model.dead += usize::from(self.put_is_there(put).await);
+        let (body, now) = (self.model.next_body, self.now());
+        if self.put_is_there(put).await {
+            self.model.dead.rows.insert(body, (bytes_set_aside(body), now));
+            self.model.committed(now);
+        }
     }
 
     /// Puts, checks the answer, and tells whether the message is in the store now.
@@ -300,11 +360,11 @@ impl Run {
                 Step::Settle(_) => self.model.leave(lane),
                 Step::Keep(_) => {
                     self.model.leave(lane);
-                    self.model.kept += 1;
+                    self.model.kept.rows.insert(body, (bytes_set_aside(body), now));
                 }
                 Step::Bury(_) => {
                     self.model.leave(lane);
-                    self.model.dead += 1;
+                    self.model.dead.rows.insert(body, (bytes_set_aside(body), now));
                 }
                 Step::Retry(_, ms) => {
                     head.attempts += 1;
@@ -316,6 +376,7 @@ impl Run {
             if matches!(step, Step::Settle(_) | Step::Bury(_)) {
                 self.model.seen.entry(lane).or_default().push(body);
             }
+            self.model.committed(now);
         }
     }
 
@@ -349,6 +410,7 @@ impl Run {
         assert_eq!(answer.is_err(), fault.is_some());
         if fault != Some(Fault::Failed) {
             self.model.notes.insert(key, value);
+            self.model.committed(self.now());
         }
     }
 
@@ -384,12 +446,19 @@ impl Run {
             let (lane, lease) = self.held.pop().unwrap();
             lease.settle(Settle::default()).await.unwrap();
             self.model.leave(lane);
+            self.model.committed(self.now());
         }
         assert_eq!(self.model.waiting(), 0);
         let stats = self.queue.stats();
         assert_eq!((stats.waiting, stats.waiting_bytes, stats.leased, stats.lanes), (0, 0, 0, 0));
-        assert_eq!((stats.dead_letters, stats.kept), (self.model.dead as u64, self.model.kept as u64));
-        assert_eq!(self.queue.dead_letters(None, 1_000).await.unwrap().len(), self.model.dead);
+        let (dead, kept) = (&self.model.dead, &self.model.kept);
+        let found = (stats.dead_letters, stats.dead_letters_bytes, stats.dead_letters_gone);
+        assert_eq!(found, (dead.rows.len() as u64, dead.bytes(), dead.gone));
+        let found = (stats.kept, stats.kept_bytes, stats.kept_gone);
+        assert_eq!(found, (kept.rows.len() as u64, kept.bytes(), kept.gone));
+        let letters = self.queue.dead_letters(None, 1_000).await.unwrap();
+        let bodies = letters.iter().map(|letter| letter.message.body.as_slice().try_into().unwrap());
+        assert!(bodies.map(u64::from_le_bytes).eq(dead.rows.keys().copied()));
         assert_eq!(self.queue.notes("notes").await.unwrap(), self.model.notes.into_iter().collect::<Vec<_>>());
         for (lane, bodies) in self.model.seen {
             let seen = self.queue.seen(&format!("lane-{lane}")).await.unwrap();

@@ -185,6 +185,71 @@ async fn max_bytes_refuses_puts_and_drains() {
     }
 }
 
+fn buried(body: &[u8]) -> Put {
+    Put { place: Place::DeadLetters(reason()), ..put("unknown", body) }
+}
+
+#[tokio::test]
+async fn dead_letters_never_close_the_door() {
+    let dir = Dir::new("door");
+    // Also when their bound is more than the file, as after an earlier backlog.
+    for dead_letters_bytes_max in [None, Some(u64::MAX)] {
+        let queue = Queue::open(Options { max_bytes: 16 << 20, dead_letters_bytes_max, ..dir.options() }).unwrap();
+        for n in 0..30 {
+            let refused = queue.put(buried(&vec![n; 1_000_000])).await;
+            refused.unwrap_or_else(|error| panic!("letter {n}: {error}; {:?}", queue.stats()));
+        }
+        queue.put(put("a", &[7; 1_000_000])).await.unwrap();
+        let stats = queue.stats();
+        assert!(stats.writable && stats.dead_letters > 0 && stats.dead_letters_gone > 20, "{stats:?}");
+        assert_eq!(stats.waiting, 1);
+        let newest = queue.dead_letters(None, 100).await.unwrap().pop().unwrap();
+        assert_eq!((newest.message.body[0], newest.reason), (29, reason()), "the newest are there, whole");
+        next(&mut queue.leases(1)).await.settle(Settle::default()).await.unwrap();
+        queue.close().await;
+    }
+}
+
+#[tokio::test]
+async fn kept_events_go_before_dead_letters_and_what_waits_never_goes() {
+    let dir = Dir::new("order");
+    let unbounded = Some(u64::MAX);
+    let bounds = Options { dead_letters_bytes_max: unbounded, kept_bytes_max: unbounded, ..dir.options() };
+    let queue = Queue::open(Options { max_bytes: 16 << 20, ..bounds }).unwrap();
+    let mut leases = queue.leases(1);
+    for n in 0..20_u8 {
+        queue.put(put("k", &[n; 100_000])).await.unwrap();
+        next(&mut leases).await.keep().await.unwrap();
+        queue.put(buried(&[n; 100_000])).await.unwrap();
+    }
+    drop(leases);
+    let (mut waiting, mut first_letter_gone_at) = (0, None);
+    while queue.put(put(&format!("lane-{waiting}"), &[7; 100_000])).await.is_ok() {
+        waiting += 1;
+        let stats = queue.stats();
+        if stats.dead_letters_gone > 0 && first_letter_gone_at.is_none() {
+            first_letter_gone_at = Some(stats.kept);
+        }
+    }
+    let stats = queue.stats();
+    assert_eq!(first_letter_gone_at, Some(0), "all kept events went first");
+    assert_eq!((stats.kept, stats.kept_gone, stats.dead_letters, stats.dead_letters_gone), (0, 20, 0, 20));
+    assert_eq!(stats.waiting, waiting);
+    let mut leases = queue.leases(100);
+    for _ in 0..waiting {
+        next(&mut leases).await.settle(Settle::default()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_put_that_can_never_fit_costs_no_dead_letters() {
+    let dir = Dir::new("never");
+    let queue = Queue::open(Options { max_bytes: 16 << 20, ..dir.options() }).unwrap();
+    queue.put(buried(&[1; 100_000])).await.unwrap();
+    assert!(matches!(queue.put(put("a", &vec![7; 20 << 20])).await, Err(PutError::Full(_))));
+    assert_eq!((queue.stats().dead_letters, queue.stats().dead_letters_gone), (1, 0));
+}
+
 #[tokio::test]
 async fn a_drained_queue_gives_its_room_back() {
     let dir = Dir::new("room");

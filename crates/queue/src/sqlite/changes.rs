@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Result, params};
 use super::failure::is_corrupt;
 use super::rows::{Attempts, attempts_checksum, message_checksum, ring_from, ring_to};
 use crate::store::{Bounds, Op, Totals, remember};
-use crate::{Note, Put, Reason, Retry, Seen, Seq, Settle, UnixMillis};
+use crate::{Note, Put, Retry, Seen, Seq, Settle, UnixMillis};
 
 pub(super) struct Changes<'a> {
     pub(super) connection: &'a Connection,
@@ -27,10 +27,10 @@ impl Changes<'_> {
                 }
                 self.settle(lane, settle)
             }
-            Op::Keep { lane, seq } => self.keep(lane, *seq),
+            Op::Keep { lane, seq, at } => self.keep(lane, *seq, *at),
             Op::Bury { lane, seq, reason, settle, at } => {
-                if let Some(attempts) = self.take(lane, *seq)? {
-                    self.bury(lane, *seq, reason, *at, &attempts)?;
+                if let Some(taken) = self.take(lane, *seq)? {
+                    self.bury(lane, *seq, (reason, *at), &taken)?;
                 }
                 self.settle(lane, settle)
             }
@@ -39,22 +39,23 @@ impl Changes<'_> {
         }
     }
 
-    /// Last in the transaction: the bounds, and the row of totals.
+    /// Last in the transaction: the row of totals.
     pub(super) fn finish(&mut self) -> Result<()> {
-        while self.totals.dead_letters > self.bounds.dead_letters_max {
-            self.drop_oldest("DELETE FROM dead_letters WHERE seq = (SELECT min(seq) FROM dead_letters) RETURNING seq")?;
-            self.totals.dead_letters -= 1;
-            self.totals.dead_letters_gone += 1;
-        }
-        while self.totals.kept > self.bounds.kept_max {
-            self.drop_oldest("DELETE FROM kept WHERE seq = (SELECT min(seq) FROM kept) RETURNING seq")?;
-            self.totals.kept -= 1;
-        }
-        let Totals { waiting, waiting_bytes, dead_letters, dead_letters_gone, kept } = self.totals;
-        let numbers = [self.next_seq, waiting, waiting_bytes, dead_letters, dead_letters_gone, kept].map(signed);
+        let Totals { waiting, waiting_bytes, dead_letters: dead, kept } = self.totals;
+        let numbers = [
+            self.next_seq,
+            waiting,
+            waiting_bytes,
+            dead.count,
+            dead.bytes,
+            dead.gone,
+            kept.count,
+            kept.bytes,
+            kept.gone,
+        ];
         let update = "UPDATE totals SET next_seq = ?, waiting = ?, waiting_bytes = ?, dead_letters = ?,
-                      dead_letters_gone = ?, kept = ?";
-        self.connection.prepare_cached(update)?.execute(numbers)?;
+                      dead_letters_bytes = ?, dead_letters_gone = ?, kept = ?, kept_bytes = ?, kept_gone = ?";
+        self.connection.prepare_cached(update)?.execute(numbers.map(signed))?;
         Ok(())
     }
 
@@ -64,14 +65,14 @@ impl Changes<'_> {
         let crc = message_checksum(seq, &put.lane, &put.kind, put.accepted_at, &put.head, &put.body);
         let row = params![signed(seq.0), put.kind, put.accepted_at, crc, put.head, put.body];
         self.connection.prepare_cached(insert)?.execute(row)?;
+        let bytes = (put.head.len() + put.body.len()) as u64;
         match Op::buried_at_once(put) {
-            None => self.wait(seq, put),
-            Some(reason) => self.bury(&put.lane, seq, reason, put.accepted_at, &Attempts::default()),
+            None => self.wait(seq, put, bytes),
+            Some(reason) => self.bury(&put.lane, seq, (reason, put.accepted_at), &(bytes, Attempts::default())),
         }
     }
 
-    fn wait(&mut self, seq: Seq, put: &Put) -> Result<()> {
-        let bytes = (put.head.len() + put.body.len()) as u64;
+    fn wait(&mut self, seq: Seq, put: &Put, bytes: u64) -> Result<()> {
         let insert = "INSERT INTO waiting (lane, seq, accepted_at, bytes, not_before, attempts, crc)
                       VALUES (?, ?, ?, ?, 0, 0, ?)";
         let crc = attempts_checksum(seq, &put.lane, &Attempts::default());
@@ -82,8 +83,9 @@ impl Changes<'_> {
         Ok(())
     }
 
-    /// Out of its lane. `None` when it is not there, which leaves nothing to do.
-    fn take(&mut self, lane: &str, seq: Seq) -> Result<Option<Attempts>> {
+    /// Out of its lane: its head and body in bytes, and what was tried. `None` when it is not there, which leaves nothing
+    /// to do.
+    pub(super) fn take(&mut self, lane: &str, seq: Seq) -> Result<Option<(u64, Attempts)>> {
         let delete = "DELETE FROM waiting WHERE lane = ? AND seq = ?
                       RETURNING bytes, not_before, attempts, first_attempt_at, last_cause, frozen";
         if let Some(taken) = self.take_by(delete, params![lane, signed(seq.0)])? {
@@ -97,7 +99,7 @@ impl Changes<'_> {
         self.take_by(scan, params![signed(seq.0)])
     }
 
-    fn take_by(&mut self, delete: &str, key: impl rusqlite::Params) -> Result<Option<Attempts>> {
+    fn take_by(&mut self, delete: &str, key: impl rusqlite::Params) -> Result<Option<(u64, Attempts)>> {
         let mut delete = self.connection.prepare_cached(delete)?;
         // What cannot be read is no reason to keep what is done.
         let row = delete.query_row(key, |row| {
@@ -105,46 +107,18 @@ impl Changes<'_> {
         });
         let Some((bytes, attempts)) = row.optional()? else { return Ok(None) };
         self.totals.waiting = self.totals.waiting.saturating_sub(1);
-        self.totals.waiting_bytes = self.totals.waiting_bytes.saturating_sub(u64::try_from(bytes).unwrap_or(0));
-        Ok(Some(attempts))
+        let bytes = u64::try_from(bytes).unwrap_or(0);
+        self.totals.waiting_bytes = self.totals.waiting_bytes.saturating_sub(bytes);
+        Ok(Some((bytes, attempts)))
     }
 
     /// What is broken around it must not make a message that is done come again: then its bytes stay where they are.
-    fn delete_message(&mut self, seq: Seq) -> Result<()> {
+    pub(super) fn delete_message(&mut self, seq: Seq) -> Result<()> {
         let mut delete = self.connection.prepare_cached("DELETE FROM messages WHERE seq = ?")?;
         match delete.execute([signed(seq.0)]) {
             Err(error) if is_corrupt(&error) => self.strays += 1,
             deleted => self.strays += u64::from(deleted? == 0),
         }
-        Ok(())
-    }
-
-    fn keep(&mut self, lane: &str, seq: Seq) -> Result<()> {
-        if self.take(lane, seq)?.is_some() {
-            let insert = "INSERT INTO kept (seq, lane) VALUES (?, ?)";
-            self.connection.prepare_cached(insert)?.execute(params![signed(seq.0), lane])?;
-            self.totals.kept += 1;
-        }
-        Ok(())
-    }
-
-    fn bury(&mut self, lane: &str, seq: Seq, reason: &Reason, at: UnixMillis, attempts: &Attempts) -> Result<()> {
-        let insert = "INSERT INTO dead_letters (seq, lane, buried_at, code, detail, attempts, first_attempt_at,
-                      last_cause, frozen) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
-        let Attempts { attempts, first_attempt_at, last_cause, frozen, .. } = attempts;
-        let row = params![
-            signed(seq.0),
-            lane,
-            at,
-            reason.code,
-            reason.detail,
-            attempts,
-            first_attempt_at,
-            last_cause,
-            frozen
-        ];
-        self.connection.prepare_cached(insert)?.execute(row)?;
-        self.totals.dead_letters += 1;
         Ok(())
     }
 
@@ -204,14 +178,6 @@ impl Changes<'_> {
             }
         }
         Ok(())
-    }
-
-    fn drop_oldest(&mut self, delete: &str) -> Result<()> {
-        let seq: Option<i64> = self.connection.prepare_cached(delete)?.query_row([], |row| row.get(0)).optional()?;
-        match seq {
-            Some(seq) => self.delete_message(Seq(unsigned(seq)?)),
-            None => Ok(()),
-        }
     }
 }
 

@@ -26,7 +26,7 @@ const LOG_BYTES: u64 = 16 << 20;
 
 /// Free pages to have ahead of the next transaction, besides what it is known to need: 256 x 16 KiB = 4 MiB, one
 /// checkpoint's worth.
-const AHEAD_PAGES: u64 = 256;
+pub(super) const AHEAD_PAGES: u64 = 256;
 
 /// The reserve: 64 rows of 4 pages = 4 MiB. What draining uses before it has freed as much: keys of 64 KiB / 24 bytes =
 /// 170 000 settled messages, while a settled message of 1 KiB frees its page after the sixteenth.
@@ -60,6 +60,12 @@ impl Room {
             self.restore_reserve(connection)?;
         }
         self.ensure(connection, pages)
+    }
+
+    /// Whether `bytes` given up inside the file could be room for puts that need `pages`. A page is at least half used.
+    pub(super) fn could_do(&self, connection: &Connection, pages: u64, bytes: u64) -> Result<bool> {
+        let free = number(connection, "PRAGMA freelist_count")?;
+        Ok(free + 2 * bytes / PAGE_BYTES >= pages)
     }
 
     /// Makes sure of `pages` free pages, or says why not. To be called between transactions.

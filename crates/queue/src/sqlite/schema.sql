@@ -26,7 +26,8 @@ CREATE TABLE waiting (
     PRIMARY KEY (lane, seq)
 ) WITHOUT ROWID;
 
--- Burying moves a row of `waiting` here; the message stays where it is, so that it needs no room.
+-- Burying moves a row of `waiting` here; the message stays where it is, so that it needs no room. `bytes` is what it
+-- takes from the bound, here and in `kept`.
 CREATE TABLE dead_letters (
     seq INTEGER PRIMARY KEY,
     lane TEXT NOT NULL,
@@ -36,10 +37,16 @@ CREATE TABLE dead_letters (
     attempts INTEGER NOT NULL,
     first_attempt_at INTEGER,
     last_cause TEXT,
-    frozen BLOB
+    frozen BLOB,
+    bytes INTEGER NOT NULL
 );
 
-CREATE TABLE kept (seq INTEGER PRIMARY KEY, lane TEXT NOT NULL);
+CREATE TABLE kept (
+    seq INTEGER PRIMARY KEY,
+    lane TEXT NOT NULL,
+    kept_at INTEGER NOT NULL,
+    bytes INTEGER NOT NULL
+);
 
 -- The ring of the last keys of a lane: entries of 24 bytes (key, time as i64 little endian), newest last.
 CREATE TABLE seen (lane TEXT PRIMARY KEY, ring BLOB NOT NULL) WITHOUT ROWID;
@@ -58,10 +65,13 @@ CREATE TABLE totals (
     waiting INTEGER NOT NULL,
     waiting_bytes INTEGER NOT NULL,
     dead_letters INTEGER NOT NULL,
+    dead_letters_bytes INTEGER NOT NULL,
     dead_letters_gone INTEGER NOT NULL,
-    kept INTEGER NOT NULL
+    kept INTEGER NOT NULL,
+    kept_bytes INTEGER NOT NULL,
+    kept_gone INTEGER NOT NULL
 );
-INSERT INTO totals VALUES (1, 1, 0, 0, 0, 0, 0);
+INSERT INTO totals VALUES (1, 1, 0, 0, 0, 0, 0, 0, 0, 0);
 
 -- Pages that are set aside inside the file. On a full disk they are given up, a row at a time, so that draining goes on.
 CREATE TABLE reserve (n INTEGER PRIMARY KEY, filler BLOB NOT NULL);
