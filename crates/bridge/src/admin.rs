@@ -56,6 +56,8 @@ pub struct Gauges {
     devices: Gauge,
     registering: Gauge,
     dropped_leases: Gauge,
+    dead_letters_gone: Gauge,
+    kept_gone: Gauge,
 }
 
 /// The whole picture.
@@ -76,7 +78,9 @@ struct Depths {
     lanes: u64,
     oldest_accepted_at: Option<i64>,
     dead_letters: u64,
+    dead_letters_gone: u64,
     kept: u64,
+    kept_gone: u64,
     writable: bool,
     trouble: Option<String>,
 }
@@ -94,6 +98,12 @@ impl Gauges {
         registry.register("hubs_down", "Hubs that do not work", g.hubs_down.clone());
         registry.register("devices_assigned", "Devices with a hub", g.devices.clone());
         registry.register("registrations_under_way", "Devices waiting for DPS", g.registering.clone());
+        registry.register(
+            "dead_letters_gone",
+            "Dead letters pushed out by newer ones or by age",
+            g.dead_letters_gone.clone(),
+        );
+        registry.register("queue_kept_gone", "Kept events pushed out", g.kept_gone.clone());
         registry.register("dropped_leases", "Leases dropped unsettled; a bug", g.dropped_leases.clone());
         g
     }
@@ -235,7 +245,9 @@ impl Admin {
                 lanes: q.lanes,
                 oldest_accepted_at: q.oldest_accepted_at,
                 dead_letters: q.dead_letters,
+                dead_letters_gone: q.dead_letters_gone,
                 kept: q.kept,
+                kept_gone: q.kept_gone,
                 writable: q.writable,
                 trouble: q.trouble,
             },
@@ -254,6 +266,8 @@ impl Admin {
         set(&g.leased, picture.queue.leased);
         set(&g.dead_letters, picture.queue.dead_letters);
         set(&g.kept, picture.queue.kept);
+        set(&g.dead_letters_gone, picture.queue.dead_letters_gone);
+        set(&g.kept_gone, picture.queue.kept_gone);
         set(&g.writable, u64::from(picture.queue.writable));
         set(&g.hubs_down, picture.hubs.iter().filter(|h| !h.open).count() as u64);
         set(&g.devices, picture.devices_assigned as u64);
