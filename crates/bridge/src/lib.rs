@@ -9,6 +9,7 @@ pub mod device; // one worker per active device
 pub mod dispatch; // leases to device workers
 pub mod events; // what is logged and counted
 pub mod feed; // the recent past, for the page
+pub mod gate; // is a service worth trying now
 pub mod head; // what the door notes beside a message
 pub mod identity; // under which name
 pub mod lane; // where a message waits

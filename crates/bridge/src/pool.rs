@@ -1,8 +1,6 @@
 //! Connections to hubs: one entry per hub, opened on first use, with what we know of it (its gate, its breaker, its
 //! clock). While a hub is down, the lanes of its devices rest here, to be woken when it works again.
 
-pub mod gate;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +13,7 @@ use queue::{Queue, UnixMillis};
 
 use crate::device::decide::hub_works;
 use crate::events::{Event, Events};
-use crate::pool::gate::{Admission, Gate, Sign};
+use crate::gate::{Admission, Gate, Sign};
 use crate::provision::breaker::{Breaker, Verdict};
 use crate::world::{ServerClock, World};
 

@@ -9,8 +9,8 @@ use azure::dps::{Class, TRANSIENT_WAIT_MIN};
 use queue::UnixMillis;
 use tokio::sync::Semaphore;
 
+use crate::gate::{Admission, Gate, Sign};
 use crate::identity::Name;
-use crate::pool::gate::{Admission, Gate, Sign};
 use crate::provision::pacer::Pacer;
 
 /// Registrations under way at once, most of them between two polls: about 4 KiB each.
