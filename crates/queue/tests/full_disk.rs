@@ -69,6 +69,24 @@ fn take_the_rest(dir: &Path) -> std::path::PathBuf {
     path
 }
 
+/// Nothing but dead letters on the disk: the oldest go, and no put is refused, not even when the rest is taken.
+async fn dead_letters_give_way(dir: &Path) {
+    let queue = open(&dir.join("letters"));
+    let reason = Reason { code: "not_understood".into(), detail: "no device".into() };
+    let letter = Put { body: vec![7; 60_000], place: Place::DeadLetters(reason), ..put(0) };
+    while queue.stats().dead_letters_gone < 200 {
+        queue.put(letter.clone()).await.unwrap();
+    }
+    let greedy = take_the_rest(dir);
+    for n in 0..200 {
+        queue.put(put(n)).await.unwrap_or_else(|error| panic!("put {n}: {error}; {:?}", queue.stats()));
+    }
+    assert_eq!(queue.stats().waiting, 200);
+    queue.close().await;
+    std::fs::remove_file(greedy).unwrap();
+    std::fs::remove_dir_all(dir.join("letters")).unwrap();
+}
+
 /// Every way of ending a lease, and all of what goes with it.
 async fn drain_some(leases: &mut Leases, count: u64) -> u64 {
     let mut left = 0;
@@ -95,6 +113,7 @@ async fn drain_some(leases: &mut Leases, count: u64) -> u64 {
 #[ignore = "run by full_disk_drains in a file system of its own"]
 async fn inner() {
     let dir = std::path::PathBuf::from(std::env::var_os("QUEUE_TEST_FULL_DISK").expect("set by full_disk_drains"));
+    dead_letters_give_way(&dir).await;
     let queue = open(&dir);
     let kept = fill(&queue).await;
     let greedy = take_the_rest(&dir);
@@ -128,7 +147,9 @@ async fn inner() {
         settled += 1;
     }
     assert_eq!((queue.stats().waiting, queue.stats().waiting_bytes), (0, 0));
-    eprintln!("kept {kept} until full; drained all; took puts again after {resumed_after:?}");
+    let stats = queue.stats();
+    let gone = (stats.kept_gone, stats.dead_letters_gone);
+    eprintln!("kept {kept} until full; drained all; took puts again after {resumed_after:?}; {gone:?} set aside went");
 }
 
 #[test]
