@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::admin::{self, Admin, Gauges};
+use crate::alarm;
 use crate::claims::Claims;
 use crate::config::{self, Config, WebhookKey};
 use crate::device::Shared;
@@ -135,12 +136,14 @@ impl App {
             metrics: Mutex::new(metrics),
             gauges,
         };
+        let alarms = events.clone();
         let pages = open_pages(pages, pictures, events, door_stops);
         let dispatch = flow.map(|shared| {
             let leases = queue.leases(config.azure.max_in_flight);
             tokio::spawn(dispatch::run(leases, shared, work_stops))
         });
         let shown = webhook.map(|address| address.to_string());
+        tokio::spawn(alarm::watch(queue.clone(), alarms));
         tracing::info!(webhook = shown, %admin, dir = %config.queue.dir.display(), "up");
         Ok(Self { webhook, admin, queue, dispatch, door, pages, stop_work, stop_door })
     }

@@ -129,6 +129,18 @@ pub enum Event<'a> {
         /// Why.
         cause: &'a str,
     },
+    /// Dead letters were pushed out by newer ones or by age, before anybody dealt with them.
+    DeadLettersGone {
+        /// How many since the last look.
+        count: u64,
+    },
+    /// The queue cannot make a message durable; the door answers 503.
+    QueueShut {
+        /// Why.
+        trouble: &'a str,
+    },
+    /// It can again.
+    QueueOpen,
     /// A hub stopped working; its devices' messages rest in the queue.
     HubDown {
         /// Host and port.
@@ -370,6 +382,11 @@ impl Events {
                 c.not_settled.inc();
                 error!(cause, "up.not_settled");
             }
+            Event::DeadLettersGone { count } => {
+                error!(count, "queue.dead_letters_gone: nobody dealt with them in time")
+            }
+            Event::QueueShut { trouble } => error!(trouble, "queue.shut: messages are refused"),
+            Event::QueueOpen => info!("queue.open: messages are taken again"),
             Event::HubDown { hub, cause } => {
                 c.hub_down.get_or_create(&HubName { hub: hub.to_owned() }).inc();
                 warn!(hub, cause, "hub.down");
