@@ -116,3 +116,62 @@ fn target<'a>(config: &'a Config, way: &Way) -> Result<&'a Target, Reason> {
 pub fn reason(code: &str, detail: &(impl std::fmt::Display + ?Sized)) -> Reason {
     Reason { code: code.to_owned(), detail: detail.to_string() }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use queue::{Place, Put, Seq};
+
+    use super::*;
+
+    fn config(id_scope: &str) -> Config {
+        let key = "A".repeat(86) + "==";
+        let text = format!(
+            "[targets.main]\nkind = \"dps\"\nid_scope = \"{id_scope}\"\ngroup_key = \"{key}\"\n[[routes]]\ntarget = \"main\"\n"
+        );
+        let no_files = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
+        crate::config::read(&text, &[], Path::new(""), &no_files).expect("usable").config
+    }
+
+    fn message() -> Message {
+        let owner = ("building".to_owned(), "dev-1".to_owned());
+        let head = Head {
+            network: "ttn".to_owned(),
+            application: Some(owner.0),
+            device: Some(owner.1),
+            format: Format::TtsV3.as_str().to_owned(),
+            ..Head::default()
+        };
+        let body = br#"{"end_device_ids":{"device_id":"dev-1","application_ids":{"application_id":"building"}},
+            "uplink_message":{"f_port":1,"f_cnt":2,"frm_payload":"AQI="}}"#;
+        let put = Put {
+            lane: "t/ttn/building/dev-1".to_owned(),
+            kind: EventKind::UplinkMessage.as_str().to_owned(),
+            head: head.to_bytes(),
+            body: body.to_vec(),
+            accepted_at: 0,
+            place: Place::Lane,
+        };
+        put.into_message(Seq(1))
+    }
+
+    fn way(plan: Plan) -> Way {
+        match plan {
+            Plan::Send(outbound) => outbound.way,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_frozen_message_never_goes_where_its_target_was_moved_to() {
+        let tried = way(plan(&message(), &config("0ne00AAAAAA")));
+        let frozen = Message { frozen: serde_json::to_vec(&tried).ok(), ..message() };
+        assert_eq!(way(plan(&frozen, &config("0ne00AAAAAA"))), tried, "as long as the target stays");
+        match plan(&frozen, &config("0ne00BBBBBB")) {
+            Plan::Bury(reason) => assert_eq!(reason.code, "target_gone"),
+            other => panic!("{other:?}"),
+        }
+        assert_ne!(way(plan(&message(), &config("0ne00BBBBBB"))).scope, tried.scope, "one not tried yet goes there");
+    }
+}
