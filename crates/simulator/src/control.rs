@@ -40,8 +40,9 @@ impl Answers for Control {
             (&Method::GET, ["api", "state"]) => self.state(),
             (&Method::GET, ["api", "faults"]) => json(StatusCode::OK, &self.cloud.faults()),
             (&Method::POST, ["api", "faults"]) => self.set_faults(&ask),
+            (&Method::POST, ["api", "devices"]) => self.enrol(&ask),
             (&Method::POST, ["api", "devices", id, action]) => self.device(id, action),
-            (_, [""] | ["api", "state" | "faults"] | ["api", "devices", _, _]) => {
+            (_, [""] | ["api", "state" | "faults" | "devices"] | ["api", "devices", _, _]) => {
                 problem(StatusCode::METHOD_NOT_ALLOWED, "method: not one for this address")
             }
             _ => problem(StatusCode::NOT_FOUND, "path: nothing here, see docs/azure-sim.md"),
@@ -69,6 +70,22 @@ impl Control {
                 json(StatusCode::OK, &self.cloud.faults())
             }
             Err(error) => problem(StatusCode::BAD_REQUEST, &format!("body: not a set of faults: {error}")),
+        }
+    }
+
+    /// Makes the devices that are named, at once and without a registration of each.
+    fn enrol(&self, ask: &Ask) -> Response<Full<Bytes>> {
+        let Ok(body) = &ask.body else { return problem(StatusCode::PAYLOAD_TOO_LARGE, "body: could not be read") };
+        let ids: Vec<String> = match serde_json::from_slice(body) {
+            Ok(ids) => ids,
+            Err(error) => return problem(StatusCode::BAD_REQUEST, &format!("body: not a list of names: {error}")),
+        };
+        match self.cloud.enrol(&ids) {
+            Ok(()) => json(StatusCode::OK, &json!({"enrolled": ids.len()})),
+            Err(refusal) => {
+                let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                problem(status, &refusal.message)
+            }
         }
     }
 

@@ -87,6 +87,20 @@ fn is_registration_id(id: &str) -> bool {
         && id.chars().all(|c| plain(c) || "-._:".contains(c))
 }
 
+/// A registration that needs no token, because the owner asks for it; gives the keys that the device has in the group.
+pub(crate) fn enrol(enrolment: &Enrolment<'_>, registration_id: &str) -> Result<Keys, Refusal> {
+    if is_registration_id(registration_id) {
+        Ok(group_keys(enrolment.group, registration_id))
+    } else {
+        Err(Refusal::bad_request("The registration id is not valid"))
+    }
+}
+
+fn group_keys(group: &Keys, registration_id: &str) -> Keys {
+    let derived = |key: &str| derive_key(key, registration_id).unwrap_or_default();
+    Keys { primary: derived(&group.primary), secondary: derived(&group.secondary) }
+}
+
 /// Whether a token opens this registration; gives the keys that the device has in the group, from the primary and the
 /// secondary group key. The id goes into them exactly as the device spelled it.
 pub(crate) fn admit(
@@ -102,8 +116,7 @@ pub(crate) fn admit(
     if !scope.eq_ignore_ascii_case(enrolment.id_scope) {
         return Err(denied(Denied::OutOfScope));
     }
-    let derived = |key: &str| derive_key(key, registration_id).unwrap_or_default();
-    let keys = Keys { primary: derived(&enrolment.group.primary), secondary: derived(&enrolment.group.secondary) };
+    let keys = group_keys(enrolment.group, registration_id);
     Token::parse(authorization)
         .and_then(|token| token.check(&Resource { roots: &roots, path: &path, least: 2 }, &keys.both(), now_ms))
         .map_err(denied)?;

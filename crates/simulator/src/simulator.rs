@@ -374,6 +374,15 @@ impl Simulator {
         self.cloud.set_faults(faults);
     }
 
+    /// Makes devices as if each had registered, with the keys that it has in the group.
+    ///
+    /// # Errors
+    /// When a name cannot be a registration id, the hub is full, or the change could not be written. Devices before that
+    /// one are there.
+    pub fn enrol(&self, ids: &[String]) -> io::Result<()> {
+        self.cloud.enrol(ids).map_err(|refusal| io::Error::other(refusal.message))
+    }
+
     /// Switches a device on or off at the hub. `Ok(false)` when there is no such device.
     ///
     /// # Errors

@@ -67,6 +67,19 @@ async fn faults_and_devices_are_switched_at_run_time() {
 }
 
 #[tokio::test]
+async fn devices_are_enrolled_by_name_and_have_their_keys_of_the_group() {
+    let simulator = with_page().await;
+    let post = |body: &'static str| call(&simulator, Method::POST, "/api/devices", "localhost", body);
+    assert_eq!(post(r#"["d1","d2"]"#).await, (StatusCode::OK, r#"{"enrolled":2}"#.to_owned()));
+    assert_eq!(Device::new(&simulator, "d2").send(&[], b"1").await.unwrap().status, StatusCode::NO_CONTENT);
+    assert!(simulator.counts().registrations.is_empty(), "nobody registered");
+    for refused in ["{}", r#"["d3","a b"]"#] {
+        assert_eq!(post(refused).await.0, StatusCode::BAD_REQUEST, "{refused}");
+    }
+    assert_eq!(simulator.devices().len(), 3, "those before the one that cannot be are there");
+}
+
+#[tokio::test]
 async fn a_page_from_elsewhere_cannot_reach_in() {
     let simulator = with_page().await;
     for host in ["evil.example", "localhost.evil.example:8082", ""] {
