@@ -6,11 +6,15 @@
 //!
 //! In the order in which a request meets them:
 
+#[allow(dead_code, reason = "its links are being wired in")]
+mod amqp; // what AMQP links mean
 mod ca; // certificate authority and leaf that clients are shown
 mod cloud; // all of that behind one lock, for any protocol
 mod connections; // sockets, TLS, requests, bounds
 mod control; // the page and its API
 mod dps; // registration: who may, what is answered
+#[allow(dead_code, reason = "the links that read from it are being wired in")]
+mod events; // what readers of the built-in endpoint see
 mod faults; // trouble on request
 mod header_case; // property names as the client spelled them
 mod https; // HTTP addresses to calls, answers to statuses
