@@ -277,7 +277,7 @@ async fn reap(shared: Weak<Shared>, mut wake: Instant) {
 }
 
 /// An error with its causes in one line, without repeating what is already said.
-fn chain(error: &dyn Error) -> String {
+pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

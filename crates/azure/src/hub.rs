@@ -1,7 +1,9 @@
 //! IoT Hub, the device's side: telemetry up, and what each transport could do besides.
 //!
-//! [`Telemetry`] is what any transport sends and [`SendError`] what any of them answers; [`https`] is the first.
+//! [`Telemetry`] is what any transport sends and [`SendError`] what any of them answers: [`https`] with a request a
+//! message, [`amqp`] over few connections that many devices share.
 
+pub mod amqp;
 pub mod https;
 mod send_error;
 mod telemetry;
@@ -58,7 +60,7 @@ pub const HTTPS: Capabilities = Capabilities {
 pub const AMQP: Capabilities = Capabilities {
     name: "amqp",
     port: 5671,
-    implemented: false,
+    implemented: true,
     telemetry: true,
     c2d_pushed: true,
     c2d_complete: true,
@@ -67,6 +69,15 @@ pub const AMQP: Capabilities = Capabilities {
     methods: true,
     twins: true,
     devices_per_connection: 995,
+};
+
+/// The same through port 443, where nothing else gets out.
+pub const AMQP_WS: Capabilities = Capabilities {
+    name: "amqp-ws",
+    port: 443,
+    // Microsoft's Java SDK: the service serves no more here.
+    devices_per_connection: 500,
+    ..AMQP
 };
 
 /// One device, one connection.
@@ -85,7 +96,7 @@ pub const MQTT: Capabilities = Capabilities {
 };
 
 /// All of them.
-pub const TRANSPORTS: [Capabilities; 3] = [HTTPS, AMQP, MQTT];
+pub const TRANSPORTS: [Capabilities; 4] = [HTTPS, AMQP, AMQP_WS, MQTT];
 
 /// The hub has taken the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

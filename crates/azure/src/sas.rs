@@ -71,6 +71,11 @@ pub fn derive_device_key(group_key: &[u8], registration_id: &str) -> DeviceKey {
     DeviceKey::from_bytes(hmac(group_key, registration_id.as_bytes()))
 }
 
+/// What a device's token is for, as it stands in the token: `{host}/devices/{id}`, percent-encoded.
+pub(crate) fn device_audience(hub_host: &str, device_id: &str) -> String {
+    encode(&format!("{hub_host}/devices/{device_id}"))
+}
+
 /// Lets a device talk to its hub. `hub_host` without port; `expiry` in Unix seconds.
 pub fn device_token(hub_host: &str, device_id: &str, key: &[u8], expiry: UnixSeconds) -> Token {
     Token::sign(&format!("{hub_host}/devices/{device_id}"), key, expiry, None)

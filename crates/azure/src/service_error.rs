@@ -67,6 +67,11 @@ impl ServiceError {
         Self { code, message: clean(message), ..Self::default() }
     }
 
+    /// What stands in the description of an AMQP error or of a put-token's answer: the same JSON, or plain text.
+    pub(crate) fn from_text(text: &str) -> Self {
+        Self::from_body(text.as_bytes())
+    }
+
     fn from_body(body: &[u8]) -> Self {
         match serde_json::from_slice::<Value>(body) {
             Ok(Value::Object(members)) => Self::from_members(&members),
@@ -99,7 +104,7 @@ impl ServiceError {
         }
     }
 
-    fn take_name(&mut self, word: &str) {
+    pub(crate) fn take_name(&mut self, word: &str) {
         match word.trim() {
             "" => {}
             digits if digits.bytes().all(|b| b.is_ascii_digit()) => self.code = self.code.or(digits.parse().ok()),
@@ -159,6 +164,21 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(Duration::from_secs(u64::try_from(wait).unwrap_or(0)))
 }
 
+/// The server's clock, from a text that tells when an error happened: `"timestampUtc":"2017-08-17T10:48:44.5Z"` in JSON,
+/// or `…-TimeStamp:08/17/2017 10:48:44` at the end of a tracking id (UTC too: both stand in one real answer).
+pub(crate) fn time_in_text(text: &str) -> Option<UnixSeconds> {
+    let members: Option<serde_json::Map<String, Value>> = serde_json::from_str(text).ok();
+    let stamp = members.as_ref().and_then(|members| find(members, "timestampUtc")?.as_str());
+    let stamp = stamp.and_then(|stamp| stamp.parse::<jiff::Timestamp>().ok());
+    stamp.map(jiff::Timestamp::as_second).or_else(|| time_in_tracking_id(text))
+}
+
+fn time_in_tracking_id(text: &str) -> Option<UnixSeconds> {
+    let (_, after) = text.split_once("TimeStamp:")?;
+    let civil = jiff::civil::DateTime::strptime("%m/%d/%Y %H:%M:%S", after.get(..19)?).ok()?;
+    Some(civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second())
+}
+
 /// The server's clock, from `Date`.
 pub(crate) fn server_time(headers: &HeaderMap) -> Option<UnixSeconds> {
     http_date(headers.get(DATE)?.to_str().ok()?)
@@ -184,6 +204,23 @@ mod tests {
             .iter()
             .map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_static(value)))
             .collect()
+    }
+
+    #[test]
+    fn the_time_of_an_error_is_read_in_both_forms() {
+        let json = r#"{"errorCode":404006,"trackingId":"c6f7-G:2-TimeStamp:08/17/2017 10:48:44","message":"x","timestampUtc":"2017-08-17T10:48:44.5309043Z"}"#;
+        let cases = [
+            (json, Some(1_502_966_924)),
+            (r#"{"trackingId":"c6f7-G:2-TimeStamp:08/17/2017 10:48:44","timestampUtc":"soon"}"#, Some(1_502_966_924)),
+            ("denied, TrackingId:c6f7-G:2-TimeStamp:08/17/2017 10:48:44, SystemTracker:x", Some(1_502_966_924)),
+            ("TimeStamp:99/99/2017 10:48:44", None),
+            ("TimeStamp:08/17", None),
+            ("TimeStamp:ääääääääääää", None),
+            ("Token Invalid.", None),
+        ];
+        for (text, time) in cases {
+            assert_eq!(time_in_text(text), time, "{text}");
+        }
     }
 
     #[test]

@@ -6,9 +6,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::UnixSeconds;
 use crate::exchange::{Exchange, Limits, Trouble};
 use crate::net::{Dial, Endpoint};
 use crate::sas::Token;
+use crate::service_error::server_time;
 
 use super::{Delivered, SendError, Telemetry, Unsendable, Why};
 
@@ -16,6 +18,9 @@ mod answer;
 mod request;
 
 pub use answer::classify;
+
+/// How long [`HttpsHub::clock`] waits: somebody stands by for whom a late answer is as good as none.
+pub const CLOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Bounds of the client of one hub.
 #[derive(Clone, Copy, Debug)]
@@ -59,13 +64,26 @@ impl HttpsHub {
         classify(answer.status, &answer.headers, &answer.body)
     }
 
+    /// Whom this talks to.
+    pub fn endpoint(&self) -> &Endpoint {
+        self.exchange.endpoint()
+    }
+
+    /// The hub's clock, from the `Date` of any answer: one request, whose status does not matter, at most
+    /// [`CLOCK_TIMEOUT`]. AMQP tells no time, so whoever is refused there looks here whether its own clock is wrong.
+    pub async fn clock(&self) -> Option<UnixSeconds> {
+        let request = request::ask_time(&self.exchange.endpoint().authority())?;
+        let answer = tokio::time::timeout(CLOCK_TIMEOUT, self.exchange.ask(request)).await.ok()?.ok()?;
+        server_time(&answer.headers)
+    }
+
     /// Stops new sends and closes idle connections. Sends under way end by themselves, within their bounds.
     pub fn close(&self) {
         self.exchange.close();
     }
 }
 
-fn unsendable(cause: Unsendable) -> SendError {
+pub(super) fn unsendable(cause: Unsendable) -> SendError {
     let why = if matches!(cause, Unsendable::TooLarge(_)) { Why::TooLarge } else { Why::Rejected };
     SendError::unanswered(why, cause.to_string())
 }

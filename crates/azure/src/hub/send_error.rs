@@ -52,8 +52,19 @@ pub enum Why {
     Lost,
     /// No answer in time: it may have arrived.
     TimedOut,
-    /// The client was closed. Nothing was sent.
+    /// The client was closed, or the device let go. Nothing was sent.
     Closed,
+    /// Somebody else sends as this device: each attach of theirs takes our link away. AMQP only.
+    Stolen {
+        /// How long this device keeps still, so that one of the two wins.
+        retry_after: Option<Duration>,
+    },
+    /// Not this device's turn: our own pace, or no place on our connections. Nothing was sent; the hub knows nothing of
+    /// it. AMQP only.
+    NotYet {
+        /// Until its turn.
+        retry_after: Duration,
+    },
 }
 
 /// What follows.
@@ -94,15 +105,18 @@ impl Why {
             Self::Lost => "lost",
             Self::TimedOut => "timed_out",
             Self::Closed => "closed",
+            Self::Stolen { .. } => "stolen",
+            Self::NotYet { .. } => "not_yet",
         }
     }
 
     /// What follows.
     pub fn remedy(self) -> Remedy {
         match self {
-            Self::Throttled { retry_after: after } | Self::Unavailable { retry_after: after } => {
-                Remedy::Retry { after }
-            }
+            Self::Throttled { retry_after: after }
+            | Self::Unavailable { retry_after: after }
+            | Self::Stolen { retry_after: after } => Remedy::Retry { after },
+            Self::NotYet { retry_after } => Remedy::Retry { after: Some(retry_after) },
             Self::Unreachable | Self::Lost | Self::TimedOut | Self::Closed => Remedy::Retry { after: None },
             Self::Unauthorized => Remedy::FreshToken,
             Self::NotFound | Self::Disabled => Remedy::Provision,
@@ -120,6 +134,7 @@ impl Why {
             }
             // One answer that is late says little about the others; many of them show as such.
             Self::Lost | Self::TimedOut | Self::Closed => false,
+            Self::Stolen { .. } | Self::NotYet { .. } => false,
             Self::Unauthorized | Self::NotFound | Self::Disabled | Self::Blocked | Self::TooLarge | Self::Rejected => {
                 false
             }

@@ -46,6 +46,12 @@ pub(super) fn send(
     request.map_err(|e| SendError::unanswered(Why::Rejected, format!("no request can be made for this device: {e}")))
 }
 
+/// Asks for nothing: any answer has a `Date`. No token goes along.
+pub(super) fn ask_time(authority: &str) -> Option<Request<Full<Bytes>>> {
+    let request = Request::builder().method(Method::GET).uri("/").header(HOST, authority);
+    request.header(USER_AGENT, crate::USER_AGENT).body(Full::new(Bytes::new())).ok()
+}
+
 fn body(telemetry: &Telemetry) -> Bytes {
     let message =
         Message { body: STANDARD.encode(&telemetry.body), base64_encoded: true, properties: properties(telemetry) };

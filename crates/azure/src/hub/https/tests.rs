@@ -74,6 +74,20 @@ async fn each_trouble_says_what_follows() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_hubs_clock_is_read_from_any_answer_and_never_waited_for_long() {
+    let date = ("date", "Thu, 01 Jan 2026 00:00:00 GMT");
+    let network = Loopback::answering(move |_| async move { Reply::with(404, &[date], "") });
+    assert_eq!(hub(&network).clock().await, Some(1_767_225_600));
+    assert!(!network.seen()[0].headers.contains_key("authorization"), "nothing secret goes along");
+    let silent = Loopback::answering(|_| async { Reply::Hang });
+    let began = tokio::time::Instant::now();
+    assert_eq!(hub(&silent).clock().await, None);
+    assert_eq!(began.elapsed(), CLOCK_TIMEOUT);
+    silent.refuse(true);
+    assert_eq!(hub(&silent).clock().await, None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn message_that_no_hub_takes_is_not_sent() {
     let network = Loopback::answering(|_| async { Reply::status(204) });
     let large = Telemetry { body: vec![0; crate::hub::MESSAGE_BYTES_MAX + 1].into(), ..telemetry() };

@@ -1,0 +1,376 @@
+//! What the hub's errors mean: a condition, a description that is JSON or plain text, and a few extras.
+//!
+//! PURE. All of what is known of conditions stands in one table ([`TABLE`]); where the hub gives its own number as well
+//! (`errorCode`), the number decides, because one condition often stands for several things.
+
+use std::time::Duration;
+
+use amqp::performative::Error;
+
+use crate::UnixSeconds;
+use crate::hub::{SendError, Why};
+use crate::service_error::{ServiceError, time_in_text};
+
+/// How much an error takes with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// One message; the link can go on with the next.
+    Message,
+    /// A device's link. Its neighbours on the connection notice nothing.
+    Device,
+    /// The connection with all its devices.
+    Connection,
+}
+
+/// An error, understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Judgement {
+    pub(super) why: Why,
+    pub(super) scope: Scope,
+    /// The connection holds as many tokens as the hub allows: another one is to take the device.
+    pub(super) is_full: bool,
+    pub(super) error: ServiceError,
+    pub(super) server_time: Option<UnixSeconds>,
+}
+
+impl Judgement {
+    /// As a message's outcome.
+    pub(super) fn send_error(&self) -> SendError {
+        SendError { why: self.why, error: self.error.clone(), server_time: self.server_time }
+    }
+}
+
+/// What a condition means, before the hub's number or words say it better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Meaning {
+    Unauthorized,
+    NotFound,
+    Rejected,
+    TooLarge,
+    Suspended,
+    Throttled,
+    Unavailable,
+    Stolen,
+    /// Quota, queue depth or tokens: only number or words tell.
+    Limit,
+}
+
+/// Conditions by name; one that ends in `:` stands for all that begin with it. From Microsoft's C# and Java SDKs and
+/// Edge Hub (`AmqpErrorMapper`), see `docs/wire/iot-hub.md`.
+const TABLE: [(&str, Meaning, Scope); 41] = {
+    use Meaning::{Limit, NotFound, Rejected, Stolen, Suspended, Throttled, TooLarge, Unauthorized, Unavailable};
+    use Scope::{Connection, Device, Message};
+    [
+        ("amqp:unauthorized-access", Unauthorized, Device),
+        ("amqp:not-found", NotFound, Device),
+        ("com.microsoft:device-not-found", NotFound, Device),
+        ("com.microsoft:iot-hub-not-found-error", NotFound, Device),
+        ("com.microsoft:iot-hub-suspended", Suspended, Device),
+        ("amqp:resource-deleted", NotFound, Device),
+        // About one message.
+        ("amqp:not-allowed", Rejected, Message),
+        ("com.microsoft:argument-error", Rejected, Message),
+        ("com.microsoft:argument-out-of-range", Rejected, Message),
+        ("amqp:precondition-failed", Rejected, Message),
+        ("com.microsoft:precondition-failed", Rejected, Message),
+        ("amqp:decode-error", Rejected, Message),
+        ("amqp:invalid-field", Rejected, Message),
+        ("amqp:not-implemented", Rejected, Message),
+        ("amqp:link:message-size-exceeded", TooLarge, Message),
+        ("com.microsoft:timeout", Unavailable, Message),
+        ("com.microsoft:message-lock-lost", Unavailable, Message),
+        // Too much or too fast.
+        ("amqp:resource-limit-exceeded", Limit, Device),
+        ("com.microsoft:device-container-throttled", Throttled, Device),
+        // Somebody else has the device.
+        ("amqp:link:stolen", Stolen, Device),
+        ("com.microsoft:link-creation-conflict", Stolen, Device),
+        // The hub's own trouble, or trouble with a link or session.
+        ("amqp:internal-error", Unavailable, Device),
+        ("com.microsoft:server-busy", Unavailable, Device),
+        ("com.microsoft:operation-cancelled", Unavailable, Device),
+        ("amqp:link:detach-forced", Unavailable, Device),
+        ("amqp:link:transfer-limit-exceeded", Unavailable, Device),
+        ("amqp:link:redirect", Unavailable, Device),
+        ("amqp:resource-locked", Unavailable, Device),
+        ("amqp:illegal-state", Unavailable, Device),
+        ("amqp:frame-size-too-small", Unavailable, Device),
+        ("amqp:session:window-violation", Unavailable, Device),
+        ("amqp:session:errant-link", Unavailable, Device),
+        ("amqp:session:handle-in-use", Unavailable, Device),
+        ("amqp:session:unattached-handle", Unavailable, Device),
+        ("amqp:session:", Unavailable, Device),
+        ("amqp:transaction:", Unavailable, Device),
+        // The whole connection.
+        ("amqp:connection:forced", Unavailable, Connection),
+        ("amqp:connection:framing-error", Unavailable, Connection),
+        ("amqp:connection:redirect", Unavailable, Connection),
+        ("amqp:connection:", Unavailable, Connection),
+        // Anything else: no reason to bury a message, and no reason to believe that others are hit.
+        ("", Unavailable, Device),
+    ]
+};
+
+/// Understands an error of a rejected message, a detach, an end or a close.
+pub(super) fn judge(error: &Error) -> Judgement {
+    let condition = error.condition.as_str();
+    let description = error.description.as_deref().unwrap_or_default();
+    let read = read(error, description);
+    let (meaning, scope) = look_up(condition);
+    let is_full = meaning == Meaning::Limit && says_full(&read);
+    let why = by_words(&read).or_else(|| by_code(&read)).unwrap_or_else(|| by_meaning(meaning, error, &read));
+    let scope =
+        if matches!(why, Why::TooLarge | Why::Rejected) && scope == Scope::Device { Scope::Message } else { scope };
+    let server_time = time_in_text(description).or_else(|| time_in_text(tracking_id(error)?));
+    Judgement { why, scope, is_full, error: read, server_time }
+}
+
+/// Understands the answer to a put-token that is not 200 or 202.
+pub(super) fn judge_token(status: i64, description: &str) -> Judgement {
+    let error = ServiceError::from_text(description);
+    let is_full = says_full(&error);
+    let retry_after = error.wait_in_text();
+    let by_status = || match status {
+        401 | 403 => Why::Unauthorized,
+        404 => Why::NotFound,
+        429 => Why::Throttled { retry_after },
+        _ => Why::Unavailable { retry_after },
+    };
+    let why = by_words(&error).or_else(|| by_code(&error)).unwrap_or_else(by_status);
+    let error = if error == ServiceError::default() { ServiceError::of(format!("put-token: {status}")) } else { error };
+    Judgement { why, scope: Scope::Device, is_full, error, server_time: time_in_text(description) }
+}
+
+fn look_up(condition: &str) -> (Meaning, Scope) {
+    let fits =
+        |name: &str| name == condition || ((name.is_empty() || name.ends_with(':')) && condition.starts_with(name));
+    let row = TABLE.iter().find(|(name, ..)| fits(name)).expect("the last row fits everything");
+    (row.1, row.2)
+}
+
+fn read(error: &Error, description: &str) -> ServiceError {
+    let mut read = ServiceError::from_text(description);
+    let number = error.info.get("com.microsoft:error-code").and_then(amqp::value::Value::as_i64);
+    read.code = read.code.or(number.and_then(|number| u32::try_from(number).ok()));
+    read.tracking_id = read.tracking_id.take().or_else(|| tracking_id(error).map(|id| id.chars().take(200).collect()));
+    read.take_name(error.condition.as_str());
+    read
+}
+
+fn tracking_id(error: &Error) -> Option<&str> {
+    error.info.get("com.microsoft:tracking-id")?.as_str()
+}
+
+/// Words that say more than condition and number do.
+fn by_words(error: &ServiceError) -> Option<Why> {
+    let words = [
+        ("Another AMQP Client", Why::Stolen { retry_after: None }),
+        // Sub codes of IoT Central, and their names at the hub.
+        ("DEVICE_DISABLED", Why::Disabled),
+        ("DeviceDisabled", Why::Disabled),
+        ("DEVICE_BLOCKED", Why::Blocked),
+        ("IotHubQuotaExceeded", Why::Quota),
+        ("IotHubSuspended", Why::Suspended),
+    ];
+    words.iter().find(|(word, _)| error.says(word)).map(|(_, why)| *why)
+}
+
+/// The hub's own number.
+fn by_code(error: &ServiceError) -> Option<Why> {
+    let retry_after = error.wait_in_text();
+    Some(match error.code? {
+        // A newer connection of the same device; its link is there already.
+        400_027 | 409_002 => Why::Stolen { retry_after: None },
+        400_024 | 400_029 | 400_030 => Why::Unavailable { retry_after },
+        400_003..=400_005 => Why::Rejected,
+        403_001 => Why::Suspended,
+        403_002 => Why::Quota,
+        403_004 | 403_005 => Why::Unavailable { retry_after },
+        403_012 => Why::Disabled,
+        401_000..=401_999 => Why::Unauthorized,
+        404_001 => Why::NotFound,
+        // The address is wrong (a fault here, and no device's), or the hub is failing over.
+        404_006 | 404_012 => Why::Unavailable { retry_after },
+        413_000..=413_999 => Why::TooLarge,
+        429_000..=429_999 => Why::Throttled { retry_after },
+        500_000..=599_999 => Why::Unavailable { retry_after },
+        _ => return None,
+    })
+}
+
+fn by_meaning(meaning: Meaning, error: &Error, read: &ServiceError) -> Why {
+    let retry_after = read.wait_in_text().or_else(|| wait_in_info(error));
+    match meaning {
+        Meaning::Unauthorized => Why::Unauthorized,
+        Meaning::NotFound => Why::NotFound,
+        Meaning::Rejected => Why::Rejected,
+        Meaning::TooLarge => Why::TooLarge,
+        Meaning::Suspended => Why::Suspended,
+        Meaning::Throttled => Why::Throttled { retry_after },
+        Meaning::Stolen => Why::Stolen { retry_after: None },
+        // Only the hub's own word stops a whole hub until tomorrow.
+        Meaning::Limit if read.says("Total number of messages") || read.says("quota") || read.says("Quota") => {
+            Why::Quota
+        }
+        Meaning::Limit | Meaning::Unavailable => Why::Unavailable { retry_after },
+    }
+}
+
+/// No hub was seen to say it this way; DPS and Event Hubs clients look for it.
+fn wait_in_info(error: &Error) -> Option<Duration> {
+    let seconds =
+        ["com.microsoft:retry-after", "retry-after"].iter().find_map(|name| error.info.get(name)?.as_i64())?;
+    u64::try_from(seconds).ok().map(Duration::from_secs)
+}
+
+fn says_full(error: &ServiceError) -> bool {
+    error.code == Some(403_005) || error.says("maximum number of tokens") || error.says("MaxCbsToken")
+}
+
+#[cfg(test)]
+mod tests {
+    use amqp::value::Fields;
+
+    use super::*;
+
+    fn plain(condition: &'static str) -> Judgement {
+        judge(&Error::new(condition, "text"))
+    }
+
+    #[test]
+    fn each_condition_of_the_table_means_what_the_table_says() {
+        const LATER: Why = Why::Unavailable { retry_after: None };
+        let stolen = Why::Stolen { retry_after: None };
+        let rows = [
+            ("amqp:unauthorized-access", Why::Unauthorized, Scope::Device),
+            ("amqp:not-found", Why::NotFound, Scope::Device),
+            ("com.microsoft:device-not-found", Why::NotFound, Scope::Device),
+            ("com.microsoft:iot-hub-not-found-error", Why::NotFound, Scope::Device),
+            ("com.microsoft:iot-hub-suspended", Why::Suspended, Scope::Device),
+            ("amqp:resource-deleted", Why::NotFound, Scope::Device),
+            ("amqp:not-allowed", Why::Rejected, Scope::Message),
+            ("com.microsoft:argument-error", Why::Rejected, Scope::Message),
+            ("com.microsoft:argument-out-of-range", Why::Rejected, Scope::Message),
+            ("amqp:precondition-failed", Why::Rejected, Scope::Message),
+            ("com.microsoft:precondition-failed", Why::Rejected, Scope::Message),
+            ("amqp:decode-error", Why::Rejected, Scope::Message),
+            ("amqp:invalid-field", Why::Rejected, Scope::Message),
+            ("amqp:not-implemented", Why::Rejected, Scope::Message),
+            ("amqp:link:message-size-exceeded", Why::TooLarge, Scope::Message),
+            ("com.microsoft:timeout", LATER, Scope::Message),
+            ("com.microsoft:message-lock-lost", LATER, Scope::Message),
+            ("amqp:resource-limit-exceeded", LATER, Scope::Device),
+            ("com.microsoft:device-container-throttled", Why::Throttled { retry_after: None }, Scope::Device),
+            ("amqp:link:stolen", stolen, Scope::Device),
+            ("com.microsoft:link-creation-conflict", stolen, Scope::Device),
+            ("amqp:internal-error", LATER, Scope::Device),
+            ("com.microsoft:server-busy", LATER, Scope::Device),
+            ("com.microsoft:operation-cancelled", LATER, Scope::Device),
+            ("amqp:link:detach-forced", LATER, Scope::Device),
+            ("amqp:link:transfer-limit-exceeded", LATER, Scope::Device),
+            ("amqp:link:redirect", LATER, Scope::Device),
+            ("amqp:resource-locked", LATER, Scope::Device),
+            ("amqp:illegal-state", LATER, Scope::Device),
+            ("amqp:frame-size-too-small", LATER, Scope::Device),
+            ("amqp:session:window-violation", LATER, Scope::Device),
+            ("amqp:session:errant-link", LATER, Scope::Device),
+            ("amqp:session:handle-in-use", LATER, Scope::Device),
+            ("amqp:session:unattached-handle", LATER, Scope::Device),
+            ("amqp:session:new-word", LATER, Scope::Device),
+            ("amqp:transaction:unknown-id", LATER, Scope::Device),
+            ("amqp:connection:forced", LATER, Scope::Connection),
+            ("amqp:connection:framing-error", LATER, Scope::Connection),
+            ("amqp:connection:redirect", LATER, Scope::Connection),
+            ("amqp:connection:new-word", LATER, Scope::Connection),
+            ("com.microsoft:never-heard-of", LATER, Scope::Device),
+        ];
+        for ((condition, why, scope), (name, ..)) in rows.into_iter().zip(TABLE) {
+            assert!(condition.starts_with(name), "{condition} stands where {name} does");
+            let judged = plain(condition);
+            assert_eq!((judged.why, judged.scope, judged.is_full), (why, scope, false), "{condition}");
+        }
+    }
+
+    #[test]
+    fn the_number_decides_over_the_condition() {
+        let json = |code: u32| format!(r#"{{"errorCode":{code},"trackingId":"t1","message":"no"}}"#);
+        let cases = [
+            ("amqp:resource-limit-exceeded", 403_002, Why::Quota, false),
+            ("amqp:resource-limit-exceeded", 403_004, Why::Unavailable { retry_after: None }, false),
+            ("amqp:resource-limit-exceeded", 403_005, Why::Unavailable { retry_after: None }, true),
+            ("amqp:internal-error", 429_001, Why::Throttled { retry_after: None }, false),
+            ("amqp:internal-error", 409_002, Why::Stolen { retry_after: None }, false),
+            ("amqp:not-found", 404_006, Why::Unavailable { retry_after: None }, false),
+            ("amqp:not-found", 404_001, Why::NotFound, false),
+            ("amqp:unauthorized-access", 403_012, Why::Disabled, false),
+            ("amqp:internal-error", 413_001, Why::TooLarge, false),
+        ];
+        for (condition, code, why, is_full) in cases {
+            let judged = judge(&Error::new(condition, json(code)));
+            assert_eq!((judged.why, judged.is_full), (why, is_full), "{condition} {code}");
+            assert_eq!((judged.error.code, judged.error.tracking_id.as_deref()), (Some(code), Some("t1")));
+        }
+    }
+
+    #[test]
+    fn words_and_info_are_read_where_there_is_no_number() {
+        let words = |condition: &'static str, text: &str| judge(&Error::new(condition, text)).why;
+        assert_eq!(
+            words("amqp:internal-error", "Another AMQP Client has opened a Receive Link"),
+            Why::Stolen { retry_after: None }
+        );
+        assert_eq!(
+            words("amqp:resource-limit-exceeded", "Total number of messages on IotHub 'h' exceeded"),
+            Why::Quota
+        );
+        let wait = Why::Throttled { retry_after: Some(Duration::from_secs(10)) };
+        assert_eq!(words("com.microsoft:device-container-throttled", "Wait 10 seconds and try again"), wait);
+        let mut error = Error::new("com.microsoft:device-container-throttled", "slow down");
+        error.info = Fields::default()
+            .with("com.microsoft:retry-after", 10)
+            .with("com.microsoft:error-code", 429_002)
+            .with("com.microsoft:tracking-id", "t2-TimeStamp:08/17/2017 10:48:44");
+        let judged = judge(&error);
+        assert_eq!((judged.error.code, judged.server_time), (Some(429_002), Some(1_502_966_924)));
+        assert_eq!(judged.error.tracking_id.as_deref(), Some("t2-TimeStamp:08/17/2017 10:48:44"));
+    }
+
+    #[test]
+    fn a_real_refusal_of_an_address_shows_its_number_and_time() {
+        let json = r#"{"errorCode":404006,"trackingId":"c6f75a3404b54748ad90849ef5a469f9-G:2-TimeStamp:08/17/2017 10:48:44","message":"The link address '/x' did not match any of the expected formats.","timestampUtc":"2017-08-17T10:48:44.5309043Z"}"#;
+        let judged = judge(&Error::new("amqp:not-found", json));
+        assert_eq!(judged.server_time, Some(1_502_966_924));
+        assert!(judged.error.to_string().starts_with("404006 amqp:not-found The link address"), "{}", judged.error);
+    }
+
+    #[test]
+    fn answers_to_a_token_are_told_apart() {
+        let cases = [
+            (404, "Device d at IotHub h not registered.", Why::NotFound, false),
+            (
+                401,
+                "The specified SAS token has an invalid signature. It does not match either the primary or secondary key.",
+                Why::Unauthorized,
+                false,
+            ),
+            (401, "", Why::Unauthorized, false),
+            (401, r#"{"errorCode":401003,"message":"IoTHubUnauthorized;DEVICE_DISABLED"}"#, Why::Disabled, false),
+            (403, r#"{"errorCode":403002}"#, Why::Quota, false),
+            (
+                500,
+                "The maximum number of tokens per connection (1000) has been reached.",
+                Why::Unavailable { retry_after: None },
+                true,
+            ),
+            (500, "internal", Why::Unavailable { retry_after: None }, false),
+            (429, "Wait 10 seconds", Why::Throttled { retry_after: Some(Duration::from_secs(10)) }, false),
+            (404, r#"{"errorCode":404012}"#, Why::Unavailable { retry_after: None }, false),
+            (302, "", Why::Unavailable { retry_after: None }, false),
+        ];
+        for (status, text, why, is_full) in cases {
+            let judged = judge_token(status, text);
+            assert_eq!((judged.why, judged.is_full), (why, is_full), "{status} {text}");
+        }
+        assert_eq!(judge_token(500, "").error.to_string(), "put-token: 500");
+    }
+}
