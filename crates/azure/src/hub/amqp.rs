@@ -87,7 +87,7 @@ pub struct AmqpOptions {
     pub attaches_per_second: u32,
     /// 0: unpaced.
     pub sends_per_second: u32,
-    /// How long a token is good for, at least a minute.
+    /// How long a token is good for, at least ten seconds.
     pub token_life: Duration,
     /// Name, TCP, TLS and WebSocket.
     pub connect_timeout: Duration,

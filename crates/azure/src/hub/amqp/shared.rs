@@ -22,8 +22,9 @@ use crate::net::{Dial, Endpoint};
 
 /// Fewest and most devices on a connection: Microsoft's C# SDK stays at 995.
 const DEVICES_PER_CONNECTION_MAX: usize = 995;
-/// A token that lives shorter is renewed all the time.
-const TOKEN_LIFE_MIN: Duration = Duration::from_secs(60);
+/// A token that lives shorter is renewed all the time. Tokens count whole seconds, so one of ten is good for nine at the
+/// least, and is renewed after eight and a half at the latest.
+const TOKEN_LIFE_MIN: Duration = Duration::from_secs(10);
 
 pub(super) struct Shared {
     pub(super) endpoint: Endpoint,
@@ -355,6 +356,31 @@ impl Drop for Waiting {
     fn drop(&mut self) {
         if self.outcome.is_some() {
             self.shared.cancel(&self.name, self.ticket);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::Dialing;
+
+    #[derive(Debug)]
+    struct Nowhere;
+
+    impl Dial for Nowhere {
+        fn dial(&self, _endpoint: &Endpoint) -> Dialing {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[test]
+    fn tokens_live_as_long_as_is_asked_for_and_ten_seconds_at_the_least() {
+        for (asked, life) in [(3600, 3600), (10, 10), (1, 10)] {
+            let options = AmqpOptions { token_life: Duration::from_secs(asked), ..AmqpOptions::default() };
+            let endpoint = Endpoint { host: "hub".to_owned(), port: 5671 };
+            let shared = Shared::new(endpoint, Arc::new(Nowhere), options, Arc::new(|| 0));
+            assert_eq!(shared.settings.token_life, Duration::from_secs(life));
         }
     }
 }
