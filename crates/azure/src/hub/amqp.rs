@@ -42,6 +42,8 @@ mod line; // one connection and its devices
 mod pace; // so many a second
 mod shared; // what the senders and the drivers have in common
 mod spread; // renewals, evenly
+#[cfg(test)]
+mod test_hub;
 mod theft; // two senders, one device
 mod websocket; // through port 443
 
