@@ -186,6 +186,9 @@ impl Connection {
             return Err(Full::Links);
         }
         let handle = its.free_handle(self.options.handle_max).ok_or(Full::Links)?;
+        if self.names.contains_key(&(session.index, terms.role, terms.name.as_str().into())) {
+            return Err(Full::Name);
+        }
         let at = self.new_link(session.index, handle, &terms, LinkState::Attaching);
         self.say_attach(at, terms, handle);
         Ok(self.link_id(at))
@@ -249,11 +252,9 @@ impl Connection {
         let same = self.names.get(&(index, role, attach.name.as_str().into())).copied();
         match same.and_then(|at| self.links.get(at)).map(|link| link.remote_handle) {
             Some(None) => self.answered_link(index, same.unwrap_or_default(), attach),
-            Some(Some(_)) => self.offered(index, attach, Some(("amqp:resource-locked", "the link is already attached"))),
-            None if self.links.len() >= self.options.links_max => {
-                self.offered(index, attach, Some(("amqp:resource-limit-exceeded", "no more links are taken")));
-            }
-            None => self.offered(index, attach, None),
+            // An answer would name the first one, and a peer that follows would answer that.
+            Some(Some(_)) => return Err(misuse("amqp:resource-locked", "a link of this name is attached already")),
+            None => self.offered(index, attach),
         }
         Ok(())
     }
@@ -280,21 +281,19 @@ impl Connection {
         }
     }
 
-    fn offered(&mut self, session: u32, attach: Box<Attach>, refused: Option<(&'static str, &str)>) {
+    fn offered(&mut self, session: u32, attach: Box<Attach>) {
+        let is_full = self.links.len() >= self.options.links_max;
         let at = self.new_link(session, 0, &Terms::answer(&attach), LinkState::Offered);
         self.set_remote_handle(session, at, attach.handle);
         let id = self.link_id(at);
         if let Some(link) = self.links.get_mut(at) {
             link.heard(&attach);
+            link.is_unknown = is_full;
         }
-        match refused {
-            Some((condition, words)) => {
-                if let Some(link) = self.links.get_mut(at) {
-                    link.is_unknown = true;
-                }
-                self.refuse(id, options::error(condition, words));
-            }
-            None => self.events.push_back(Event::Attaching(self.session_id(session), id, attach)),
+        if is_full {
+            self.refuse(id, options::error("amqp:resource-limit-exceeded", "no more links are taken"));
+        } else {
+            self.events.push_back(Event::Attaching(self.session_id(session), id, attach));
         }
     }
 

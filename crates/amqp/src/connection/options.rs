@@ -135,6 +135,9 @@ pub enum Full {
     /// The session, or the connection, has ended or is about to.
     #[error("has ended")]
     Ended,
+    /// The session has a link of this name and role.
+    #[error("a link of this name is there already")]
+    Name,
 }
 
 /// An error with one of the specification's conditions.
