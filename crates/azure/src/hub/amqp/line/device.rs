@@ -127,7 +127,7 @@ impl Line {
                 self.by_link.insert(link, life);
                 self.by_session.extend(device.session.map(|session| (session, life)));
             }
-            Err(Full::Sessions | Full::Links) => self.leave(life, Cause::Full),
+            Err(Full::Sessions | Full::Links | Full::Name) => self.leave(life, Cause::Full),
             // Its end is told in a moment.
             Err(Full::Ended) => {}
         }
