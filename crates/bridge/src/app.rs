@@ -10,7 +10,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use azure::hub::https::HttpsOptions;
 use azure::net::{Dial, Tls};
 use prometheus_client::registry::Registry;
 use queue::{LeaseError, OpenError, Queue};
@@ -25,13 +24,13 @@ use crate::config::{self, Config, WebhookKey};
 use crate::device::Shared;
 use crate::dispatch;
 use crate::events::Events;
-use crate::pool::Pool;
+use crate::pool::{self, Pool};
 use crate::provision::Provision;
 use crate::webhook::keys::Keys;
 use crate::webhook::{self, accept};
 use crate::world::World;
 
-/// How long workers may take to finish what they have on the wire. With the 5 s that the door gives to requests in
+/// How long workers may take to finish what they have on the wire, and hubs to be closed after them. With the 5 s that the door gives to requests in
 /// flight ([`webhook::pace::Limits::drain`]) it leaves one of the ten of [`config::DRAIN_MAX`] to the queue.
 const WORKERS_MAX: Duration = Duration::from_secs(4);
 /// File descriptors that are asked for, if the system lets us: `webhook.max_connections` and a few.
@@ -92,6 +91,7 @@ pub struct App {
     /// Where the admin pages are.
     pub admin: SocketAddr,
     queue: Queue,
+    pool: Option<Arc<Pool>>,
     dispatch: Option<JoinHandle<()>>,
     door: Option<JoinHandle<()>>,
     pages: JoinHandle<()>,
@@ -127,10 +127,11 @@ impl App {
             Role::Worker | Role::All => Some(Arc::new(flow(&config, &dial, &queue, &world, &events).await?)),
             Role::Webhook => None,
         };
+        let pool = flow.as_ref().map(|f| f.pool.clone());
         let pictures = Admin {
             queue: queue.clone(),
             events: events.clone(),
-            pool: flow.as_ref().map(|f| f.pool.clone()),
+            pool: pool.clone(),
             provision: flow.as_ref().map(|f| f.provision.clone()),
             token: admin_token(&config.admin),
             metrics: Mutex::new(metrics),
@@ -145,7 +146,7 @@ impl App {
         let shown = webhook.map(|address| address.to_string());
         tokio::spawn(alarm::watch(queue.clone(), alarms));
         tracing::info!(webhook = shown, %admin, dir = %config.queue.dir.display(), "up");
-        Ok(Self { webhook, admin, queue, dispatch, door, pages, stop_work, stop_door })
+        Ok(Self { webhook, admin, queue, pool, dispatch, door, pages, stop_work, stop_door })
     }
 
     /// Returns when a part that must run has ended by itself: the process is of no use any more and is to be started
@@ -177,10 +178,17 @@ impl App {
 
     async fn wind_down(mut self) {
         self.stop_work.send_replace(true);
-        if let Some(mut dispatch) = self.dispatch.take()
-            && tokio::time::timeout(WORKERS_MAX, &mut dispatch).await.is_err()
-        {
-            dispatch.abort(); // its leases go back to the queue
+        if let Some(mut dispatch) = self.dispatch.take() {
+            let pool = self.pool.take();
+            let hubs_closed = async {
+                let _ = (&mut dispatch).await;
+                if let Some(pool) = pool {
+                    pool.close().await;
+                }
+            };
+            if tokio::time::timeout(WORKERS_MAX, hubs_closed).await.is_err() {
+                dispatch.abort(); // its leases go back to the queue
+            }
         }
         self.stop_door.send_replace(true);
         if let Some(door) = self.door.take() {
@@ -203,8 +211,7 @@ pub async fn flow(
     world: &World,
     events: &Events,
 ) -> Result<Shared, StartError> {
-    let options = HttpsOptions { max_connections: config.azure.max_connections, ..HttpsOptions::default() };
-    let pool = Pool::new(options, dial.clone(), queue.clone(), world.clone(), events.clone());
+    let pool = Pool::new(pool::Options::of(&config.azure, &world.random), dial.clone(), queue.clone(), world.clone(), events.clone());
     let pace = config.azure.registrations_per_minute;
     let provision = Provision::load(queue, pace, dial.clone(), world.clone(), events.clone()).await?;
     Ok(Shared {

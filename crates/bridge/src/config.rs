@@ -112,10 +112,34 @@ pub struct Azure {
     pub amqp_port: u16,
     /// `registrations_per_minute`: DPS takes 1000 a minute, which is the default, IoT Central 200; 0 means unpaced.
     pub registrations_per_minute: u32,
+    /// `transport`: how telemetry travels to the hub, default AMQP.
+    pub transport: Transport,
     /// `max_connections`: HTTPS connections to one hub, default 32.
     pub max_connections: usize,
+    /// `devices_per_connection`: over AMQP, default 900 (450 in a WebSocket); a hub takes 1000 tokens a connection.
+    pub devices_per_connection: Option<usize>,
+    /// `max_links`: devices of one hub that stay attached over AMQP, default 100 000.
+    pub max_links: usize,
+    /// `attaches_per_second`: devices that a hub sees attach or renew their token a second, default 90; 0 means unpaced.
+    pub attaches_per_second: u32,
+    /// `sends_per_second`: messages a second to one hub over AMQP; 0, the default, means unpaced.
+    pub sends_per_second: u32,
+    /// `token_life_seconds`: how long a device's token lives, default an hour.
+    pub token_life: Duration,
     /// `max_in_flight`: messages leased at once, default 1024.
     pub max_in_flight: usize,
+}
+
+/// `azure.transport`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transport {
+    /// `amqp`: many devices on one connection, port 5671.
+    #[default]
+    Amqp,
+    /// `amqp-ws`: the same in a WebSocket on port 443, where a firewall lets nothing else out.
+    AmqpWs,
+    /// `https`: one request a message.
+    Https,
 }
 
 /// `[targets.NAME]`.

@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use azure::hub::SendError;
 use azure::key::DeviceKey;
-use azure::net::Endpoint;
 use queue::{Lease, LeaseError, Queue, Reason, Retry, Seen, Settle, UnixMillis};
 use tokio::sync::mpsc;
 
@@ -26,7 +25,7 @@ use crate::device::plan::{Outbound, Plan, Way, plan, reason};
 use crate::events::{Event, Events};
 use crate::gate::{Admission, Sign};
 use crate::head::Head;
-use crate::pool::{Hub, Pool};
+use crate::pool::{Hub, Pool, Turn};
 use crate::provision::breaker::Verdict;
 use crate::provision::{Applicant, Known, Provision};
 use crate::uplink::Telemetry;
@@ -152,6 +151,9 @@ impl Worker {
         if self.shared.pool.admit(&hub) == Admission::Rest {
             return self.shared.rest(lease, &hub);
         }
+        if let Turn::In(wait) = self.shared.pool.turn(&hub, &place.device_id) {
+            return self.shared.later(lease, wait);
+        }
         let shared = self.shared.clone();
         self.sending = Some(Box::pin(async move {
             let outcome =
@@ -171,6 +173,11 @@ impl Worker {
             Effect::Settle => self.delivered(lease, &outbound).await,
             Effect::Bury(reason) => self.shared.bury(lease, reason).await,
             Effect::Retry(wait, cause) => self.shared.retry(lease, &outbound.way, wait, cause).await,
+            Effect::NotYet(wait) => self.shared.later(lease, wait),
+            Effect::Stolen(wait, cause) => {
+                self.shared.events.emit(Event::DeviceStolen { device: &outbound.way.id, wait, cause: &cause });
+                self.shared.retry(lease, &outbound.way, wait, cause).await;
+            }
             Effect::RetryHubDown(wait, asked, cause) => {
                 let sign = asked.map_or(Sign::Doubtful(&outbound.way.id), |asked| Sign::Certain(Some(asked)));
                 self.shared.pool.failed(&hub, sign, &cause);
@@ -182,20 +189,21 @@ impl Worker {
             }
             Effect::FreshToken => self.forward(lease, outbound).await,
             Effect::RegisterAgain(cause) => self.register_again(lease, outbound, &hub, cause).await,
-            Effect::Moved => self.look_anew(lease, outbound).await,
+            Effect::Moved => self.look_anew(lease, outbound, &hub).await,
         }
     }
 
     async fn register_again(&mut self, lease: Lease, outbound: Box<Outbound>, hub: &Hub, cause: String) {
         if self.shared.refused(hub, &outbound.way) == Verdict::Single {
-            return self.look_anew(lease, outbound).await;
+            return self.look_anew(lease, outbound, hub).await;
         }
         self.remedies = Remedies::default(); // not taken: the breaker is open
         self.shared.retry(lease, &outbound.way, decide::HOLD, cause).await;
     }
 
     /// Where the device lives is asked anew.
-    async fn look_anew(&mut self, lease: Lease, outbound: Box<Outbound>) {
+    async fn look_anew(&mut self, lease: Lease, outbound: Box<Outbound>, hub: &Hub) {
+        self.shared.pool.forget(hub.host(), &outbound.way.id);
         self.shared.provision.forget(&outbound.way.name());
         self.forward(lease, outbound).await;
     }
@@ -231,7 +239,8 @@ async fn sent(sending: &mut Option<Sending>) -> (Lease, Box<Outbound>, Arc<Hub>,
 
 /// Where a message is to be sent, and with which key.
 struct Place {
-    hub: Endpoint,
+    /// Its host name.
+    hub: String,
     device_id: String,
     key: DeviceKey,
 }
@@ -252,12 +261,10 @@ impl Shared {
     }
 
     fn whereabouts(&self, way: &Way) -> Whereabouts {
-        let port = self.config.azure.https_port;
         let target = match self.target(way) {
             TargetKind::Device(device) => {
-                let hub = Endpoint { host: device.host.clone(), port };
                 return Whereabouts::At(Place {
-                    hub,
+                    hub: device.host.clone(),
                     device_id: device.device_id.clone(),
                     key: DeviceKey::from_bytes(device.key.clone()),
                 });
@@ -266,7 +273,7 @@ impl Shared {
         };
         match self.provision.known(&way.name()) {
             Known::Assigned(assignment) => Whereabouts::At(Place {
-                hub: Endpoint { host: assignment.hub, port },
+                hub: assignment.hub,
                 device_id: assignment.device_id,
                 key: azure::sas::derive_device_key(target.group_key.expose(), &way.id),
             }),
@@ -277,6 +284,12 @@ impl Shared {
 
     fn refused(&self, hub: &Hub, way: &Way) -> Verdict {
         self.pool.refused(hub, &way.id, self.provision.devices_of(hub.host()))
+    }
+
+    /// Nobody waits with a message in hand.
+    fn later(&self, lease: Lease, wait: Duration) {
+        let wait = UnixMillis::try_from(wait.as_millis()).unwrap_or(REST_MAX).clamp(1, REST_MAX);
+        lease.release_until(self.world.now() + wait);
     }
 
     fn rest(&self, lease: Lease, hub: &Hub) {

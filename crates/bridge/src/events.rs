@@ -160,6 +160,15 @@ pub enum Event<'a> {
         /// Host and port.
         hub: &'a str,
     },
+    /// Somebody else sends as this device: two bridges with one device, or a device with its own connection.
+    DeviceStolen {
+        /// Its name in Azure.
+        device: &'a str,
+        /// How long we leave it alone.
+        wait: Duration,
+        /// What the hub said.
+        cause: &'a str,
+    },
     /// DPS assigned a device.
     Assigned {
         /// Its registration id.
@@ -231,6 +240,7 @@ struct Counters {
     not_settled: Counter,
     hub_down: Family<HubName, Counter>,
     breaker_opened: Family<HubName, Counter>,
+    stolen: Counter,
     assigned: Counter,
     registration_refused: Family<Why, Counter>,
     feed: Feed,
@@ -263,6 +273,7 @@ impl Events {
             not_settled: Counter::default(),
             hub_down: Family::default(),
             breaker_opened: Family::default(),
+            stolen: Counter::default(),
             assigned: Counter::default(),
             registration_refused: Family::default(),
             feed: Feed::default(),
@@ -296,6 +307,7 @@ impl Events {
         registry.register("not_settled", "Outcomes that could not be committed", c.not_settled.clone());
         registry.register("hub_down", "Times a hub stopped working", c.hub_down.clone());
         registry.register("breaker_opened", "Alarms: a hub refuses many devices", c.breaker_opened.clone());
+        registry.register("device_stolen", "Alarms: another sender took a device over", c.stolen.clone());
         registry.register("assigned", "Registrations that DPS assigned", c.assigned.clone());
         registry.register("registration_refused", "Registrations refused", c.registration_refused.clone());
         Self(Arc::new(counters))
@@ -395,6 +407,12 @@ impl Events {
             Event::BreakerOpened { hub } => {
                 c.breaker_opened.get_or_create(&HubName { hub: hub.to_owned() }).inc();
                 error!(hub, "hub.breaker_opened: many devices are refused at once; none is registered again");
+            }
+            Event::DeviceStolen { device, wait, cause } => {
+                c.stolen.inc();
+                if let Some(left_out) = c.seldom.turn("stolen") {
+                    error!(device, ?wait, cause, left_out, "hub.device_stolen: somebody else sends as this device");
+                }
             }
             Event::Assigned { registration_id, hub } => {
                 c.assigned.inc();

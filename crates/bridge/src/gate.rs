@@ -11,9 +11,9 @@ use queue::UnixMillis;
 const BACKOFF_MIN: Duration = Duration::from_millis(500);
 /// Longest back-off: a hub that is back is found within this (plus jitter of a quarter).
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
-/// A probe that never reports is forgotten after this. A send reports within 50 s (20 s for a free connection, 10 s to
-/// connect, 20 s to be answered), a registration within 60 s.
-const PROBE_MAX: Duration = Duration::from_secs(70);
+/// A probe that never reports is forgotten after this. A send reports within 90 s (AMQP: 20 s for its turn, 10 s to connect,
+/// 40 s for token and link, 20 s to be answered; HTTPS: 50 s), a registration within 60 s.
+const PROBE_MAX: Duration = Duration::from_secs(100);
 /// Longest wait of all, also when the hub's own `Retry-After` or its quota asks for more: it is asked at least hourly.
 const ASKED_MAX: Duration = Duration::from_secs(3600);
 

@@ -6,8 +6,8 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use azure::hub::https::{HttpsHub, HttpsOptions};
-use azure::hub::{SendError, Telemetry};
+use azure::hub::amqp::Links;
+use azure::hub::{SendError, Telemetry, Why};
 use azure::net::{Dial, Endpoint};
 use queue::{Queue, UnixMillis};
 
@@ -17,20 +17,27 @@ use crate::gate::{Admission, Gate, Sign};
 use crate::provision::breaker::{Breaker, Verdict};
 use crate::world::{ServerClock, World};
 
-/// A token lives this long; made anew for every request over HTTPS, so it is never renewed.
-const TOKEN_LIFE: Duration = Duration::from_secs(3600);
+mod client;
+
+pub use client::{Options, Turn};
+
+use client::Client;
+
 /// While a hub is down, somebody is woken to probe it at least this often after the back-off has passed.
 const PROBE_EVERY: Duration = Duration::from_secs(2);
 
 /// A hub that has answered nothing for this long, while something waits for it, does not work. A send that fails by
 /// itself takes up to 20 s. IoT Hub answers within a second.
 const SILENT_MAX: UnixMillis = 5_000;
+/// A hub's clock is looked at this often at most, milliseconds: thousands of devices may be refused at once.
+const CLOCK_EVERY: u64 = 60_000;
 
 /// All hubs.
 #[derive(Debug)]
 pub struct Pool {
-    hubs: Mutex<BTreeMap<Endpoint, Arc<Hub>>>,
-    options: HttpsOptions,
+    /// By host name; bounded by what DPS assigns and the configuration names.
+    hubs: Mutex<BTreeMap<String, Arc<Hub>>>,
+    options: Options,
     dial: Arc<dyn Dial>,
     queue: Queue,
     world: World,
@@ -41,9 +48,9 @@ pub struct Pool {
 #[derive(Debug)]
 pub struct Hub {
     endpoint: Endpoint,
-    client: HttpsHub,
+    client: Client,
     trouble: Mutex<Trouble>,
-    clock: ServerClock,
+    clock: Arc<ServerClock>,
 }
 
 #[derive(Debug, Default)]
@@ -59,6 +66,8 @@ struct Trouble {
     under_way: usize,
     /// When the hub last answered, or when the first of those began.
     heard_at: UnixMillis,
+    /// When its clock was last looked at.
+    clock_asked_at: UnixMillis,
 }
 
 /// Counts as under way until dropped, also when its future is.
@@ -90,26 +99,30 @@ pub struct Standing {
     pub open: bool,
     /// Lanes that rest until it does.
     pub resting: usize,
+    /// How telemetry travels there.
+    pub transport: &'static str,
+    /// Its connections and devices, where the transport keeps any.
+    #[serde(flatten)]
+    pub links: Option<Links>,
 }
 
 impl Pool {
     /// Nothing is opened yet.
-    pub fn new(options: HttpsOptions, dial: Arc<dyn Dial>, queue: Queue, world: World, events: Events) -> Self {
+    pub fn new(options: Options, dial: Arc<dyn Dial>, queue: Queue, world: World, events: Events) -> Self {
         Self { hubs: Mutex::default(), options, dial, queue, world, events }
     }
 
-    /// The entry of a hub, made on first use.
-    pub fn hub(&self, endpoint: &Endpoint) -> Arc<Hub> {
+    /// The entry of a hub, made on first use. `host` is a bare name.
+    pub fn hub(&self, host: &str) -> Arc<Hub> {
         let mut hubs = lock(&self.hubs);
-        let hub = hubs.entry(endpoint.clone()).or_insert_with(|| {
-            Arc::new(Hub {
-                endpoint: endpoint.clone(),
-                client: HttpsHub::new(endpoint.clone(), self.dial.clone(), self.options),
-                trouble: Mutex::default(),
-                clock: ServerClock::default(),
-            })
-        });
-        hub.clone()
+        if let Some(hub) = hubs.get(host) {
+            return hub.clone();
+        }
+        let clock = Arc::<ServerClock>::default();
+        let client = Client::new(host, &self.options, &self.dial, &clock, &self.world);
+        let hub = Arc::new(Hub { endpoint: client.endpoint(), client, trouble: Mutex::default(), clock });
+        hubs.insert(host.to_owned(), hub.clone());
+        hub
     }
 
     /// How all hubs stand.
@@ -119,7 +132,13 @@ impl Pool {
         let standing = |hub: &Arc<Hub>| {
             let trouble = hub.trouble();
             let open = trouble.gate.is_open() && !trouble.is_silent(now);
-            Standing { hub: hub.endpoint.to_string(), open, resting: trouble.resting.len() }
+            Standing {
+                hub: hub.endpoint.to_string(),
+                open,
+                resting: trouble.resting.len(),
+                transport: hub.client.capabilities().name,
+                links: hub.client.links(),
+            }
         };
         hubs.iter().map(standing).collect()
     }
@@ -137,15 +156,18 @@ impl Pool {
         Admission::Rest
     }
 
-    /// Sends one message with a token made for it, and keeps the books of the gate's good side.
+    /// May this device send now, or when is it its turn? Hubs take only so many devices that attach a second.
+    pub fn turn(&self, hub: &Hub, device: &str) -> Turn {
+        hub.client.turn(device)
+    }
+
+    /// Sends one message, and keeps the books of the gate's good side.
     ///
     /// # Errors
     /// See [`SendError`].
     pub async fn send(&self, hub: &Hub, device: &str, key: &[u8], telemetry: &Telemetry) -> Result<(), SendError> {
-        let expiry = hub.clock.now(self.world.now()) + TOKEN_LIFE.as_secs().cast_signed();
-        let token = azure::sas::device_token(&hub.endpoint.host, device, key, expiry);
         let under_way = hub.begin(self.world.now());
-        let answer = hub.client.send(device, &token, telemetry).await;
+        let answer = hub.client.send(&hub.clock, self.world.now(), device, key, telemetry).await;
         drop(under_way);
         let server_time = answer.as_ref().map_or_else(|e| e.server_time, |delivered| delivered.server_time);
         hub.clock.learn(server_time, self.world.now());
@@ -153,7 +175,35 @@ impl Pool {
         if hub_works(&outcome) {
             self.works(hub, device, outcome.is_ok());
         }
+        if matches!(&outcome, Err(e) if e.why == Why::Unauthorized && e.server_time.is_none()) {
+            self.look_at_clock(hub).await;
+        }
         outcome
+    }
+
+    /// A token may have been refused because our clock is wrong, and AMQP does not tell the time.
+    async fn look_at_clock(&self, hub: &Hub) {
+        let now = self.world.now();
+        if std::mem::replace(&mut hub.trouble().clock_asked_at, now).abs_diff(now) > CLOCK_EVERY {
+            let said = hub.client.server_time().await;
+            hub.clock.learn(said, self.world.now());
+        }
+    }
+
+    /// Lets a device go whose key or hub has changed.
+    pub fn forget(&self, host: &str, device: &str) {
+        if let Some(hub) = lock(&self.hubs).get(host) {
+            hub.client.forget(device);
+        }
+    }
+
+    /// Closes all connections, politely and within [`client::CLOSE_MAX`].
+    pub async fn close(&self) {
+        let hubs: Vec<_> = lock(&self.hubs).values().cloned().collect();
+        let closing: Vec<_> = hubs.into_iter().map(|hub| tokio::spawn(async move { hub.client.close().await })).collect();
+        for one in closing {
+            let _ = one.await;
+        }
     }
 
     fn works(&self, hub: &Hub, device: &str, accepted: bool) {

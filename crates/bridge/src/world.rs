@@ -40,6 +40,11 @@ impl Random {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).f64()
     }
 
+    /// Any number, to seed something else with.
+    pub fn seed(&self) -> u64 {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).u64(..)
+    }
+
     /// A duration in `0..=most`.
     pub fn up_to(&self, most: Duration) -> Duration {
         most.mul_f64(self.fraction())

@@ -143,7 +143,7 @@ pub enum Admit {
 }
 
 /// What there is, for people to see.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Links {
     /// Connections, those that are being opened included.
     pub connections: usize,

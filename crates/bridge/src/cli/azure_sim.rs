@@ -19,7 +19,7 @@ pub struct Arguments {
     /// Port of DPS and hub over HTTPS; Microsoft's SDKs know only 443
     #[arg(long, default_value_t = 8443)]
     https: u16,
-    /// Port of AMQP; not served yet
+    /// Port of DPS, hub and its Event-Hubs-compatible endpoint over AMQP
     #[arg(long, default_value_t = 5671)]
     amqp: u16,
     /// Port of MQTT; not served yet
@@ -99,6 +99,7 @@ pub async fn main(arguments: Arguments) -> ExitCode {
     let clock = bridge::world().clock;
     let options = Options {
         https_port: arguments.https,
+        amqp_port: arguments.amqp,
         page_port: Some(arguments.page),
         hosts: arguments.hosts,
         dir: arguments.dir,
@@ -152,7 +153,7 @@ fn away(how: Away) -> Outage {
 /// One line with everything that a client needs. A port of 0 is not served.
 fn as_json(simulator: &Simulator) -> String {
     let mut value = serde_json::to_value(simulator.started()).expect("addresses and names are always JSON");
-    (value["amqp"], value["mqtt"]) = (0.into(), 0.into());
+    value["mqtt"] = 0.into();
     value["ca_file"] = ca_file(simulator).into();
     value.to_string()
 }
@@ -167,7 +168,7 @@ fn as_text(simulator: &Simulator) -> String {
     let s = simulator.started();
     let page = s.page.map(|port| format!("page     http://localhost:{port}\n")).unwrap_or_default();
     format!(
-        "DPS and IoT Hub on https://{host}:{https} (hub `{hub}`)\n{page}\
+        "DPS and IoT Hub on https://{host}:{https} and amqps://{host}:{amqp} (hub `{hub}`)\n{page}\
          CA       {ca}\n\n\
          # longhaul.toml\n\
          [azure]\nca_file = \"{ca}\"\nports = {{ https = {https} }}\n\n\
@@ -175,6 +176,7 @@ fn as_text(simulator: &Simulator) -> String {
          [[routes]]\ntarget = \"main\"\n",
         host = s.host,
         https = s.https,
+        amqp = s.amqp,
         hub = s.hub,
         ca = ca_file(simulator),
         dps = s.dps_endpoint,

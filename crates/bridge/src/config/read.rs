@@ -20,8 +20,9 @@ mod tests;
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
-use super::{Azure, Config, Log, Mistake, QueueConfig};
+use super::{Azure, Config, Log, Mistake, QueueConfig, Transport};
 use nearest::nearest;
 use reader::{Reader, Section};
 use targets::Shared;
@@ -128,18 +129,27 @@ fn azure(reader: &mut Reader<'_>, mut section: Section) -> Azure {
         ca_file: ca_file.map(|found| reader.path(&found.value)),
         https_port,
         amqp_port,
-        registrations_per_minute: u32::try_from(section.number(
-            reader,
-            "registrations_per_minute",
-            0..=1_000_000,
-            1000,
-        ))
-        .expect("its bounds fit"),
+        registrations_per_minute: per(section.number(reader, "registrations_per_minute", 0..=1_000_000, 1000)),
+        transport: choice(reader, &mut section, "transport", &TRANSPORTS).unwrap_or_default(),
         max_connections: usize::from(port(section.number(reader, "max_connections", 1..=4096, 32))),
+        devices_per_connection: devices_per_connection(reader, &mut section),
+        max_links: usize::try_from(section.number(reader, "max_links", 1..=1_000_000, 100_000))
+            .expect("its bounds fit"),
+        attaches_per_second: per(section.number(reader, "attaches_per_second", 0..=100_000, 90)),
+        sends_per_second: per(section.number(reader, "sends_per_second", 0..=1_000_000, 0)),
+        token_life: Duration::from_secs(count(section.number(reader, "token_life_seconds", 10..=86_400, 3600))),
         max_in_flight: usize::from(port(section.number(reader, "max_in_flight", 1..=65535, 1024))),
     };
     section.finish(reader);
     azure
+}
+
+const TRANSPORTS: [(&str, Transport); 3] =
+    [("amqp", Transport::Amqp), ("amqp-ws", Transport::AmqpWs), ("https", Transport::Https)];
+
+/// 0, or nothing: as the transport's own default says.
+fn devices_per_connection(reader: &mut Reader<'_>, section: &mut Section) -> Option<usize> {
+    usize::try_from(section.number(reader, "devices_per_connection", 0..=995, 0)).ok().filter(|devices| *devices > 0)
 }
 
 fn log(reader: &mut Reader<'_>, mut section: Section) -> Log {
@@ -181,6 +191,10 @@ fn choice<T: Copy>(
 
 fn count(number: i64) -> u64 {
     u64::try_from(number).expect("its bounds are not negative")
+}
+
+fn per(number: i64) -> u32 {
+    u32::try_from(number).expect("its bounds fit")
 }
 
 fn port(number: i64) -> u16 {

@@ -57,6 +57,10 @@ pub enum Effect {
     RetryHubDown(Duration, Option<Duration>, String),
     /// The hub does not work (it may have said for how long): rest, uncounted, until it does.
     HubDown(Option<Duration>, String),
+    /// It is not this device's turn: again after this long, uncounted.
+    NotYet(Duration),
+    /// Somebody else sends as this device: keep still for this long, so that one of the two wins. A human must look.
+    Stolen(Duration, String),
     /// Look at the server's clock, make a token by it, send again at once.
     FreshToken,
     /// The hub does not know the device or its key: register again, unless the breaker says otherwise.
@@ -89,6 +93,8 @@ pub fn after_send(outcome: Result<(), SendError>, remedies: &mut Remedies, momen
         Why::Suspended => Effect::HubDown(Some(SUSPENDED), cause),
         Why::Unreachable => Effect::HubDown(None, cause),
         Why::Closed => Effect::Retry(RETRY_MIN, cause),
+        Why::NotYet { retry_after } => Effect::NotYet(retry_after),
+        Why::Stolen { retry_after } => Effect::Stolen(retry_after.unwrap_or(RETRY_MIN), cause),
     }
 }
 
@@ -96,7 +102,9 @@ pub fn after_send(outcome: Result<(), SendError>, remedies: &mut Remedies, momen
 pub fn hub_works(outcome: &Result<(), SendError>) -> bool {
     match outcome {
         Ok(()) => true,
-        Err(e) => !e.why.concerns_whole_hub() && !e.why.may_have_arrived() && e.why != Why::Closed,
+        // Ours alone, without a word of the hub's.
+        Err(SendError { why: Why::Closed | Why::NotYet { .. }, .. }) => false,
+        Err(e) => !e.why.concerns_whole_hub() && !e.why.may_have_arrived(),
     }
 }
 
@@ -221,6 +229,16 @@ mod tests {
         assert_eq!(asked(Why::Throttled { retry_after: None }), Some(10));
         assert_eq!(asked(Why::Quota), Some(12 * 3600), "until midnight UTC");
         assert_eq!(asked(Why::Suspended), Some(600));
+    }
+
+    #[test]
+    fn a_device_that_waits_for_its_turn_costs_no_attempt_and_one_that_is_stolen_keeps_still() {
+        let retry_after = Duration::from_secs(3);
+        assert_eq!(decide(Why::NotYet { retry_after }, moment()), Effect::NotYet(retry_after));
+        assert!(!hub_works(&failed(Why::NotYet { retry_after })), "the hub has said nothing");
+        let stolen = Why::Stolen { retry_after: Some(Duration::from_secs(300)) };
+        assert!(matches!(decide(stolen, moment()), Effect::Stolen(wait, _) if wait == Duration::from_secs(300)));
+        assert!(hub_works(&failed(stolen)));
     }
 
     #[test]
