@@ -128,7 +128,7 @@ impl Line {
             ..Options::new(name.clone())
         };
         let mut connection = Connection::client(options, Mechanism::None, now.at);
-        let tokens = Tokens::attach(&mut connection, &name, 0);
+        let tokens = Tokens::attach(&mut connection, &name, 0, now);
         Self {
             settings,
             name,

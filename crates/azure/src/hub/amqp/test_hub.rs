@@ -16,7 +16,7 @@ use percent_encoding::percent_decode_str;
 pub(super) enum Ask<'a> {
     Token(&'a str),
     Attach(&'a str),
-    Message(&'a str, &'a Message),
+    Message(&'a str),
 }
 
 /// How it decides.
@@ -45,8 +45,10 @@ pub(super) struct TestHub {
     pub(super) tokens: HashMap<String, u32>,
     pub(super) links: HashMap<LinkId, String>,
     pub(super) sessions: usize,
-    /// Credit of a device's link.
+    /// Credit of a device's link…
     pub(super) credit: u32,
+    /// …but for this one, which has plenty.
+    pub(super) favourite: &'static str,
     /// Device and message id, in the order in which they came.
     pub(super) came: Vec<(String, String)>,
     /// What was accepted, likewise.
@@ -70,6 +72,7 @@ impl TestHub {
             links: HashMap::new(),
             sessions: 0,
             credit: 1000,
+            favourite: "",
             came: Vec::new(),
             accepted: Vec::new(),
             held: Vec::new(),
@@ -153,11 +156,16 @@ impl TestHub {
             Say::Refuse(error) => self.connection.refuse(link, error),
             Say::Nothing => {}
             _ => {
+                let credit = self.credit_of(&id);
                 self.links.insert(link, id);
                 self.connection.accept(link, terms);
-                self.connection.credit(link, self.credit);
+                self.connection.credit(link, credit);
             }
         }
+    }
+
+    fn credit_of(&self, device: &str) -> u32 {
+        if device == self.favourite { 1000 } else { self.credit }
     }
 
     fn token(&mut self, link: LinkId, delivery: &Delivery) {
@@ -200,9 +208,9 @@ impl TestHub {
         let Some(amqp::message::MessageId::String(id)) = message.properties.message_id.clone() else { panic!("no id") };
         self.came.push((device.clone(), id.clone()));
         if self.connection.credit_left(link) == 0 {
-            self.connection.credit(link, self.credit);
+            self.connection.credit(link, self.credit_of(&device));
         }
-        match (self.script)(Ask::Message(&device, &message)) {
+        match (self.script)(Ask::Message(&device)) {
             Say::Yes => {
                 self.accepted.push((device, id));
                 self.connection.settle(link, delivery.id, DeliveryState::Accepted);

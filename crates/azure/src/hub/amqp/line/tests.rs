@@ -88,11 +88,11 @@ impl Pair {
 
     /// Carries bytes until neither side has any.
     fn run(&mut self) {
-        while self.to_hub() + self.to_line() > 0 {}
+        while self.carry_to_hub() + self.carry_to_line() > 0 {}
         self.listen();
     }
 
-    fn to_hub(&mut self) -> usize {
+    fn carry_to_hub(&mut self) -> usize {
         let mut bytes = BytesMut::new();
         let now = self.now();
         self.line.output(&mut bytes, now);
@@ -101,7 +101,7 @@ impl Pair {
         bytes.len()
     }
 
-    fn to_line(&mut self) -> usize {
+    fn carry_to_line(&mut self) -> usize {
         let mut bytes = BytesMut::new();
         self.hub.output(&mut bytes, self.at);
         if !bytes.is_empty() {
@@ -131,6 +131,7 @@ impl Pair {
     /// Lets time pass, with both sides awake whenever they want to be.
     fn pass(&mut self, time: Duration) {
         let until = self.at + time;
+        self.run();
         loop {
             let next = self.line.deadline().into_iter().chain(self.hub.connection.deadline()).min();
             self.at = next.map_or(until, |next| next.clamp(self.at, until));
@@ -160,18 +161,18 @@ impl Pair {
     }
 
     fn gone(&self) -> Vec<&str> {
-        let gone = |effect| match effect {
-            &Effect::Gone { ref name, .. } => Some(&**name),
+        let gone = self.told.iter().filter_map(|effect| match effect {
+            Effect::Gone { name, .. } => Some(&**name),
             _ => None,
-        };
-        self.told.iter().filter_map(gone).collect()
+        });
+        gone.collect()
     }
 }
 
 /// Says this to one device, yes to all others.
 fn only(device: &'static str, say: impl Fn(Ask<'_>) -> Say + Send + 'static) -> impl FnMut(Ask<'_>) -> Say + Send {
     move |ask| match ask {
-        Ask::Token(id) | Ask::Attach(id) | Ask::Message(id, _) if id == device => say(ask),
+        Ask::Token(id) | Ask::Attach(id) | Ask::Message(id) if id == device => say(ask),
         _ => Say::Yes,
     }
 }

@@ -18,8 +18,10 @@ use crate::sas::{device_audience, device_token};
 
 /// As long as Microsoft's Java SDK waits after a renewal that failed.
 const RETRY: Duration = Duration::from_secs(5);
-/// Times in a row that the hub may take its node away before the connection is of no use.
+/// Times in a row that the hub may take its node away before the connection is of no use: without an answer in between,
+/// and less than [`NODE_STOOD`] apart.
 const NODE_LOSSES_MAX: u32 = 3;
+const NODE_STOOD: Duration = Duration::from_secs(60);
 
 /// The links to `$cbs` and what was asked there. One pair for all devices: the hub allows no second one.
 #[derive(Debug)]
@@ -36,6 +38,7 @@ pub(super) struct Tokens {
     /// The node is gone, and why.
     loss: Option<Option<Error>>,
     losses: u32,
+    attached_at: Duration,
     /// Tokens renewed so far.
     pub(super) renewed: u64,
 }
@@ -49,7 +52,7 @@ struct Ask {
 }
 
 impl Tokens {
-    pub(super) fn attach(connection: &mut Connection, name: &str, next: u64) -> Self {
+    pub(super) fn attach(connection: &mut Connection, name: &str, next: u64, now: Now) -> Self {
         let session = connection.begin().ok();
         let mut attach = |terms| session.and_then(|session| connection.attach(session, terms).ok());
         let sender = attach(cbs::sender(format!("{name}-cbs-sender-{next}")));
@@ -67,6 +70,7 @@ impl Tokens {
             due: VecDeque::new(),
             loss: None,
             losses: 0,
+            attached_at: now.at,
             renewed: 0,
         }
     }
@@ -228,7 +232,8 @@ impl Line {
         if self.over.is_some() || self.is_closing {
             return;
         }
-        let losses = self.tokens.losses + 1;
+        let has_stood = now.at >= self.tokens.attached_at + NODE_STOOD;
+        let losses = if has_stood { 1 } else { self.tokens.losses + 1 };
         if losses > NODE_LOSSES_MAX {
             let words = "the hub does not let tokens be put";
             let judged = error.map_or_else(|| judge_token(0, words), judge);
@@ -238,7 +243,7 @@ impl Line {
         if let Some(session) = self.tokens.session {
             self.connection.end(session, None);
         }
-        let again = Tokens::attach(&mut self.connection, &self.name, self.tokens.next);
+        let again = Tokens::attach(&mut self.connection, &self.name, self.tokens.next, now);
         let before = std::mem::replace(&mut self.tokens, again);
         (self.tokens.losses, self.tokens.renewed) = (losses, before.renewed);
         let mut lives: Vec<Life> = before.asks.values().map(|ask| ask.life).collect();

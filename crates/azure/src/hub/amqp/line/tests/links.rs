@@ -9,8 +9,8 @@ fn the_token_comes_first_and_link_and_message_follow_in_one_flight() {
     let ticket = pair.post("Dev 1");
     let mut flights = 0;
     while pair.outcome(ticket).is_none() {
-        pair.to_hub();
-        pair.to_line();
+        pair.carry_to_hub();
+        pair.carry_to_line();
         flights += 1;
     }
     // Open; the node; the token; session and link; the message.
@@ -20,8 +20,8 @@ fn the_token_comes_first_and_link_and_message_follow_in_one_flight() {
     assert_eq!(attach.properties.get("com.microsoft:api-version").unwrap().as_str(), Some("2021-04-12"));
     assert!(attach.properties.get("com.microsoft:client-version").is_some());
     let next = pair.post("Dev 1");
-    pair.to_hub();
-    pair.to_line();
+    pair.carry_to_hub();
+    pair.carry_to_line();
     assert_eq!(pair.outcome(next), Some(Ok(())), "one flight when the link stands");
 }
 
@@ -34,7 +34,7 @@ fn nine_hundred_devices_share_a_connection_and_each_has_a_session() {
     }
     let mut flights = 0;
     while pair.done.len() < names.len() {
-        assert!(pair.to_hub() + pair.to_line() > 0, "stuck with {}", pair.done.len());
+        assert!(pair.carry_to_hub() + pair.carry_to_line() > 0, "stuck with {}", pair.done.len());
         flights += 1;
     }
     assert!(pair.done.values().all(Result::is_ok));
@@ -110,7 +110,7 @@ fn a_link_lost_without_a_word_is_opened_again_once_under_a_fresh_token() {
         pair.hub.detach("a", closed, None);
         let waiting = pair.post("a");
         // The detach crosses the message: it must not be written before it comes.
-        pair.to_line();
+        pair.carry_to_line();
         pair.run();
         assert_eq!(pair.outcome(waiting), Some(Ok(())));
         assert_eq!(pair.hub.tokens["a"], 2, "a disabled device hears it from the answer to its token");
@@ -127,7 +127,7 @@ fn a_device_that_is_switched_off_while_connected_is_told_so() {
     }));
     pair.hub.detach("a", false, None);
     let waiting = pair.post("a");
-    pair.to_line();
+    pair.carry_to_line();
     pair.run();
     assert_eq!(pair.outcome(waiting), Some(Err(Why::Disabled)));
     let other = pair.post("b");
@@ -141,7 +141,7 @@ fn a_link_that_is_lost_without_a_word_twice_is_no_link() {
     pair.hub.credit = 0;
     pair.hub.detach("a", false, None);
     let waiting = pair.post("a");
-    pair.to_line();
+    pair.carry_to_line();
     pair.run();
     assert_eq!(pair.outcome(waiting), None, "it waits for credit on the second link");
     pair.hub.detach("a", false, None);
@@ -184,7 +184,7 @@ fn what_a_detach_says_is_the_outcome_of_what_waits() {
             } else {
                 pair.hub.detach("a", true, error);
             }
-            pair.to_line();
+            pair.carry_to_line();
             let outcomes = (pair.outcome(first), pair.outcome(second));
             assert_eq!(outcomes, (Some(Err(written)), Some(Err(unwritten))), "{condition}");
             assert_eq!(pair.gone(), ["a"]);
@@ -205,7 +205,7 @@ fn a_message_that_costs_the_link_is_blamed_and_the_next_ones_go() {
     let third = pair.post("a");
     pair.hub.detach("a", true, Some(Error::new("amqp:link:message-size-exceeded", "too large")));
     pair.hub.script(|_| Say::Yes);
-    pair.to_line();
+    pair.carry_to_line();
     pair.run();
     assert_eq!(pair.outcome(first), Some(Err(Why::TooLarge)));
     assert_eq!(pair.outcome(second), Some(Err(Why::Lost)), "it was on its way, and is not to blame");

@@ -131,7 +131,7 @@ fn a_close_of_the_hub_says_why() {
         let mut pair = Pair::with(TestHub::kind(), &["a"]);
         pair.hub.connection.close(error, pair.at);
         let unwritten = pair.post("b");
-        pair.to_line();
+        pair.carry_to_line();
         assert_eq!(pair.outcome(unwritten), Some(Err(why)));
         assert!(pair.line.is_over());
     }
@@ -141,7 +141,7 @@ fn a_close_of_the_hub_says_why() {
 fn a_silent_connection_is_given_up_within_30_seconds() {
     let mut pair = Pair::with(TestHub::kind(), &["a"]);
     let ticket = pair.post("a");
-    pair.to_hub();
+    pair.carry_to_hub();
     let began = pair.at;
     while !pair.line.is_over() {
         pair.pass_deaf(SECOND);
