@@ -1,5 +1,29 @@
-//! AMQP: what links mean.
+//! AMQP 1.0: hub, provisioning and built-in endpoint on one port, told apart by the addresses of links.
+//!
+//! Promises: what a link is granted depends on the tokens of its connection and on nothing else; a message stands in the
+//! record before it is accepted; one device's trouble ends its links and leaves those of others. Decisions are made
+//! without sockets (`peer`), bytes are moved without decisions (`driver`).
+//!
+//! In the order in which a client meets them:
 
-mod management; // `$management`: what hub and partitions look like
+mod address; // what a link's address names
+mod attach; // which links are granted
+pub(crate) mod cbs; // tokens, as requests and answers
+mod deliveries; // messages taken and answered
+pub(crate) mod directory; // all connections, and who owns a device
+pub(crate) mod driver; // bytes between a socket and a peer
+mod errors; // the hub's errors as AMQP carries them
+mod later; // answers that are to wait
+mod links; // what a connection's links are for
+pub(crate) mod management; // `$management`: what hub and partitions look like
+mod peer; // one connection: what happened, what follows
 mod provisioning; // registrations
-mod readers; // links that read from the built-in endpoint
+pub(crate) mod readers; // links that read from the built-in endpoint
+mod requests; // put-token, provisioning and management: asked on one link, answered on another
+mod sasl; // who a client says it is
+mod telemetry; // deliveries to telemetry
+pub(crate) mod tokens; // what a connection's tokens open
+mod trouble; // faults that act on links
+pub(crate) mod websocket; // AMQP in WebSocket frames
+
+pub(crate) use driver::Amqp;

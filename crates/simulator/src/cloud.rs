@@ -9,7 +9,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 use serde_json::Value;
 
+mod amqp; // what AMQP connections ask besides
+
+pub use amqp::AmqpCounts;
+pub(crate) use amqp::Sender;
+
+use crate::amqp::directory::Directory;
+use crate::amqp::tokens::Key;
 use crate::dps::{self, Answer, Enrolment, Operations, Outcome};
+use crate::events::Events;
 use crate::faults::{Armed, Faults, Weather};
 use crate::hub::{self, Names, Telemetry};
 use crate::identity::Identity;
@@ -42,6 +50,8 @@ pub struct Counts {
     pub hub_refused: BTreeMap<String, u64>,
     /// Requests accepted and not answered, on request.
     pub answers_lost: u64,
+    /// AMQP connections and their links.
+    pub amqp: AmqpCounts,
 }
 
 /// A device as the page shows it; no keys.
@@ -72,6 +82,10 @@ pub(crate) struct Cloud {
     hosts: Vec<String>,
     identity: Identity,
     pace: Pace,
+    directory: Directory,
+    /// Where AMQP is served; redirects name it.
+    amqp_port: u16,
+    created_ms: i64,
 }
 
 struct State {
@@ -79,15 +93,17 @@ struct State {
     operations: Operations,
     armed: Armed,
     record: Record,
+    events: Events,
     counts: Counts,
 }
 
 impl Cloud {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { clock, hosts, identity, pace, registry, record, faults } = parts;
-        let (operations, counts) = (Operations::default(), Counts::default());
-        let state = Mutex::new(State { registry, operations, armed: Armed::new(faults), record, counts });
-        Self { state, clock, hosts, identity, pace }
+        let Parts { clock, hosts, identity, pace, registry, record, faults, amqp_port } = parts;
+        let (operations, counts, events) = (Operations::default(), Counts::default(), Events::default());
+        let state = Mutex::new(State { registry, operations, armed: Armed::new(faults), record, events, counts });
+        let created_ms = clock();
+        Self { state, clock, hosts, identity, pace, directory: Directory::default(), amqp_port, created_ms }
     }
 
     /// A panic elsewhere leaves the state as it was before or after a change, so it can go on being used.
@@ -128,11 +144,19 @@ impl Cloud {
     }
 
     pub(crate) fn set_faults(&self, faults: Faults) {
+        let all = faults.amqp.all;
         self.state().armed = Armed::new(faults);
+        self.directory.tell_all(all);
+    }
+
+    pub(crate) fn amqp_port(&self) -> u16 {
+        self.amqp_port
     }
 
     pub(crate) fn counts(&self) -> Counts {
-        self.state().counts.clone()
+        let mut counts = self.state().counts.clone();
+        (counts.amqp.connections_now, counts.amqp.connections_ever) = self.directory.counts();
+        counts
     }
 
     pub(crate) fn messages(&self, count: usize) -> Vec<Recorded> {
@@ -236,15 +260,21 @@ impl Cloud {
     pub(crate) fn admit_device(&self, id: &str, authorization: Option<&str>) -> Result<(), hub::Refusal> {
         let now_ms = self.now_ms();
         let mut state = self.state();
-        let admitted = self.admit_now(&state, id, authorization, now_ms);
+        let admitted = self.admit_now(&state, id, authorization, now_ms).map(drop);
         state.count_hub_refusal(admitted)
     }
 
-    fn admit_now(&self, state: &State, id: &str, authorization: Option<&str>, now_ms: i64) -> Result<(), hub::Refusal> {
+    fn admit_now(
+        &self,
+        state: &State,
+        id: &str,
+        authorization: Option<&str>,
+        now_ms: i64,
+    ) -> Result<Device, hub::Refusal> {
         if let Some(refusal) = state.armed.hub_refusal(id) {
             return Err(hub::refused(id, refusal));
         }
-        hub::admit_device(&self.names(), state.registry.device(id), id, authorization, now_ms).map(drop)
+        hub::admit_device(&self.names(), state.registry.device(id), id, authorization, now_ms).cloned()
     }
 
     /// Takes messages of one device, all or none. When this returns `Ok` they stand in the record.
@@ -256,26 +286,33 @@ impl Cloud {
     ) -> Result<Accepted, hub::Refusal> {
         let now_ms = self.now_ms();
         let mut state = self.state();
-        let accepted = self.send_now(&mut state, id, authorization, messages, now_ms);
+        let device = self.admit_now(&state, id, authorization, now_ms);
+        let is_policy = crate::sas::Token::parse(authorization).is_ok_and(|token| token.policy.is_some());
+        let key = if is_policy { Key::Hub } else { Key::Device };
+        let sender = Sender { key, model_id: None };
+        let accepted = device.and_then(|device| self.take_now(&mut state, &device, &sender, messages?, now_ms));
         state.count_hub_refusal(accepted)
     }
 
-    fn send_now(
+    fn take_now(
         &self,
         state: &mut State,
-        id: &str,
-        authorization: Option<&str>,
-        messages: Result<Vec<Telemetry>, hub::Refusal>,
+        device: &Device,
+        sender: &Sender,
+        messages: Vec<Telemetry>,
         now_ms: i64,
     ) -> Result<Accepted, hub::Refusal> {
-        self.admit_now(state, id, authorization, now_ms)?;
-        let messages = messages?;
         let count = u32::try_from(messages.len()).unwrap_or(u32::MAX);
         if let Some(throttle) = state.armed.throttles_telemetry(count, now_ms) {
             return Err(hub::Refusal::throttled(throttle.retry_after_s));
         }
-        let recorded = messages.into_iter().map(|message| Recorded::new(self.hub(), id, message, now_ms));
-        state.keep(id, &recorded.collect::<Vec<_>>())?;
+        let events: Vec<_> = messages.iter().map(|message| sender.accepted(device, message, now_ms)).collect();
+        let recorded = messages.into_iter().map(|message| Recorded::new(self.hub(), &device.id, message, now_ms));
+        state.keep(&device.id, &recorded.collect::<Vec<_>>())?;
+        for event in events {
+            state.events.append(event);
+        }
+        self.directory.tell_readers();
         Ok(if state.armed.loses_answer(now_ms) { state.lose_answer() } else { Accepted::Answered })
     }
 }
@@ -289,6 +326,7 @@ impl Cloud {
         let answer = service::admit(&self.names(), call, now_ms)
             .and_then(|()| service::decide(state.registry.device(call.device_id), call, now_ms))
             .and_then(|decision| state.perform(decision));
+        self.directory.tell_owner(call.device_id);
         state.count_hub_refusal(answer)
     }
 
@@ -309,14 +347,18 @@ impl Cloud {
         let mut state = self.state();
         let Some(device) = state.registry.device(id) else { return Ok(false) };
         let changed = Device { status, etag: crate::identity::etag(), ..device.clone() };
-        state.registry.put_device(changed).map(|()| true)
+        state.registry.put_device(changed)?;
+        self.directory.tell_owner(id);
+        Ok(true)
     }
 
     /// Forgets a device at the hub; its registration stays. `Ok(false)` when there is no such device.
     pub(crate) fn delete_device(&self, id: &str) -> std::io::Result<bool> {
         let mut state = self.state();
         let is_there = state.registry.device(id).is_some();
-        state.registry.delete_device(id).map(|()| is_there)
+        state.registry.delete_device(id)?;
+        self.directory.tell_owner(id);
+        Ok(is_there)
     }
 }
 
@@ -409,4 +451,5 @@ pub(crate) struct Parts {
     pub(crate) registry: Registry,
     pub(crate) record: Record,
     pub(crate) faults: Faults,
+    pub(crate) amqp_port: u16,
 }

@@ -1,38 +1,26 @@
-//! Accepting connections and reading requests, with or without TLS.
-//!
-//! Promises: every wait and every size has a bound; running out of file descriptors pauses accepting and ends nothing.
-//! Dropping the future that serves cuts all its connections. Knows HTTP/1.1, not what is asked for.
+//! Reading requests. Promises: every wait and every size has a bound. Knows HTTP/1.1, not what is asked for.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
 
 use crate::header_case::{Head, Noted};
+use crate::sockets::{Reset, Serves, Wire};
 
-/// Each holds about 30 KiB with TLS: 4096 are 120 MiB at worst. More wait in the kernel's backlog.
-const CONNECTIONS_MAX: usize = 4096;
-/// A TLS handshake takes two round trips; ten seconds are those of a bad mobile link.
-const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// Also how long a connection may be idle between requests, as hyper counts from one answer to the next head.
 const HEAD_MAX: Duration = Duration::from_secs(240);
 /// 1 MiB in 20 s is 50 KiB a second.
 const BODY_MAX: Duration = Duration::from_secs(20);
 /// What is read before 413 is said: four times the hub's largest message, so that its own answer is reached.
 const BODY_BYTES_MAX: usize = 1 << 20;
-/// How long to wait when the machine has no more sockets to give.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A request as read.
 pub(crate) struct Ask {
@@ -59,60 +47,50 @@ pub(crate) type Reply = Result<Response<Full<Bytes>>, Cut>;
 /// Whoever answers requests.
 pub(crate) trait Answers: Send + Sync + 'static {
     fn answer(self: Arc<Self>, ask: Ask) -> impl Future<Output = Reply> + Send;
-}
 
-/// Serves one listener for ever.
-pub(crate) async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, answers: Arc<impl Answers>) {
-    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let mut connections = JoinSet::new();
-    loop {
-        let permit = Arc::clone(&permits).acquire_owned().await.expect("this semaphore is never closed");
-        let Some(stream) = accept(&listener).await else { continue };
-        let (tls, answers) = (tls.clone(), Arc::clone(&answers));
-        connections.spawn(async move {
-            connection(stream, tls, answers).await;
-            drop(permit);
-        });
-        while connections.try_join_next().is_some() {}
+    /// After an answer with status 101: the connection, to speak something else on it.
+    fn upgraded(&self, _: impl Wire, _: Reset) -> impl Future<Output = ()> + Send {
+        async {}
     }
 }
 
-async fn accept(listener: &TcpListener) -> Option<TcpStream> {
-    match listener.accept().await {
-        Ok((stream, _)) => {
-            // Answers are small: waiting to fill a segment would only add delay. It is a hint, failing costs nothing.
-            let _ = stream.set_nodelay(true);
-            Some(stream)
-        }
-        Err(error) => {
-            tracing::warn!(%error, "the simulator could not accept a connection");
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-            None
+/// Speaks HTTP/1.1 on a connection.
+pub(crate) struct Http<A>(pub(crate) Arc<A>);
+
+impl<A: Answers> Serves for Http<A> {
+    async fn serve(self: Arc<Self>, wire: impl Wire, reset: Reset) {
+        let answers = Arc::clone(&self.0);
+        if let Some(upgraded) = requests(wire, Arc::clone(&answers)).await {
+            answers.upgraded(TokioIo::new(upgraded), reset).await;
         }
     }
 }
 
-async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, answers: Arc<impl Answers>) {
-    let Some(tls) = tls else { return requests(stream, answers).await };
-    match tokio::time::timeout(HANDSHAKE_MAX, tls.accept(stream)).await {
-        Ok(Ok(stream)) => requests(stream, answers).await,
-        Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
-        Err(_) => tracing::debug!("a TLS handshake took too long"),
-    }
-}
-
-async fn requests(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, answers: Arc<impl Answers>) {
+/// Answers requests until the connection ends, or is to speak something else from now on.
+async fn requests(stream: impl Wire, answers: Arc<impl Answers>) -> Option<Upgraded> {
     let head = Head::default();
     let noted = Noted { stream, head: head.clone() };
-    let service = service_fn(move |request| {
-        let (head, answers) = (head.clone(), Arc::clone(&answers));
-        async move { answers.answer(read(request, &head).await).await }
+    let upgrade = Arc::new(Mutex::new(None));
+    let service = service_fn(|mut request| {
+        let (head, answers, upgrade) = (head.clone(), Arc::clone(&answers), Arc::clone(&upgrade));
+        async move {
+            let switch = hyper::upgrade::on(&mut request);
+            let reply = answers.answer(read(request, &head).await).await;
+            if reply.as_ref().is_ok_and(|reply| reply.status() == StatusCode::SWITCHING_PROTOCOLS) {
+                *upgrade.lock().unwrap_or_else(PoisonError::into_inner) = Some(switch);
+            }
+            reply
+        }
     });
     let mut server = hyper::server::conn::http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(HEAD_MAX);
-    if let Err(error) = server.serve_connection(TokioIo::new(noted), service).await {
+    if let Err(error) = server.serve_connection(TokioIo::new(noted), service).with_upgrades().await {
         tracing::debug!(%error, "a connection ended early");
+        return None;
     }
+    head.close();
+    let upgrade = upgrade.lock().unwrap_or_else(PoisonError::into_inner).take();
+    upgrade?.await.ok()
 }
 
 /// Reads the whole request. Also a body that nobody wants: Node's SDK sends one with a `GET`.

@@ -7,6 +7,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+mod amqp; // moments of a link's life, and what happens then
+
+pub use amqp::{AllConnections, AmqpAction, AmqpFault, AmqpFaults, Gateway, LinkState};
+
 /// The longest delay that is taken, so that a slip of the keyboard does not hold connections for ever.
 const DELAY_MAX: Duration = Duration::from_secs(600);
 
@@ -18,6 +22,8 @@ pub struct Faults {
     pub dps: DpsFaults,
     /// Of the hub.
     pub hub: HubFaults,
+    /// Of AMQP connections.
+    pub amqp: AmqpFaults,
 }
 
 /// What can go wrong at the provisioning service.
@@ -183,12 +189,13 @@ pub(crate) struct Armed {
     dps_poll_throttle: Counter,
     hub_throttle: Counter,
     lost_answers: Counter,
+    amqp: amqp::Counters,
 }
 
 impl Armed {
     /// All counting starts anew.
     pub(crate) fn new(faults: Faults) -> Self {
-        Self { faults, ..Self::default() }
+        Self { amqp: amqp::Counters::new(&faults.amqp), faults, ..Self::default() }
     }
 
     pub(crate) fn faults(&self) -> &Faults {
@@ -222,6 +229,15 @@ impl Armed {
         self.faults.hub.lose_answer.is_some_and(|when| self.lost_answers.hits(when, 1, now_ms))
     }
 
+    /// What is to happen at a moment of a link's life.
+    pub(crate) fn amqp_action(&mut self, state: LinkState, device: Option<&str>, now_ms: i64) -> Option<AmqpAction> {
+        self.amqp.action(&self.faults.amqp, (state, device), now_ms)
+    }
+
+    pub(crate) fn accept_delay(&self) -> Duration {
+        delay(self.faults.amqp.accept_delay_ms)
+    }
+
     pub(crate) fn dps_refusal(&self, id: &str) -> Option<&DpsRefusal> {
         let named = |ids: &[String]| ids.is_empty() || ids.iter().any(|one| one.eq_ignore_ascii_case(id));
         self.faults.dps.refuse.iter().find(|refuse| named(&refuse.ids)).map(|refuse| &refuse.answer)
@@ -233,7 +249,8 @@ impl Armed {
     }
 }
 
-fn delay(ms: u64) -> Duration {
+/// A delay as asked for, within bounds.
+pub(crate) fn delay(ms: u64) -> Duration {
     Duration::from_millis(ms).min(DELAY_MAX)
 }
 

@@ -16,25 +16,39 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// The bytes that came in since the last request, up to the bound.
-#[derive(Clone, Default)]
-pub(crate) struct Head(Arc<Mutex<Vec<u8>>>);
+#[derive(Clone)]
+pub(crate) struct Head(Arc<Mutex<Option<Vec<u8>>>>);
+
+impl Default for Head {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Some(Vec::new()))))
+    }
+}
 
 impl Head {
     /// The names of the request that has just been read, by their lower-case form. Starts over.
     pub(crate) fn take_names(&self) -> HashMap<String, String> {
-        let bytes = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        names(&bytes)
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        names(&kept.as_mut().map(std::mem::take).unwrap_or_default())
     }
 
     /// Forgets the body: what comes next is a head.
     pub(crate) fn clear(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        if let Some(kept) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            kept.clear();
+        }
+    }
+
+    /// Nothing is noted any more: what comes next is not HTTP.
+    pub(crate) fn close(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     fn keep(&self, bytes: &[u8]) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = HEAD_BYTES_MAX.saturating_sub(kept.len());
-        kept.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+        if let Some(kept) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            let room = HEAD_BYTES_MAX.saturating_sub(kept.len());
+            kept.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+        }
     }
 }
 

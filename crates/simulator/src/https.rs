@@ -12,6 +12,8 @@ use http_body_util::Full;
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
+use crate::amqp::driver::drive;
+use crate::amqp::websocket::{self, WebSocket};
 use crate::cloud::{Accepted, Cloud, DpsCall};
 use crate::connections::{Answers, Ask, Cut, Reply, Unread};
 use crate::dps;
@@ -19,6 +21,7 @@ use crate::faults::{Outage, Weather};
 use crate::hub::{self, Telemetry};
 use crate::identity::guid;
 use crate::service::{self, Verb};
+use crate::sockets::{Reset, Wire};
 
 /// The content type that makes a body a batch.
 const BATCH_TYPE: &str = "application/vnd.microsoft.iothub.json";
@@ -37,8 +40,13 @@ impl Answers for Https {
         match path.as_slice() {
             [scope, "registrations", id, rest @ ..] => self.dps(&ask, scope, id, rest).await,
             ["devices", id, rest @ ..] => self.hub(&ask, id, rest).await,
+            ["$iothub" | "$servicebus", "websocket"] => Ok(websocket::answer(&ask.parts.headers)),
             _ => Ok(self.hub_error(&hub::Refusal::new(404, 404_006, "InvalidUrl", "There is nothing at this address"))),
         }
+    }
+
+    async fn upgraded(&self, wire: impl Wire, reset: Reset) {
+        drive(WebSocket::server(wire).await, Arc::clone(&self.cloud), reset).await;
     }
 }
 

@@ -119,18 +119,27 @@ pub(crate) fn admit_device<'d>(
     let device = device.ok_or_else(|| Refusal::device_not_found(id))?;
     let unauthorized = |_: Denied| Refusal::unauthorized();
     let token = Token::parse(authorization).map_err(unauthorized)?;
-    let path = ["devices", id];
+    check_device(names, device, &token, now_ms).map_err(unauthorized)?;
+    enabled(device)
+}
+
+/// Whether a token is good for a device: signed by itself or by a policy that connects devices.
+pub(crate) fn check_device(names: &Names<'_>, device: &Device, token: &Token<'_>, now_ms: i64) -> Result<(), Denied> {
+    let path = ["devices", device.id.as_str()];
     let resource = |least| Resource { roots: names.hosts, path: &path, least };
     match token.policy {
         Some(policy) => {
             let keys = names.identity.policies.get(policy).filter(|_| DEVICE_POLICIES.contains(&policy));
-            token.check(&resource(0), &keys.ok_or_else(Refusal::unauthorized)?.both(), now_ms)
+            token.check(&resource(0), &keys.ok_or(Denied::WrongSignature)?.both(), now_ms)
         }
         // One that names less than the device would open others too; a device's key is not good for that.
         None => token.check(&resource(2), &device.keys.both(), now_ms),
     }
-    .map_err(unauthorized)?;
-    if device.status == Status::Disabled { Err(disabled(id)) } else { Ok(device) }
+}
+
+/// A device, if it may talk.
+pub(crate) fn enabled(device: &Device) -> Result<&Device, Refusal> {
+    if device.status == Status::Disabled { Err(disabled(&device.id)) } else { Ok(device) }
 }
 
 /// What a device sent, one message.
@@ -141,6 +150,13 @@ pub(crate) struct Telemetry {
     pub(crate) correlation_id: Option<String>,
     pub(crate) content_type: Option<String>,
     pub(crate) content_encoding: Option<String>,
+    pub(crate) user_id: Option<Bytes>,
+    /// Milliseconds since 1970.
+    pub(crate) expiry_ms: Option<i64>,
+    /// Milliseconds since 1970.
+    pub(crate) creation_ms: Option<i64>,
+    /// The component that it is of.
+    pub(crate) subject: Option<String>,
     pub(crate) properties: BTreeMap<String, String>,
 }
 
@@ -155,8 +171,12 @@ impl Telemetry {
         for (name, value) in headers {
             telemetry.take_header(&name, value);
         }
-        telemetry.check()?;
-        Ok(telemetry)
+        telemetry.checked()
+    }
+
+    /// This, if the hub takes it.
+    pub(crate) fn checked(self) -> Result<Self, Refusal> {
+        self.check().map(|()| self)
     }
 
     fn take_header(&mut self, name: &str, value: String) {
@@ -189,8 +209,9 @@ impl Telemetry {
     fn size(&self) -> usize {
         let system = [&self.message_id, &self.correlation_id, &self.content_type, &self.content_encoding];
         let system: usize = system.into_iter().flatten().map(String::len).sum();
+        let user = self.user_id.as_ref().map_or(0, Bytes::len);
         let application: usize = self.properties.iter().map(|(name, value)| name.len() + value.len()).sum();
-        self.body.len() + system + application
+        self.body.len() + system + user + application
     }
 }
 
@@ -223,10 +244,17 @@ fn yes() -> bool {
 pub(crate) fn batch(body: &[u8]) -> Result<Vec<Telemetry>, Refusal> {
     let elements: Vec<Element> =
         serde_json::from_slice(body).map_err(|_| Refusal::not_json("The batch is not an array of messages"))?;
-    if elements.len() > BATCH_MESSAGES_MAX {
-        return Err(Refusal::too_large());
-    }
-    let messages: Vec<Telemetry> = elements.into_iter().map(Element::telemetry).collect::<Result<_, _>>()?;
+    within_batch(elements.len())?;
+    batch_of(elements.into_iter().map(Element::telemetry).collect::<Result<_, _>>()?)
+}
+
+/// Whether a batch may have so many messages.
+pub(crate) fn within_batch(count: usize) -> Result<(), Refusal> {
+    if count > BATCH_MESSAGES_MAX { Err(Refusal::too_large()) } else { Ok(()) }
+}
+
+/// The messages of a batch, if they are not too large in all.
+pub(crate) fn batch_of(messages: Vec<Telemetry>) -> Result<Vec<Telemetry>, Refusal> {
     let bytes: usize = messages.iter().map(Telemetry::size).sum();
     if bytes > MESSAGE_BYTES_MAX { Err(Refusal::too_large()) } else { Ok(messages) }
 }

@@ -6,14 +6,12 @@
 //!
 //! In the order in which a request meets them:
 
-#[allow(dead_code, reason = "its links are being wired in")]
-mod amqp; // what AMQP links mean
+mod amqp; // AMQP: tokens, links, messages
 mod ca; // certificate authority and leaf that clients are shown
 mod cloud; // all of that behind one lock, for any protocol
-mod connections; // sockets, TLS, requests, bounds
+mod connections; // HTTP requests as read, bounds
 mod control; // the page and its API
 mod dps; // registration: who may, what is answered
-#[allow(dead_code, reason = "the links that read from it are being wired in")]
 mod events; // what readers of the built-in endpoint see
 mod faults; // trouble on request
 mod header_case; // property names as the client spelled them
@@ -25,8 +23,10 @@ mod registry; // the devices and registrations there are
 mod sas; // is this token good for that resource
 mod service; // the owner's view of the registry: get, put, delete
 mod simulator; // wiring: start and stop
+mod sockets; // accepting connections, TLS
 
-pub use cloud::{Counts, DeviceView};
+pub use cloud::{AmqpCounts, Counts, DeviceView};
+pub use faults::{AllConnections, AmqpAction, AmqpFault, AmqpFaults, Gateway, LinkState};
 pub use faults::{DpsFaults, DpsRefusal, DpsRefuse, Faults, HubFaults, HubRefusal, HubRefuse, Outage, Throttle, When};
 pub use record::Recorded;
 pub use registry::{Registration, Status};

@@ -65,14 +65,37 @@ impl<'a> Token<'a> {
 
     /// Whether this token opens `resource` at `now_ms`, signed with one of `keys` (base64).
     pub(crate) fn check(&self, resource: &Resource<'_>, keys: &[&str], now_ms: i64) -> Result<(), Denied> {
+        if self.covers(resource) { self.check_itself(keys, now_ms) } else { Err(Denied::OutOfScope) }
+    }
+
+    /// Whether this token is good at `now_ms`, whatever it is for.
+    pub(crate) fn check_itself(&self, keys: &[&str], now_ms: i64) -> Result<(), Denied> {
         let signed = keys.iter().map(|key| self.is_signed_with(key)).fold(false, |any, one| any | one);
-        let expiry_s: i64 = self.expiry.parse().map_err(|_| Denied::Malformed)?;
         match () {
-            () if !self.covers(resource) => Err(Denied::OutOfScope),
             () if !signed => Err(Denied::WrongSignature),
-            () if expiry_s <= now_ms / 1000 => Err(Denied::Expired),
+            () if self.expires_ms()? <= now_ms => Err(Denied::Expired),
             () => Ok(()),
         }
+    }
+
+    /// Milliseconds since 1970.
+    pub(crate) fn expires_ms(&self) -> Result<i64, Denied> {
+        self.expiry.parse().map(|seconds: i64| seconds.saturating_mul(1000)).map_err(|_| Denied::Malformed)
+    }
+
+    /// What it says it is for, decoded once less to once more than clients do, without scheme and port: host and
+    /// segments. The form in which it stands in the token comes first.
+    pub(crate) fn resources(&self) -> Vec<Vec<String>> {
+        let mut forms: Vec<Vec<String>> = Vec::new();
+        let mut text = self.resource.to_owned();
+        for _ in 0..=DECODE_MAX {
+            let form = segments(&text);
+            if !forms.contains(&form) {
+                forms.push(form);
+            }
+            text = decoded(&text);
+        }
+        forms
     }
 
     /// The signature is over the resource exactly as it stands in the token, encoded or not.
@@ -131,6 +154,19 @@ pub(crate) fn derive_key(group_key: &str, registration_id: &str) -> Option<Strin
 /// Whether this can be the key of an enrolment group: base64 of 16 to 64 bytes.
 pub(crate) fn is_key(text: &str) -> bool {
     STANDARD.decode(text).is_ok_and(|key| (16..=64).contains(&key.len()))
+}
+
+/// `sb://localhost:5671/a/b/` is `localhost`, `a`, `b`.
+fn segments(text: &str) -> Vec<String> {
+    let text = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let mut segments: Vec<String> = text.trim_end_matches('/').split('/').map(str::to_owned).collect();
+    if let Some(host) = segments.first_mut()
+        && let Some((name, port)) = host.rsplit_once(':')
+        && port.parse::<u16>().is_ok()
+    {
+        *host = name.to_owned();
+    }
+    segments
 }
 
 fn hmac(key: &[u8], text: &[u8]) -> [u8; 32] {

@@ -15,15 +15,20 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
+use crate::amqp::Amqp;
 use crate::ca::{Authority, CA_FILE, CaError};
 use crate::cloud::{Cloud, Counts, DeviceView, Pace, Parts};
-use crate::connections::serve;
+use crate::connections::Http;
 use crate::control::Control;
 use crate::faults::Faults;
 use crate::https::Https;
 use crate::identity::{Identity, OWNER, Readers, guid, write_whole};
 use crate::record::{Record, Recorded};
 use crate::registry::{Registration, Registry, Status};
+use crate::sockets::serve;
+
+/// Where clients look for AMQP when nobody says otherwise.
+const AMQP_PORT: u16 = 5671;
 
 /// Milliseconds since 1970, UTC.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -39,6 +44,8 @@ pub struct Options {
     pub bind: Vec<IpAddr>,
     /// Port of DPS and hub over HTTPS; 0 takes any. Microsoft's SDKs know no port but 443.
     pub https_port: u16,
+    /// Port of DPS, hub and its Event-Hubs-compatible endpoint over AMQP; 0 takes any. Most of Microsoft's SDKs know none but 5671.
+    pub amqp_port: u16,
     /// Port of the page and the control API (plain HTTP, no login); 0 takes any, `None` has none.
     pub page_port: Option<u16>,
     /// Names besides `localhost`. The first is the hub that devices are assigned to.
@@ -71,6 +78,7 @@ impl Options {
             clock,
             bind: vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
             https_port: 0,
+            amqp_port: 0,
             page_port: None,
             hosts: Vec::new(),
             dir: None,
@@ -142,8 +150,8 @@ impl From<CaError> for StartError {
 pub struct Started {
     /// Port of DPS and hub over HTTPS.
     pub https: u16,
-    /// Port of AMQP over TLS; none yet.
-    pub amqp: Option<u16>,
+    /// Port of DPS, hub and its Event-Hubs-compatible endpoint over AMQP.
+    pub amqp: u16,
     /// Port of MQTT over TLS; none yet.
     pub mqtt: Option<u16>,
     /// Port of the page and the control API.
@@ -161,7 +169,7 @@ pub struct Started {
     pub hub: String,
     /// For service SDKs; a bare host name.
     pub service_connection_string: String,
-    /// For readers of the Event-Hubs-compatible endpoint, once there is one.
+    /// For readers of the Event-Hubs-compatible endpoint; the port is in it where it is not the usual one.
     pub event_hub_connection_string: String,
     /// The CA's certificate, PEM.
     pub ca_file: PathBuf,
@@ -203,19 +211,25 @@ pub async fn start(options: Options) -> Result<Simulator, StartError> {
     let authority = Authority::open(dir, now_ms)?;
     let tls = TlsAcceptor::from(Arc::new(authority.server_config(dir, &hosts, now_ms)?));
     let (ca_file, passing_ca_file) = place_ca(&options, &authority.pem)?;
-    let cloud = Arc::new(open_cloud(&options, hosts)?);
+    let (amqp, amqp_listeners) = listen(&options.bind, options.amqp_port).await?;
+    let cloud = Arc::new(open_cloud(&options, hosts, amqp)?);
 
     let mut services = JoinSet::new();
+    for listener in amqp_listeners {
+        services.spawn(serve(listener, Some(tls.clone()), Arc::new(Amqp { cloud: Arc::clone(&cloud) })));
+    }
     let (https, listeners) = listen(&options.bind, options.https_port).await?;
     for listener in listeners {
-        services.spawn(serve(listener, Some(tls.clone()), Arc::new(Https { cloud: Arc::clone(&cloud) })));
+        let answers = Arc::new(Https { cloud: Arc::clone(&cloud) });
+        services.spawn(serve(listener, Some(tls.clone()), Arc::new(Http(answers))));
     }
     let page = match options.page_port {
         None => None,
         Some(port) => {
             let (port, listeners) = listen(&options.bind, port).await?;
             for listener in listeners {
-                services.spawn(serve(listener, None, Arc::new(Control { cloud: Arc::clone(&cloud) })));
+                let answers = Arc::new(Control { cloud: Arc::clone(&cloud) });
+                services.spawn(serve(listener, None, Arc::new(Http(answers))));
             }
             Some(port)
         }
@@ -261,7 +275,7 @@ fn place_ca(options: &Options, pem: &str) -> Result<(PathBuf, Option<PathBuf>), 
     Ok((path.clone(), is_passing.then_some(path)))
 }
 
-fn open_cloud(options: &Options, hosts: Vec<String>) -> Result<Cloud, StartError> {
+fn open_cloud(options: &Options, hosts: Vec<String>, amqp_port: u16) -> Result<Cloud, StartError> {
     let dir = options.dir.as_deref();
     let shown_dir = dir.unwrap_or(Path::new(""));
     let identity = open_identity(options)?;
@@ -276,6 +290,7 @@ fn open_cloud(options: &Options, hosts: Vec<String>) -> Result<Cloud, StartError
         registry: Registry::open(dir).map_err(at(shown_dir))?,
         record,
         faults: options.faults.clone(),
+        amqp_port,
     }))
 }
 
@@ -315,9 +330,11 @@ async fn listen(bind: &[IpAddr], port: u16) -> Result<(u16, Vec<TcpListener>), S
 fn describe(cloud: &Cloud, https: u16, page: Option<u16>, ca_file: PathBuf) -> Started {
     let (hub, identity) = (cloud.hub().to_owned(), cloud.identity());
     let key = &identity.owner().primary;
+    let amqp = cloud.amqp_port();
+    let port = if amqp == AMQP_PORT { String::new() } else { format!(":{amqp}") };
     Started {
         https,
-        amqp: None,
+        amqp,
         mqtt: None,
         page,
         id_scope: identity.id_scope.clone(),
@@ -325,7 +342,8 @@ fn describe(cloud: &Cloud, https: u16, page: Option<u16>, ca_file: PathBuf) -> S
         dps_endpoint: format!("{hub}:{https}"),
         service_connection_string: format!("HostName={hub};SharedAccessKeyName={OWNER};SharedAccessKey={key}"),
         event_hub_connection_string: format!(
-            "Endpoint=sb://{hub}/;SharedAccessKeyName={OWNER};SharedAccessKey={key};EntityPath=messages/events"
+            "Endpoint=sb://{hub}{port}/;SharedAccessKeyName={OWNER};SharedAccessKey={key};EntityPath={}",
+            cloud.hub_name()
         ),
         host: hub.clone(),
         hub,

@@ -91,8 +91,12 @@ pub async fn ask(simulator: &Simulator, ask: Ask<'_>) -> Option<Reply> {
     Some(Reply { status: parts.status, headers: parts.headers, body })
 }
 
-/// A connection that trusts nothing but the simulator's CA.
 pub async fn tls(simulator: &Simulator) -> tokio_rustls::client::TlsStream<tokio::net::TcpStream> {
+    tls_to(simulator, simulator.started().https).await
+}
+
+/// A connection that trusts nothing but the simulator's CA.
+pub async fn tls_to(simulator: &Simulator, port: u16) -> tokio_rustls::client::TlsStream<tokio::net::TcpStream> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(rustls_pki_types::CertificateDer::from_pem_slice(simulator.ca_pem().as_bytes()).unwrap()).unwrap();
     let config = rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
@@ -100,7 +104,7 @@ pub async fn tls(simulator: &Simulator) -> tokio_rustls::client::TlsStream<tokio
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let stream = tokio::net::TcpStream::connect(("127.0.0.1", simulator.started().https)).await.unwrap();
+    let stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     let name = simulator.started().hub.clone().try_into().unwrap();
     tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
 }

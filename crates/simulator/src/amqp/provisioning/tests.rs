@@ -27,6 +27,7 @@ fn cloud(dps: DpsFaults) -> Cloud {
         registry: Registry::default(),
         record: Record::open(None, None).unwrap(),
         faults: Faults { dps, ..Faults::default() },
+        amqp_port: 5671,
     })
 }
 

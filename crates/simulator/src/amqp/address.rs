@@ -1,0 +1,119 @@
+//! What a link's address names. Written relative (with or without a slash in front) or as a URL; words in any case of
+//! letters, ids percent-decoded and exact.
+
+use percent_encoding::percent_decode_str;
+
+use super::readers;
+
+/// The longest address that is looked at, bytes: host 255, two ids of 128 percent-encoded, and words.
+const ADDRESS_BYTES_MAX: usize = 2048;
+/// How the built-in endpoint goes by at the hub.
+const BUILT_IN: &str = "messages/events";
+
+/// A node of the hub, of its Event-Hubs-compatible endpoint, or of provisioning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Node {
+    /// Where tokens are put.
+    Cbs,
+    /// `/devices/ID/messages/events`
+    Telemetry(String),
+    /// `/devices/ID/messages/devicebound`
+    DeviceBound(String),
+    /// `/devices/ID/modules/ID/…`
+    Module { device: String, module: String },
+    /// `SCOPE/registrations/ID`
+    Registration { scope: String, id: String },
+    /// `$management`, or below an entity.
+    Management(Option<String>),
+    /// `ENTITY/ConsumerGroups/GROUP/Partitions/NUMBER`
+    Partition(readers::Address),
+    /// Nothing that is here.
+    Unknown,
+}
+
+impl Node {
+    pub(super) fn parse(address: &str) -> Self {
+        if address.len() > ADDRESS_BYTES_MAX {
+            return Self::Unknown;
+        }
+        let segments: Vec<&str> = path(address).trim_matches('/').split('/').collect();
+        let words: Vec<String> = segments.iter().map(|segment| segment.to_ascii_lowercase()).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let id = |at: usize| segments.get(at).map(|text| decoded(text)).unwrap_or_default();
+        match words.as_slice() {
+            ["$cbs"] => Self::Cbs,
+            ["devices", _, "messages", "events"] => Self::Telemetry(id(1)),
+            ["devices", _, "messages", "devicebound"] => Self::DeviceBound(id(1)),
+            ["devices", _, "modules", _, _, ..] => Self::Module { device: id(1), module: id(3) },
+            [_, "registrations", _] => Self::Registration { scope: id(0), id: id(2) },
+            ["$management"] => Self::Management(None),
+            [.., "$management"] => Self::Management(Some(segments[..segments.len() - 1].join("/"))),
+            _ => readers::Address::parse(address).map_or(Self::Unknown, Self::Partition),
+        }
+    }
+
+    /// The device that the link is of.
+    pub(super) fn device(&self) -> Option<&str> {
+        match self {
+            Self::Telemetry(id) | Self::DeviceBound(id) | Self::Registration { id, .. } => Some(id),
+            _ => None,
+        }
+    }
+}
+
+/// An address without scheme and host.
+pub(super) fn path(address: &str) -> &str {
+    address.split_once("://").map_or(address, |(_, rest)| rest.split_once('/').map_or("", |(_, path)| path))
+}
+
+/// The built-in endpoint under the hub's own words for it, which is served under another name.
+pub(super) fn is_built_in(entity: &str) -> bool {
+    entity.eq_ignore_ascii_case(BUILT_IN)
+}
+
+fn decoded(segment: &str) -> String {
+    percent_decode_str(segment).decode_utf8_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_found_however_its_address_is_written() {
+        for address in [
+            "/devices/Dev%201/messages/events",
+            "devices/Dev%201/messages/events",
+            "amqps://localhost:5671/Devices/Dev%201/Messages/Events",
+            "amqps://hub1.azure-devices.net/devices/Dev 1/messages/events/",
+        ] {
+            assert_eq!(Node::parse(address), Node::Telemetry("Dev 1".to_owned()), "{address}");
+        }
+        assert_eq!(Node::parse("/devices/d/messages/deviceBound"), Node::DeviceBound("d".to_owned()));
+        assert_eq!(Node::parse("$CBS"), Node::Cbs);
+        let registration = Node::Registration { scope: "0ne00".to_owned(), id: "eui-1".to_owned() };
+        assert_eq!(Node::parse("0ne00/registrations/eui-1"), registration);
+        assert_eq!(Node::parse("amqps://dps/0ne00/registrations/eui-1"), registration);
+    }
+
+    #[test]
+    fn the_endpoint_is_known_under_both_names() {
+        assert_eq!(Node::parse("$management"), Node::Management(None));
+        assert_eq!(Node::parse("hub1/$management"), Node::Management(Some("hub1".to_owned())));
+        let Node::Management(Some(entity)) = Node::parse("/messages/events/$management") else { panic!("another") };
+        assert!(is_built_in(&entity) && !is_built_in("hub1"));
+        let Node::Partition(found) = Node::parse("amqps://h/messages/events/ConsumerGroups/$Default/Partitions/3")
+        else {
+            panic!("another")
+        };
+        assert_eq!((found.entity.as_str(), found.partition.as_str()), ("messages/events", "3"));
+    }
+
+    #[test]
+    fn what_is_not_here_is_nothing() {
+        for address in ["", "/", "/devices/d", "/devices/d/twin", "/devices/d/methods/devicebound", "x://", "a/b/c"] {
+            assert_eq!(Node::parse(address), Node::Unknown, "{address}");
+        }
+        assert_eq!(Node::parse(&"a/".repeat(5000)), Node::Unknown);
+    }
+}

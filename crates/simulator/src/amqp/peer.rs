@@ -1,0 +1,401 @@
+//! One connection without its socket: bytes, time and notes come in, bytes and a fate come out.
+//!
+//! ```text
+//! receive(bytes) ─┐                    ┌─ output(&mut buffer): bytes to write
+//! notes(…) ───────┼─> Peer ── engine ──┼─ deadline(): when to tick
+//! tick() ─────────┘      └─── cloud    └─ fate(): what is to become of the socket
+//! ```
+//!
+//! Promises: whatever a client does ends nothing but its own connection, and where the engine allows only a session or a
+//! link. Every method leaves no event of the engine unanswered. Never waits.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use amqp::connection::{Connection, Ended, Event, LinkId, Options};
+use amqp::performative::Error;
+use amqp::sasl::Init;
+use bytes::{Buf as _, BytesMut};
+
+use super::deliveries::Sources;
+use super::directory::{ConnectionId, Notes};
+use super::errors;
+use super::later::{Job, Later};
+use super::links::{Kind, Link};
+use super::sasl::{self, Says};
+use super::tokens::{Grant, Holder, Tokens};
+use crate::cloud::Cloud;
+use crate::faults::{AllConnections, Gateway, Outage, Weather};
+use crate::identity::random_bytes;
+
+/// What the real hub announces is half of it.
+const SILENCE_MAX: Duration = Duration::from_secs(480);
+/// Messages that have begun and not ended, bytes, all links together: 16 of the largest.
+const PARTIAL_BYTES_MAX: usize = 16 << 20;
+/// While somebody waits for the middle of a message bytes are looked at in such pieces: the smallest frame has more.
+const PIECE_BYTES: usize = 256;
+/// The clock of tokens is not the one that timers run by: it is looked at so often.
+const TOKENS_LOOKED_AT: Duration = Duration::from_secs(1);
+
+/// What is asked of everything that happens: where, and when by both clocks.
+#[derive(Clone, Copy)]
+pub(super) struct Scene<'a> {
+    pub(super) cloud: &'a Cloud,
+    /// Since the connection began.
+    pub(super) at: Duration,
+    /// Since 1970.
+    pub(super) now_ms: i64,
+}
+
+/// What is to become of the socket, whatever is still to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It is closed.
+    Cut,
+    /// It is reset.
+    Reset,
+    /// It stays as it is.
+    Silent,
+}
+
+/// A device that wants to be registered.
+#[derive(Clone)]
+pub(super) struct Registration {
+    pub(super) scope: String,
+    pub(super) id: String,
+    pub(super) token: String,
+    pub(super) api_version: Option<String>,
+}
+
+/// One connection.
+pub(super) struct Peer {
+    pub(super) engine: Connection,
+    pub(super) id: ConnectionId,
+    pub(super) tokens: Tokens,
+    /// The connection's own token, of a client that brought one before open: with it the connection ends.
+    expires_ms: Option<i64>,
+    pub(super) registration: Option<Registration>,
+    pub(super) links: HashMap<LinkId, Link>,
+    pub(super) readers: Sources,
+    pub(super) later: Later,
+    /// What was read and not looked at.
+    held: BytesMut,
+    pub(super) paused_until: Option<Duration>,
+    pub(super) fate: Option<Fate>,
+    is_over: bool,
+}
+
+impl Peer {
+    pub(super) fn new(id: ConnectionId, scene: Scene<'_>) -> Self {
+        let engine = Connection::server(options(scene.cloud), sasl::mechanisms(), true, scene.at);
+        Self {
+            engine,
+            id,
+            tokens: Tokens::default(),
+            expires_ms: None,
+            registration: None,
+            links: HashMap::new(),
+            readers: Sources::default(),
+            later: Later::default(),
+            held: BytesMut::new(),
+            paused_until: None,
+            fate: None,
+            is_over: false,
+        }
+    }
+
+    /// What was read.
+    pub(super) fn receive(&mut self, bytes: &[u8], scene: Scene<'_>) {
+        self.held.extend_from_slice(bytes);
+        self.expire(scene);
+        self.look(scene);
+    }
+
+    /// Looks at what was read, as far as nothing keeps it from that.
+    fn look(&mut self, scene: Scene<'_>) {
+        while !self.held.is_empty() && self.reads() {
+            let is_watched = scene.cloud.manners().watches_transfers;
+            let length = if is_watched { PIECE_BYTES.min(self.held.len()) } else { self.held.len() };
+            self.engine.receive(&self.held[..length], scene.at);
+            self.held.advance(length);
+            self.work(scene);
+            if is_watched {
+                self.meet_transfers(scene);
+            }
+        }
+        self.work(scene);
+    }
+
+    /// Whether more may be read.
+    pub(super) fn reads(&self) -> bool {
+        self.paused_until.is_none() && self.fate.is_none() && !self.is_over
+    }
+
+    /// The transport is gone.
+    pub(super) fn cut(&mut self, scene: Scene<'_>) {
+        self.engine.cut();
+        self.work(scene);
+    }
+
+    /// The simulator stops, or the socket does not take what is written.
+    pub(super) fn gone(&mut self, scene: Scene<'_>) {
+        scene.cloud.count_detaches("with_connection", self.links.len() as u64);
+        self.links.clear();
+    }
+
+    /// What is to become of the socket, if it is decided.
+    pub(super) fn fate(&self) -> Option<Fate> {
+        self.fate
+    }
+
+    /// Nothing more follows but what is to be written.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// When to tick.
+    pub(super) fn deadline(&self, scene: Scene<'_>) -> Option<Duration> {
+        let expiry = self.tokens.next_expiry_ms().into_iter().chain(self.expires_ms).min();
+        let expiry = expiry.map(|at_ms| {
+            let left = Duration::from_millis(u64::try_from(at_ms - scene.now_ms).unwrap_or_default());
+            scene.at + left.min(TOKENS_LOOKED_AT)
+        });
+        [self.engine.deadline(), expiry, self.later.next_due(), self.paused_until].into_iter().flatten().min()
+    }
+
+    /// Does what is due.
+    pub(super) fn tick(&mut self, scene: Scene<'_>) {
+        self.engine.tick(scene.at);
+        self.expire(scene);
+        if self.paused_until.is_some_and(|until| until <= scene.at) {
+            self.paused_until = None;
+        }
+        while let Some(job) = self.later.take(scene.at) {
+            self.perform(job, scene);
+        }
+        self.look(scene);
+    }
+
+    /// Bytes to be written, as many as the engine gives at a time.
+    pub(super) fn output(&mut self, out: &mut BytesMut, scene: Scene<'_>) {
+        self.feed_readers(scene);
+        self.engine.output(out, scene.at);
+        // Writing is news to the engine: deliveries are done with.
+        self.work(scene);
+    }
+
+    pub(super) fn work(&mut self, scene: Scene<'_>) {
+        while let Some(event) = self.engine.poll() {
+            self.happened(event, scene);
+        }
+    }
+
+    fn happened(&mut self, event: Event, scene: Scene<'_>) {
+        match event {
+            Event::Authenticating(init) => {
+                let is_good = self.lets_in(&init, scene);
+                self.engine.authenticate(is_good);
+            }
+            Event::Attaching(session, link, attach) => self.attaching(session, link, attach, scene),
+            Event::Delivered(link, delivery) => self.delivered(link, delivery, scene),
+            Event::Credit(link, credit) => self.readers.credit(&mut self.links, link, credit),
+            Event::Done(sent, _) => self.answered(sent.link()),
+            Event::Detached(link, detachment) => {
+                // Those that we detach are forgotten at once.
+                let reason = if detachment.by_us { "with_session" } else { "by_client" };
+                scene.cloud.count_detaches(reason, u64::from(self.links.contains_key(&link)));
+                self.forget(link, scene);
+            }
+            Event::Ended(ended) => self.ended(&ended),
+            Event::Opened(_) | Event::Begun(..) | Event::SessionEnded(..) | Event::Attached(..) | Event::Drained(_) => {
+            }
+        }
+    }
+
+    fn ended(&mut self, ended: &Ended) {
+        tracing::debug!(connection = ?self.id, ?ended, "an AMQP connection ended");
+        self.is_over = true;
+    }
+
+    /// A job whose time has come, or for which there was no room to wait.
+    pub(super) fn perform(&mut self, job: Job, scene: Scene<'_>) {
+        match job {
+            Job::Attach(session, link, attach) => self.grant(session, link, &attach, scene),
+            Job::Settle(link, delivery, state) => self.settle_now(link, delivery, state, scene),
+            Job::Reply(service, reply_to, payload) => self.reply_now(service, reply_to.as_deref(), payload),
+        }
+    }
+
+    pub(super) fn do_after(&mut self, wait: Duration, job: Job, scene: Scene<'_>) {
+        if wait.is_zero() {
+            self.perform(job, scene);
+        } else if let Err(job) = self.later.push(scene.at + wait, job) {
+            self.perform(job, scene);
+        }
+    }
+}
+
+/// Who is there.
+impl Peer {
+    fn lets_in(&mut self, init: &Init, scene: Scene<'_>) -> bool {
+        match sasl::read(init) {
+            Says::Nothing => true,
+            Says::Registration { scope, id, token } => {
+                self.registration = Some(Registration { scope, id, token, api_version: None });
+                true
+            }
+            Says::Device { id, hub, token } => self.holds(&hub, &token, scene, |holder| *holder == Holder::Device(id)),
+            Says::Policy { name, hub, token } => self.holds(
+                &hub,
+                &token,
+                scene,
+                |holder| matches!(holder, Holder::Policy { name: signer, .. } if *signer == name),
+            ),
+            Says::Nonsense => false,
+        }
+    }
+
+    /// Takes a token for the whole connection.
+    fn holds(&mut self, hub: &str, token: &str, scene: Scene<'_>, is_its: impl FnOnce(&Holder) -> bool) -> bool {
+        let Ok(Grant { holder, expires_ms }) = scene.cloud.put_token(token) else { return false };
+        if !scene.cloud.is_hub_name(hub) || !is_its(&holder) {
+            return false;
+        }
+        self.expires_ms = Some(expires_ms);
+        self.tokens.put(Grant { holder, expires_ms }, 1).is_ok()
+    }
+
+    /// Tokens that have run out take the links with them that they opened.
+    fn expire(&mut self, scene: Scene<'_>) {
+        if self.expires_ms.is_some_and(|at_ms| at_ms <= scene.now_ms) {
+            self.expires_ms = None;
+            return self.engine.close(Some(errors::token_invalid()), scene.at);
+        }
+        if !self.tokens.expire(scene.now_ms) {
+            return;
+        }
+        let is_shut = |kind: &Kind| match kind {
+            Kind::Reader(its) => !self.tokens.opens_events(&its.path.iter().map(String::as_str).collect::<Vec<_>>()),
+            kind => kind.owner().is_some_and(|(device, _)| self.tokens.opens_device(device).is_none()),
+        };
+        let shut: Vec<LinkId> = self.links.iter().filter(|(_, link)| is_shut(&link.kind)).map(|(id, _)| *id).collect();
+        self.detach_all(shut, &Some(errors::token_invalid()), true, scene);
+    }
+}
+
+/// How links go.
+impl Peer {
+    /// Detaches a link of ours or the peer's, counted by condition.
+    pub(super) fn detach(&mut self, link: LinkId, closed: bool, error: Option<Error>, scene: Scene<'_>) {
+        let reason = error.as_ref().map_or("without_error", |error| error.condition.as_str());
+        scene.cloud.count_detaches(reason, 1);
+        self.forget(link, scene);
+        self.engine.detach(link, closed, error);
+    }
+
+    pub(super) fn detach_all(&mut self, links: Vec<LinkId>, error: &Option<Error>, closed: bool, scene: Scene<'_>) {
+        for link in links {
+            self.detach(link, closed, error.clone(), scene);
+        }
+    }
+
+    fn forget(&mut self, link: LinkId, scene: Scene<'_>) {
+        let Some(gone) = self.links.remove(&link) else { return };
+        match &gone.kind {
+            Kind::Reader(_) => {
+                self.readers.remove(link);
+                scene.cloud.directory().stand_up(self.id, link);
+            }
+            kind => {
+                if let Some((device, _)) = kind.owner()
+                    && self.links_of(device, None).is_empty()
+                {
+                    scene.cloud.directory().give_up(device, self.id);
+                }
+            }
+        }
+    }
+}
+
+/// What others did.
+impl Peer {
+    pub(super) fn notes(&mut self, notes: Notes, scene: Scene<'_>) {
+        match notes.all {
+            Some(AllConnections::Drop) => self.fate = Some(Fate::Reset),
+            Some(AllConnections::HalfOpen) => self.fate = Some(Fate::Silent),
+            None => {}
+        }
+        for (device, claim) in notes.stolen {
+            let older = self.links_of(&device, Some(claim));
+            self.detach_all(older, &Some(errors::stolen(scene.now_ms)), true, scene);
+        }
+        for device in notes.changed {
+            self.look_again(&device, scene);
+        }
+        for (link, error) in notes.unseated {
+            if self.links.contains_key(&link) {
+                self.detach(link, true, Some(error), scene);
+            }
+        }
+        if notes.faults {
+            self.meet_faults(scene);
+        }
+        self.work(scene);
+    }
+
+    /// A device that may not have links any more loses them. One that is switched off is not told why.
+    fn look_again(&mut self, device: &str, scene: Scene<'_>) {
+        let Err(refusal) = scene.cloud.standing(device) else { return };
+        self.tokens.forget_own(device);
+        let links = self.links_of(device, None);
+        if refusal.status == 403 {
+            let closed = scene.cloud.manners().gateway == Gateway::Gwv1;
+            self.detach_all(links, &None, closed, scene);
+        } else {
+            self.detach_all(links, &Some(errors::of(&refusal, scene.now_ms).1), true, scene);
+        }
+    }
+
+    fn meet_faults(&mut self, scene: Scene<'_>) {
+        let manners = scene.cloud.manners();
+        let of_hub = !self.tokens.is_empty();
+        let is_out = (of_hub && self.stands_out(manners.hub, scene))
+            || (self.registration.is_some() && self.stands_out(manners.dps, scene));
+        if is_out {
+            return;
+        }
+        for link in self.telemetry_links() {
+            self.top_up(link, scene);
+            self.meet_idle(link, scene);
+        }
+    }
+
+    /// Whether the service is away; then the connection is as well.
+    pub(super) fn stands_out(&mut self, weather: Weather, scene: Scene<'_>) -> bool {
+        match weather.outage {
+            None => return false,
+            Some(Outage::Unavailable) => {
+                let error = errors::wanted("amqp:connection:forced", None, scene.now_ms);
+                self.engine.close(Some(error), scene.at);
+            }
+            Some(Outage::Close) => self.fate = Some(Fate::Cut),
+            Some(Outage::Hang) => self.fate = Some(Fate::Silent),
+        }
+        true
+    }
+}
+
+/// As the real hub opens connections and begins sessions.
+fn options(cloud: &Cloud) -> Options {
+    let (window, frame_bytes_max) = cloud.amqp_sizes();
+    let container_id = format!("DeviceGateway_{:032x}", u128::from_be_bytes(random_bytes()));
+    let options = Options::new(container_id);
+    Options {
+        hostname: Some("localhost".to_owned()),
+        max_frame_size: frame_bytes_max.unwrap_or(options.max_frame_size).max(512),
+        incoming_window: window.unwrap_or(options.incoming_window).max(1),
+        partial_bytes_max: PARTIAL_BYTES_MAX,
+        silence_max: Some(SILENCE_MAX),
+        ..options
+    }
+}
