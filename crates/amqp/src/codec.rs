@@ -8,22 +8,22 @@
 //! in writing: described lists are `00 53 code` and list8 or list32, never list0, because some peers skip by position.
 
 pub(crate) mod code; // what stands before described values
-mod decode; // bytes, constructors, the fields of a list
-mod encode; // the same, out
+mod decode; // in
+mod encode; // out
 mod performatives; // the nine, and SASL's
 mod states; // outcomes, errors, sources and targets
-mod values; // any value
 
 pub(crate) use decode::{Decoder, Field, List};
 pub(crate) use encode::{Put, fields, put_described, put_list, put_map};
 pub(crate) use performatives::{put_performative, put_sasl, take_performative, take_sasl};
 
-/// Lists in lists, described values and arrays count alike. Filters and twins' bodies have less than ten; a level takes
-/// about 1 KiB of stack (4 without optimization), so 32 of them fit well into the smallest thread's.
+/// Lists in lists, described values and arrays count alike. Filters and bodies have less than ten; a level takes less
+/// than 4 KiB of stack even without optimization, so 32 of them fit into any thread's.
 pub(crate) const DEPTH_MAX: usize = 32;
-/// Values in one frame or message, counted when they are announced. A `Value` is 40 bytes, so 640 KiB at most, whatever
-/// the input claims. IoT Hub's messages have a few dozen; data sections count once.
-pub(crate) const VALUES_MAX: usize = 16 << 10;
+/// Values in one frame or message, counted when they are announced. A `Value` is 40 bytes, so 320 KiB at most, whatever
+/// the input claims: elements of an array may take no bytes at all. IoT Hub's messages have a few dozen, and its batches
+/// 500 data sections, each of which counts once.
+pub(crate) const VALUES_MAX: usize = 8 << 10;
 
 /// Why bytes were not read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -69,4 +69,4 @@ pub enum Bound {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

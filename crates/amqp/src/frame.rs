@@ -143,3 +143,6 @@ fn put(out: &mut BytesMut, kind: u8, channel: u16, body: impl FnOnce(&mut BytesM
     let size = u32::try_from(out.len() - from).expect("a frame is no larger than the peer takes");
     out[from..from + 4].copy_from_slice(&size.to_be_bytes());
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,12 +6,6 @@ use super::{DecodeError, Decoder, Field, Put, code, fields};
 use crate::performative::{DeliveryState, Error, ReceiverSettles, Role, SenderSettles, Source, Target};
 use crate::value::Value;
 
-impl Field for Value {
-    fn take(decoder: &mut Decoder<'_>, constructor: u8, _: &'static str) -> Result<Self, DecodeError> {
-        decoder.value_of(constructor)
-    }
-}
-
 /// A described value's number, if it is known.
 fn descriptor(decoder: &mut Decoder<'_>, constructor: u8, name: &'static str) -> Result<Option<u8>, DecodeError> {
     if constructor == 0x00 { decoder.descriptor() } else { Err(DecodeError::Type(name)) }
@@ -46,7 +40,7 @@ impl Field for DeliveryState {
         })?;
         match known {
             Some(state) => Ok(state),
-            None => decoder.value_of(constructor).map(Self::Other),
+            None => Value::take(decoder, constructor, name).map(Self::Other),
         }
     }
 }

@@ -40,13 +40,18 @@ impl Decoder<'_> {
         Ok(Value::Described(Box::new((descriptor, self.value()?))))
     }
 
-    /// Other types than these two are reserved for later versions.
     fn descriptor_value(&mut self) -> Result<Value, DecodeError> {
         let constructor = self.byte()?;
+        self.descriptor_of(constructor)
+    }
+
+    /// Numbers and words are what the specification uses; it reserves other types. Those with more values in them are
+    /// not taken, so that descriptors do not nest.
+    pub(super) fn descriptor_of(&mut self, constructor: u8) -> Result<Value, DecodeError> {
         match constructor {
-            0x44 | 0x53 | 0x80 => self.fixed_value(constructor),
-            0xa3 | 0xb3 => self.variable_value(constructor),
-            _ => Err(DecodeError::Type("descriptor")),
+            0x00 | 0x45 | 0xc0.. => Err(DecodeError::Type("descriptor")),
+            0xa0.. => self.variable_value(constructor),
+            _ => self.fixed_value(constructor),
         }
     }
 
