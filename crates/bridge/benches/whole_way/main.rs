@@ -20,6 +20,7 @@ use self::site::Site;
 
 const ROUNDS: u32 = 5;
 const DEVICES: [u32; 2] = [100, 1_000];
+const TRANSPORTS: [&str; 3] = ["amqp", "amqp-ws", "https"];
 /// Messages in one round at full speed.
 const BURST: u32 = 10_000;
 /// Messages in one round at a rate, and how many of them a second.
@@ -32,18 +33,22 @@ fn main() {
     let dir = dir.map_or_else(|| Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench-whole-way"), PathBuf::from);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     println!("{ROUNDS} rounds each: {BURST} messages as fast as they are answered, {CALM} at {RATE} a second; medians");
-    println!("| devices | answered, per s | delivered, per s | at {RATE}/s: answer p50/p99 ms | record p50/p99 ms |");
-    println!("|---|---|---|---|---|");
+    println!(
+        "| transport | devices | answered, per s | delivered, per s | at {RATE}/s: answer p50/p99 ms | record p50/p99 ms |"
+    );
+    println!("|---|---|---|---|---|---|");
     for devices in DEVICES {
-        runtime.block_on(measure(&dir, devices));
+        for transport in TRANSPORTS {
+            runtime.block_on(measure(&dir, devices, transport));
+        }
     }
     let _ = std::fs::remove_dir_all(&dir);
 }
 
-async fn measure(dir: &Path, devices: u32) {
+async fn measure(dir: &Path, devices: u32, transport: &str) {
     let _ = std::fs::remove_dir_all(dir);
     let books = Arc::new(Books::default());
-    let site = Site::start(dir, books.clone()).await;
+    let site = Site::start(dir, books.clone(), transport).await;
     site.post(devices, 1, 1, None).await; // everybody registers
     books.all_recorded(u64::from(devices)).await;
     let (mut answered, mut delivered, mut calm) = (Vec::new(), Vec::new(), Vec::new());
@@ -69,7 +74,7 @@ async fn measure(dir: &Path, devices: u32) {
     site.stop().await;
     let calm = |figure: fn(&books::Waits) -> f64| median(calm.iter().map(figure).collect());
     println!(
-        "| {devices} | {:.0} | {:.0} | {:.1} / {:.1} | {:.1} / {:.1} |",
+        "| {transport} | {devices} | {:.0} | {:.0} | {:.1} / {:.1} | {:.1} / {:.1} |",
         median(answered),
         median(delivered),
         calm(|w| w.answer_p50_ms),

@@ -28,7 +28,7 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    pub(crate) async fn start(dir: &Path, books: Arc<Books>) -> Self {
+    pub(crate) async fn start(dir: &Path, books: Arc<Books>, transport: &str) -> Self {
         std::fs::create_dir_all(dir).unwrap();
         let world = World { clock: Arc::new(SystemClock), random: Random::from_seed(1) };
         let (clock, told) = (world.clone(), books.clone());
@@ -41,7 +41,7 @@ impl Site {
             ..simulator::Options::new(Arc::new(move || clock.now()))
         };
         let simulator = simulator::start(options).await.unwrap();
-        let config = config(dir, &simulator);
+        let config = config(dir, &simulator, transport);
         let app = App::start(config, Role::All, world.clone(), Listeners::default()).await.unwrap();
         let url = format!("http://{}", app.webhook.unwrap());
         let target = Target::new(&send::Options { url, ..send::Options::default() }).unwrap();
@@ -84,16 +84,18 @@ impl Site {
 }
 
 /// What somebody would write who has this hub, with registrations unpaced.
-fn config(dir: &Path, simulator: &Simulator) -> config::Config {
+fn config(dir: &Path, simulator: &Simulator, transport: &str) -> config::Config {
     let s = simulator.started();
     let text = format!(
         "[webhook]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[queue]\ndir = {dir:?}\n\
-         [azure]\nca_file = {ca:?}\nports = {{ https = {https} }}\nregistrations_per_minute = 0\n\
+         [azure]\nca_file = {ca:?}\nports = {{ https = {https}, amqp = {amqp} }}\n\
+         transport = \"{transport}\"\nregistrations_per_minute = 0\nattaches_per_second = 0\n\
          [targets.hub]\nkind = \"dps\"\nendpoint = \"{dps}\"\nid_scope = \"{scope}\"\ngroup_key = \"{key}\"\n\
          [[routes]]\ntarget = \"hub\"\n",
         dir = dir.join("queue"),
         ca = s.ca_file,
         https = s.https,
+        amqp = s.amqp,
         dps = s.dps_endpoint,
         scope = s.id_scope,
         key = s.group_key,

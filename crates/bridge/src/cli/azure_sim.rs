@@ -171,7 +171,7 @@ fn as_text(simulator: &Simulator) -> String {
         "DPS and IoT Hub on https://{host}:{https} and amqps://{host}:{amqp} (hub `{hub}`)\n{page}\
          CA       {ca}\n\n\
          # longhaul.toml\n\
-         [azure]\nca_file = \"{ca}\"\nports = {{ https = {https} }}\n\n\
+         [azure]\nca_file = \"{ca}\"\nports = {{ https = {https}, amqp = {amqp} }}\n\n\
          [targets.main]\nkind = \"dps\"\nendpoint = \"{dps}\"\nid_scope = \"{scope}\"\ngroup_key = \"{key}\"\n\n\
          [[routes]]\ntarget = \"main\"\n",
         host = s.host,

@@ -81,7 +81,8 @@ impl Demo {
         let webhook = app.webhook.ok_or("the door did not open")?;
         say(&format!("page     http://{}", app.admin));
         say(&format!("webhook  http://{webhook}/tts"));
-        say(&format!("azure    https://localhost:{} (simulated)\n", simulator.started().https));
+        let (https, amqp) = (simulator.started().https, simulator.started().amqp);
+        say(&format!("azure    https://localhost:{https}, amqps://localhost:{amqp} (simulated)\n"));
         let options = send::Options {
             url: format!("http://{webhook}"),
             format: Style::TtsV3,
@@ -234,12 +235,14 @@ fn config(dir: &Path, simulator: &Simulator) -> Result<config::Config, String> {
     let quoted = |path: &Path| serde_json::Value::from(path.display().to_string()); // JSON's strings are TOML's
     let text = format!(
         "[webhook]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[queue]\ndir = {dir}\n\
-         [azure]\nca_file = {ca}\nports = {{ https = {https} }}\nregistrations_per_minute = 0\n\
+         [azure]\nca_file = {ca}\nports = {{ https = {https}, amqp = {amqp} }}\n\
+         registrations_per_minute = 0\nattaches_per_second = 0\n\
          [targets.demo]\nkind = \"dps\"\nendpoint = \"{dps}\"\nid_scope = \"{scope}\"\ngroup_key = \"{key}\"\n\
          [[routes]]\ntarget = \"demo\"\n",
         dir = quoted(&dir.join("queue")),
         ca = quoted(&s.ca_file),
         https = s.https,
+        amqp = s.amqp,
         dps = s.dps_endpoint,
         scope = s.id_scope,
         key = s.group_key,

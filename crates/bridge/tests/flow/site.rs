@@ -86,7 +86,7 @@ impl Site {
 pub(crate) fn configuration(azure: &str) -> String {
     let key = STANDARD.encode(GROUP_KEY);
     format!(
-        "[azure]\n{azure}\n[targets.main]\nkind = \"dps\"\nendpoint = \"dps.example\"\nid_scope = \"{}\"\n\
+        "[azure]\ntransport = \"https\"\n{azure}\n[targets.main]\nkind = \"dps\"\nendpoint = \"dps.example\"\nid_scope = \"{}\"\n\
          group_key = \"{key}\"\n[[routes]]\ntarget = \"main\"\n",
         crate::dps::SCOPE
     )

@@ -45,16 +45,17 @@ async fn an_outage_with_a_frozen_azure_costs_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_outage_with_a_black_hole_costs_nothing() {
     let mut weather = Weather::start("outage-silent", true).await;
-    weather.proxy.as_ref().expect("it was asked for").fall_silent();
+    weather.network.iter().for_each(Proxy::fall_silent);
     weather.pass().await;
-    weather.proxy.as_ref().expect("it was asked for").speak_again();
+    weather.network.iter().for_each(Proxy::speak_again);
     weather.judge().await;
 }
 
 /// Traffic that goes on whatever happens to Azure.
 struct Weather {
     site: Site,
-    proxy: Option<Proxy>,
+    /// Before HTTPS and AMQP, where it was asked for.
+    network: Vec<Proxy>,
     obligations: Arc<Obligations>,
     posting: Option<crate::network::Posting>,
 }
@@ -65,11 +66,10 @@ impl Weather {
         seed();
         let mut site = Site::empty(name);
         site.start_simulator().await;
-        let mut proxy = None;
+        let mut network = Vec::new();
         if behind_proxy {
-            let network = Proxy::start(site.ports.https).await;
-            site.settings.azure_port = Some(network.port);
-            proxy = Some(network);
+            network = vec![Proxy::start(site.ports.https).await, Proxy::start(site.ports.amqp).await];
+            site.settings.azure_ports = Some((network[0].port, network[1].port));
         }
         site.start_bridge().await;
         let obligations = Arc::new(Obligations::default());
@@ -81,7 +81,7 @@ impl Weather {
             (record.lines().len() >= 3 * DEVICES as usize).then_some(())
         })
         .await;
-        Self { site, proxy, obligations, posting: Some(posting) }
+        Self { site, network, obligations, posting: Some(posting) }
     }
 
     /// The outage. The door must be ready at every look, and tell of a hub that is not open at some.

@@ -9,8 +9,8 @@ pub(crate) struct Settings {
     pub(crate) keys: Vec<String>,
     /// More of `[webhook]`.
     pub(crate) webhook: String,
-    /// Host and port of the provisioning service, and of all hubs; `None`: the simulator's own.
-    pub(crate) azure_port: Option<u16>,
+    /// Ports of the provisioning service and of all hubs, HTTPS and AMQP; `None`: the simulator's own.
+    pub(crate) azure_ports: Option<(u16, u16)>,
     /// `targets.main` and the routes; `None`: everything goes to the simulator's provisioning service.
     pub(crate) targets: Option<String>,
     /// More of `[azure]`, and further tables.
@@ -22,10 +22,10 @@ impl Default for Settings {
         Self {
             keys: Vec::new(),
             webhook: String::new(),
-            azure_port: None,
+            azure_ports: None,
             targets: None,
             // The real service's pace would make a test with 1 000 devices take more than a minute.
-            more: "registrations_per_minute = 0\n".to_owned(),
+            more: "registrations_per_minute = 0\nattaches_per_second = 0\n".to_owned(),
         }
     }
 }
@@ -36,13 +36,14 @@ pub(crate) struct Places<'a> {
     pub(crate) webhook: u16,
     pub(crate) admin: u16,
     pub(crate) azure: u16,
+    pub(crate) amqp: u16,
     pub(crate) id_scope: &'a str,
     pub(crate) ca_file: &'a str,
 }
 
 impl Settings {
     pub(crate) fn to_toml(&self, places: &Places<'_>) -> String {
-        let azure = self.azure_port.unwrap_or(places.azure);
+        let (azure, amqp) = self.azure_ports.unwrap_or((places.azure, places.amqp));
         let mut text = String::new();
         let _ = writeln!(text, "[webhook]\nlisten = \"127.0.0.1:{}\"", places.webhook);
         if !self.keys.is_empty() {
@@ -50,8 +51,8 @@ impl Settings {
         }
         let _ = writeln!(text, "{}\n[admin]\nlisten = \"127.0.0.1:{}\"\n", self.webhook, places.admin);
         let _ = writeln!(text, "[queue]\nkind = \"embedded\"\ndir = \"data\"\n");
-        let _ =
-            writeln!(text, "[azure]\nca_file = \"{}\"\nports = {{ https = {azure} }}\n{}", places.ca_file, self.more);
+        let _ = writeln!(text, "[azure]\nca_file = \"{}\"", places.ca_file);
+        let _ = writeln!(text, "ports = {{ https = {azure}, amqp = {amqp} }}\n{}", self.more);
         let _ = match &self.targets {
             Some(targets) => writeln!(text, "{targets}"),
             None => writeln!(text, "{}\n[[routes]]\ntarget = \"main\"", main_target(azure, places.id_scope)),

@@ -41,15 +41,16 @@ pub(crate) struct Ports {
     pub(crate) webhook: u16,
     pub(crate) admin: u16,
     pub(crate) https: u16,
+    pub(crate) amqp: u16,
     pub(crate) page: u16,
 }
 
 impl Ports {
     fn pick() -> Self {
         // Held together until all are known, so that they differ.
-        let held: Vec<_> = (0..4).map(|_| TcpListener::bind(("127.0.0.1", 0)).expect("a free port")).collect();
+        let held: Vec<_> = (0..5).map(|_| TcpListener::bind(("127.0.0.1", 0)).expect("a free port")).collect();
         let port = |index: usize| held[index].local_addr().expect("it is bound").port();
-        Self { webhook: port(0), admin: port(1), https: port(2), page: port(3) }
+        Self { webhook: port(0), admin: port(1), https: port(2), amqp: port(4), page: port(3) }
     }
 }
 
@@ -98,10 +99,10 @@ impl Site {
 
     /// Starts the simulator, again with the same keys and state when it ran before, and notes what it says.
     pub(crate) async fn start_simulator(&mut self) {
-        let (https, page) = (self.ports.https.to_string(), self.ports.page.to_string());
+        let [https, amqp, page] = [self.ports.https, self.ports.amqp, self.ports.page].map(|port| port.to_string());
         let _ = std::fs::remove_file(self.dir.join("azure.stdout"));
         let mut command = Command::new(LONGHAUL);
-        command.args(["azure-sim", "--https", &https, "--page", &page, "--json"]);
+        command.args(["azure-sim", "--https", &https, "--amqp", &amqp, "--page", &page, "--json"]);
         command.args(["--dir", "azure", "--record", "record.jsonl"]);
         command.args(["--dps-retry-after", &self.dps_retry_after_s.to_string()]);
         let simulator = self.simulator.insert(Process::start("azure", &self.dir, &mut command));
@@ -119,6 +120,7 @@ impl Site {
             webhook: self.ports.webhook,
             admin: self.ports.admin,
             azure: self.ports.https,
+            amqp: self.ports.amqp,
             id_scope: text("id_scope"),
             ca_file: text("ca_file"),
         };
