@@ -70,10 +70,11 @@ impl<'a> Token<'a> {
 
     /// Whether this token is good at `now_ms`, whatever it is for.
     pub(crate) fn check_itself(&self, keys: &[&str], now_ms: i64) -> Result<(), Denied> {
+        let expires_ms = self.expires_ms()?;
         let signed = keys.iter().map(|key| self.is_signed_with(key)).fold(false, |any, one| any | one);
         match () {
             () if !signed => Err(Denied::WrongSignature),
-            () if self.expires_ms()? <= now_ms => Err(Denied::Expired),
+            () if expires_ms <= now_ms => Err(Denied::Expired),
             () => Ok(()),
         }
     }

@@ -6,6 +6,8 @@
 mod client;
 mod devices;
 mod errors;
+mod provision_and_read;
+mod websocket;
 #[path = "../over_https/client.rs"]
 #[allow(dead_code, reason = "these tests use a part of it")]
 mod https;
