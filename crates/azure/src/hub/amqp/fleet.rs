@@ -14,12 +14,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::line::Figures;
-use super::theft::{Tenure, Thefts};
+use super::theft::Thefts;
 use crate::hub::{SendError, Why};
 use crate::key::DeviceKey;
 
+mod endings; // messages settled, devices gone, lines over
+mod lines; // which connection has room
 mod turns; // who may come when
 
+use lines::Route;
 use turns::Turns;
 
 /// Names a connection of a hub. Never used again.
@@ -28,18 +31,8 @@ pub(super) type LineId = u32;
 /// Messages of one device without an outcome. One at a time is what keeps order; a caller that sends many has an error in
 /// its loop.
 const MESSAGES_PER_DEVICE_MAX: u32 = 64;
-/// Bytes of messages without an outcome on one connection: 128 of the largest, or 60 000 usual ones. With the twelve
-/// connections of 10 000 devices that is 384 MiB if a hub took nothing from anybody.
-const LINE_BYTES_MAX: usize = 32 << 20;
 /// When there is no place: until a seat or some bytes may have become free.
-const NO_PLACE: Duration = Duration::from_secs(1);
-/// After a connection that could not be opened, none is dialled for so long: senders that come meanwhile hear the same at
-/// once, instead of one dial each.
-const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
-/// A connection that the hub called full gets its own bound back after this: tokens of devices that left run out within
-/// their hour.
-const FULL_FOR: Duration = Duration::from_secs(15 * 60);
-
+pub(super) const NO_PLACE: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
     pub(super) devices_per_line: usize,
@@ -75,19 +68,6 @@ struct Seat {
     /// Its place among the idle.
     used: u64,
     used_at: Duration,
-}
-
-/// A connection as the fleet sees it.
-#[derive(Debug, Default)]
-struct Route {
-    devices: usize,
-    /// The hub called it full with so many, until then.
-    full: Option<(usize, Duration)>,
-    is_suspected: bool,
-    /// It carried a device's link.
-    is_proven: bool,
-    bytes: usize,
-    figures: Figures,
 }
 
 /// Where a message goes.
@@ -233,29 +213,6 @@ impl Fleet {
         Ok(Placed { line, is_new_line, name, epoch, key, evicted })
     }
 
-    fn line_with_room(&self, except: Option<LineId>, bytes: usize, now: Duration) -> Option<LineId> {
-        let most = self.bounds.devices_per_line;
-        let fits = |id: LineId, route: &Route| {
-            Some(id) != except && !route.is_suspected && route.takes(bytes) && route.devices < route.bound(most, now)
-        };
-        self.lines.iter().find(|(id, route)| fits(**id, route)).map(|(id, _)| *id)
-    }
-
-    fn open_line(&mut self, now: Duration) -> Result<LineId, SendError> {
-        if let Some((_, error)) = self.rest.as_ref().filter(|(until, _)| *until > now) {
-            return Err(error.clone());
-        }
-        // Twice what is needed when all are full, and some for connections that the hub calls full earlier.
-        let most = 2 * self.bounds.links_max.div_ceil(self.bounds.devices_per_line) + 4;
-        if self.lines.len() >= most {
-            return Err(not_yet("as many connections as may be are open"));
-        }
-        let id = self.next_line;
-        self.next_line += 1;
-        self.lines.insert(id, Route::default());
-        Ok(id)
-    }
-
     /// The device that was idle longest goes.
     fn evict(&mut self) -> Option<(LineId, Arc<str>)> {
         let (_, name) = self.idle.pop_first()?;
@@ -276,115 +233,6 @@ impl Fleet {
         self.seats.get_mut(name).filter(|seat| seat.epoch == epoch)
     }
 
-    /// A message has had its outcome.
-    pub(super) fn settled(&mut self, line: LineId, name: &Arc<str>, epoch: u64, bytes: usize) {
-        if let Some(route) = self.lines.get_mut(&line) {
-            route.bytes = route.bytes.saturating_sub(bytes);
-        }
-        self.next_use += 1;
-        let used = self.next_use;
-        if let Some(seat) = self.seat_of(name, epoch) {
-            seat.unsettled = seat.unsettled.saturating_sub(1);
-            if seat.unsettled == 0 {
-                seat.used = used;
-                self.idle.insert(used, name.clone());
-            }
-        }
-    }
-
-    /// A line has a device no more. Where messages for it are still on their way to the line, it keeps its seat: they will
-    /// open it there again.
-    pub(super) fn gone(&mut self, name: &str, epoch: u64) {
-        if self.seat_of(name, epoch).is_some_and(|seat| seat.unsettled == 0) {
-            self.leave_seat(name);
-        }
-    }
-
-    /// Somebody else has taken a device.
-    pub(super) fn stolen(&mut self, name: &Arc<str>, epoch: u64, tenure: Tenure, now: Duration) {
-        if self.seat_of(name, epoch).is_some() {
-            self.thefts.lost(name, tenure, now);
-        }
-    }
-
-    /// How long a device keeps still.
-    pub(super) fn rest_of(&self, name: &str, now: Duration) -> Option<Duration> {
-        self.thefts.rest(name, now)
-    }
-
-    /// A line is over; `devices` were on it, or on their way to it. `failed`: it was never of use.
-    pub(super) fn over(&mut self, line: LineId, devices: &[(Arc<str>, u64)], error: &SendError, now: Duration) {
-        for (name, epoch) in devices {
-            if self.seat_of(name, *epoch).is_some_and(|seat| seat.line == line) {
-                self.leave_seat(name);
-            }
-        }
-        let Some(route) = self.lines.remove(&line) else { return };
-        if route.devices > 0 {
-            // Its task ended before it could say whom it had.
-            let left: Vec<_> = self.seats.iter().filter(|(_, seat)| seat.line == line).collect();
-            let left: Vec<Arc<str>> = left.into_iter().map(|(name, _)| name.clone()).collect();
-            for name in left {
-                self.leave_seat(&name);
-            }
-        }
-        self.renewals_of_the_past += route.figures.renewals;
-        if !route.is_proven && error.why.concerns_whole_hub() {
-            self.rest = Some((now + REST_AFTER_FAILURE, error.clone()));
-        }
-    }
-
-    /// The hub takes no more devices on a line. Another one for this device, which keeps its messages.
-    pub(super) fn displaced(
-        &mut self,
-        line: LineId,
-        name: &Arc<str>,
-        epoch: u64,
-        bytes: usize,
-        now: Duration,
-    ) -> Option<(LineId, bool)> {
-        if let Some(route) = self.lines.get_mut(&line) {
-            let stay = route.devices.saturating_sub(1).max(1);
-            let before = route.full.filter(|(_, until)| *until > now).map_or(usize::MAX, |(most, _)| most);
-            route.full = Some((stay.min(before), now + FULL_FOR));
-            route.bytes = route.bytes.saturating_sub(bytes);
-        }
-        self.seat_of(name, epoch)?;
-        let found = match self.line_with_room(Some(line), bytes, now) {
-            Some(other) => Some((other, false)),
-            None => self.open_line(now).ok().map(|other| (other, true)),
-        };
-        let Some((other, is_new)) = found else {
-            self.leave_seat(name);
-            return None;
-        };
-        if let Some(route) = self.lines.get_mut(&line) {
-            route.devices -= 1;
-        }
-        if let Some(route) = self.lines.get_mut(&other) {
-            route.devices += 1;
-            route.bytes += bytes;
-        }
-        if let Some(seat) = self.seat_of(name, epoch) {
-            seat.line = other;
-        }
-        Some((other, is_new))
-    }
-
-    /// A token is due. Devices that sent nothing for long are let go; the others are renewed when it is their turn, and in
-    /// any case before the token runs out.
-    pub(super) fn renewal(&mut self, name: &str, epoch: u64, expires: Duration, now: Duration) -> Renewal {
-        let idle_max = self.bounds.link_idle;
-        let Some(seat) = self.seat_of(name, epoch) else { return Renewal::LetGo };
-        if seat.unsettled == 0 && now >= seat.used_at + idle_max {
-            self.leave_seat(name);
-            return Renewal::LetGo;
-        }
-        // A quarter of what is left stays for retries.
-        let latest = now + expires.saturating_sub(now).mul_f64(0.75);
-        Renewal::At((now + self.turns.renewal(now)).min(latest))
-    }
-
     /// Lets a device go: the line that is to forget it.
     pub(super) fn forget(&mut self, device: &str) -> Option<LineId> {
         self.thefts.forget(device);
@@ -394,30 +242,6 @@ impl Fleet {
     /// The line of a device.
     pub(super) fn line_of(&self, device: &str) -> Option<LineId> {
         self.seats.get(device).map(|seat| seat.line)
-    }
-
-    /// Nothing has come over a line for long, or again.
-    pub(super) fn suspected(&mut self, line: LineId, is_suspected: bool) {
-        if let Some(route) = self.lines.get_mut(&line) {
-            route.is_suspected = is_suspected;
-        }
-    }
-
-    /// What a line has now.
-    pub(super) fn report(&mut self, line: LineId, figures: Figures) {
-        if let Some(route) = self.lines.get_mut(&line) {
-            route.is_proven |= figures.attached > 0;
-            route.figures = figures;
-        }
-    }
-
-    /// A line that nobody needs goes: true, and it takes nobody any more.
-    pub(super) fn retire(&mut self, line: LineId) -> bool {
-        let is_needless = self.lines.get(&line).is_some_and(|route| route.devices == 0 && route.bytes == 0);
-        if is_needless && let Some(route) = self.lines.remove(&line) {
-            self.renewals_of_the_past += route.figures.renewals;
-        }
-        is_needless
     }
 
     /// No more messages are taken.
@@ -440,17 +264,6 @@ impl Fleet {
             booked: self.turns.booked(),
             resting: self.thefts.resting(now),
         }
-    }
-}
-
-impl Route {
-    fn bound(&self, most: usize, now: Duration) -> usize {
-        self.full.filter(|(_, until)| *until > now).map_or(most, |(full, _)| full.min(most))
-    }
-
-    /// An empty line takes a message of any size that a hub takes.
-    fn takes(&self, bytes: usize) -> bool {
-        self.bytes + bytes <= LINE_BYTES_MAX
     }
 }
 

@@ -57,13 +57,13 @@ impl Inbox {
         std::mem::take(&mut self.state().commands)
     }
 
-    /// The messages of one device; the rest stays.
-    pub(super) fn take_posts_of(&self, name: &str) -> Vec<(Post, Reply)> {
+    /// The messages of one placement of a device; the rest stays.
+    pub(super) fn take_posts_of(&self, name: &str, epoch: u64) -> Vec<(Post, Reply)> {
         let mut taken = Vec::new();
         let mut state = self.state();
         for command in std::mem::take(&mut state.commands) {
             match command {
-                Command::Post(post, reply) if *post.name == *name => taken.push((post, reply)),
+                Command::Post(post, reply) if *post.name == *name && post.epoch == epoch => taken.push((post, reply)),
                 other => state.commands.push(other),
             }
         }

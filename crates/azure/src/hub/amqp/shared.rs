@@ -8,12 +8,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
+
+mod effects; // what lines tell, done
+mod waiting; // a message under way
+
+pub(super) use waiting::Waiting;
 
 use super::driver::{self, CLOSE_GRACE, CLOSE_MAX};
-use super::fleet::{Bounds, Fleet, LineId, Placed, Placement, Renewal};
+use super::fleet::{Bounds, Fleet, LineId, Placed, Placement};
 use super::inbox::{Command, Inbox, Reply};
-use super::line::{Effect, Line, Now, Post, Settings, Ticket};
+use super::line::{Now, Post, Settings, Ticket};
 use super::spread::mix;
 use super::{AmqpOptions, Links};
 use crate::UnixSeconds;
@@ -202,86 +207,6 @@ impl Shared {
         }
     }
 
-    /// Does what a line's effects ask for. `replies` are of messages that the line has.
-    pub(super) fn carry_out(self: &Arc<Self>, inbox: &Inbox, line: &mut Line, replies: &mut HashMap<Ticket, Reply>) {
-        let mut inside = self.inside();
-        let now = self.clocks.now();
-        while let Some(effect) = line.effect() {
-            match effect {
-                Effect::Done(ticket, outcome) => {
-                    if let Some(reply) = replies.remove(&ticket) {
-                        inside.settle(inbox.line, reply, outcome, now);
-                    }
-                }
-                Effect::Stolen { name, epoch, tenure } => inside.fleet.stolen(&name, epoch, tenure, now.at),
-                Effect::Gone { name, epoch } => inside.fleet.gone(&name, epoch),
-                Effect::RenewalDue { name, epoch, life, expires } => {
-                    match inside.fleet.renewal(&name, epoch, expires, now.at) {
-                        Renewal::At(at) => line.renew(life, at, now),
-                        Renewal::LetGo => line.forget(&name, now),
-                    }
-                }
-                Effect::Displaced { name, epoch, key, messages } => {
-                    let mut posts: Vec<(Post, Reply)> = Vec::new();
-                    for (ticket, payload) in messages {
-                        let post = Post { ticket, name: name.clone(), epoch, key: key.clone(), payload };
-                        posts.extend(replies.remove(&ticket).map(|reply| (post, reply)));
-                    }
-                    posts.extend(inbox.take_posts_of(&name));
-                    self.displace(&mut inside, inbox.line, &name, epoch, posts, now);
-                }
-                Effect::Suspected(is_suspected) => inside.fleet.suspected(inbox.line, is_suspected),
-                Effect::Over { error, devices } => self.end(&mut inside, inbox, devices, &error, now),
-            }
-        }
-        inside.fleet.report(inbox.line, line.figures());
-    }
-
-    /// Another line takes a device with its messages, in order; or they are told that there is none.
-    fn displace(
-        self: &Arc<Self>,
-        inside: &mut Inside,
-        from: LineId,
-        name: &Arc<str>,
-        epoch: u64,
-        posts: Vec<(Post, Reply)>,
-        now: Now,
-    ) {
-        let bytes = posts.iter().map(|(_, reply)| reply.bytes).sum();
-        let found = inside.fleet.displaced(from, name, epoch, bytes, now.at);
-        let Some((line, is_new)) = found else {
-            let why = Why::Unavailable { retry_after: None };
-            let error = SendError::unanswered(why, "the hub takes no more devices on the connections that there are");
-            for (_, reply) in posts {
-                inside.settle(from, Reply { bytes: 0, ..reply }, Err(error.clone()), now);
-            }
-            return;
-        };
-        if is_new {
-            self.start(inside, line);
-        }
-        if posts.is_empty() {
-            // Nobody waits for it any more.
-            inside.fleet.gone(name, epoch);
-        }
-        for (post, reply) in posts {
-            inside.tell(line, Command::Post(post, reply));
-        }
-    }
-
-    /// A line is over. What was on its way to it hears the same as what was on it.
-    fn end(&self, inside: &mut Inside, inbox: &Inbox, mut devices: Vec<(Arc<str>, u64)>, error: &SendError, now: Now) {
-        for command in inbox.take() {
-            if let Command::Post(post, reply) = command {
-                devices.push((post.name, post.epoch));
-                inside.settle(inbox.line, reply, Err(error.clone()), now);
-            }
-        }
-        inside.fleet.over(inbox.line, &devices, error, now.at);
-        inside.inboxes.remove(&inbox.line);
-        self.ended.notify_waiters();
-    }
-
     /// A line never came to be, or its task ended before its time.
     pub(super) fn failed(&self, inbox: &Inbox, error: &SendError) {
         let now = self.clocks.now();
@@ -327,36 +252,6 @@ impl Inside {
         });
         // A sender that has gone needs no outcome.
         let _ = to.send(outcome);
-    }
-}
-
-/// A message under way. Dropping it takes the message back if it is not written yet.
-pub(super) struct Waiting {
-    outcome: Option<oneshot::Receiver<Result<Delivered, SendError>>>,
-    ticket: Ticket,
-    name: Arc<str>,
-    shared: Arc<Shared>,
-}
-
-impl Waiting {
-    pub(super) async fn outcome(mut self) -> Result<Delivered, SendError> {
-        let Some(outcome) = &mut self.outcome else { unreachable!("it is taken only below") };
-        match timeout(self.shared.outcome_max(), outcome).await {
-            Ok(told) => {
-                self.outcome = None;
-                // Its driver was stopped with the runtime, or has a fault.
-                told.unwrap_or_else(|_| Err(SendError::unanswered(Why::Lost, "its connection's task has ended")))
-            }
-            Err(_elapsed) => Err(SendError::unanswered(Why::TimedOut, "no outcome in time")),
-        }
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        if self.outcome.is_some() {
-            self.shared.cancel(&self.name, self.ticket);
-        }
     }
 }
 
