@@ -1,22 +1,18 @@
 //! Whatever a stranger sends: no panic, no deep stack, and no more memory than the input and a constant are worth.
 //!
-//! Counted by the allocator, for each thread by itself, because tests run at the same time.
-#![allow(unsafe_code, reason = "an allocator that counts cannot be written without")]
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+//! Two attacks by name, and what a fuzzer finds in a moment (`fuzz/` has more of that).
 
 use amqp::frame::{self, Frame};
 use amqp::message::{self, Body, Message};
-use amqp::performative::{
-    Attach, Begin, Close, DeliveryState, Disposition, Error, Flow, Open, Performative, ReceiverSettles, Role,
-    SenderSettles, Source, Target, Transfer,
-};
-use amqp::sasl::SaslFrame;
-use amqp::value::{Fields, Value};
+use amqp::value::Value;
 use amqp::{Bound, DecodeError};
-use bytes::{BufMut, Bytes, BytesMut};
-use proptest::prelude::*;
+use bytes::{Bytes, BytesMut};
+
+use counting::counted;
+
+mod counting; // the allocator that knows how much is held
+mod samples; // frames and messages as they should be
+mod spoilt; // and as they should not
 
 /// 8192 values of 40 bytes: all that is held for one frame or message beyond what its own bytes are worth. Frame and
 /// payload are two, and a reread doubles them.
@@ -24,52 +20,6 @@ const BASE_BYTES: usize = 4 * (320 << 10) + (64 << 10);
 /// Texts are copied, a data section of 5 bytes is a slice of 32, and a list of slices doubles when it grows.
 const BYTES_PER_BYTE: usize = 32;
 const FRAME_BYTES_MAX: u32 = 128 << 10;
-
-#[derive(Clone, Copy, Default)]
-struct Count {
-    held: isize,
-    most: isize,
-    calls: usize,
-}
-
-thread_local! {
-    static COUNT: Cell<Count> = const { Cell::new(Count { held: 0, most: 0, calls: 0 }) };
-}
-
-struct Counting;
-
-// SAFETY: everything is passed on to the system's allocator as it is, and a cell without a destructor allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size().cast_signed());
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-layout.size().cast_signed());
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
-
-fn count(bytes: isize) {
-    let _ = COUNT.try_with(|count| {
-        let Count { held, most, calls } = count.get();
-        let held = held + bytes;
-        count.set(Count { held, most: most.max(held), calls: calls + usize::from(bytes > 0) });
-    });
-}
-
-/// What `work` held at most, and how often it asked for memory.
-fn counted<T>(work: impl FnOnce() -> T) -> (T, usize, usize) {
-    let before = COUNT.get();
-    COUNT.set(Count { most: before.held, ..before });
-    let result = work();
-    let after = COUNT.get();
-    (result, (after.most - before.held).cast_unsigned(), after.calls - before.calls)
-}
 
 /// Reads it as everything that it could be. What was read can be written, and then reads the same.
 fn devour(input: &[u8]) {
@@ -284,32 +234,10 @@ fn a_list_within_the_depth_is_read_on_a_small_stack() {
     std::thread::Builder::new().stack_size(256 << 10).spawn(work).expect("a thread").join().expect("no overflow");
 }
 
-fn hot() -> [Performative; 4] {
-    [
-        Performative::Transfer(Transfer {
-            delivery_id: Some(700),
-            delivery_tag: Some(Bytes::from_static(b"01234567")),
-            message_format: Some(0),
-            settled: Some(false),
-            ..Transfer::default()
-        }),
-        Performative::Transfer(Transfer { state: Some(DeliveryState::Accepted), ..Transfer::default() }),
-        Performative::Disposition(Disposition {
-            role: Role::Receiver,
-            first: 7,
-            last: Some(70_000),
-            settled: true,
-            state: Some(DeliveryState::Accepted),
-            batchable: false,
-        }),
-        Performative::Flow(Flow { handle: Some(1), link_credit: Some(1000), ..Flow::default() }),
-    ]
-}
-
 #[test]
 fn transfers_dispositions_and_flows_are_read_and_written_without_a_further_allocation() {
     let mut out = BytesMut::with_capacity(4096);
-    let frames = hot();
+    let frames = samples::hot();
     let ((), _, calls) = counted(|| {
         for performative in &frames {
             frame::put_frame(&mut out, 1, performative, b"payload");
@@ -323,128 +251,5 @@ fn transfers_dispositions_and_flows_are_read_and_written_without_a_further_alloc
     for (performative, frame) in frames.into_iter().zip([first].into_iter().chain(read)) {
         let payload = Bytes::from_static(b"payload");
         assert_eq!(frame, Ok(Some(Frame::Amqp { channel: 1, performative, payload })));
-    }
-}
-
-/// A little of everything, for the mutations.
-fn samples() -> Vec<Vec<u8>> {
-    let fields = Fields::default().with("list", Value::List(vec![Value::Null, 7u64.into(), "text".into()]));
-    let error = Error { info: fields.clone(), ..Error::new("amqp:not-found", "it is not there") };
-    let filter = Value::Described(Box::new((Value::Ulong(0x0000_468c_0000_0004), "amqp.annotation.x > '1'".into())));
-    let attach = Attach {
-        name: "link".into(),
-        handle: 3,
-        role: Role::Sender,
-        snd_settle_mode: SenderSettles::Settled,
-        rcv_settle_mode: ReceiverSettles::Second,
-        source: Some(Source { filter: Fields::default().with("f", filter), ..Source::at("s") }),
-        target: Some(Target::at("t")),
-        initial_delivery_count: Some(0),
-        max_message_size: Some(1 << 20),
-        offered_capabilities: vec!["a".into(), "b".into()],
-        desired_capabilities: vec![],
-        properties: fields.clone(),
-    };
-    let array = Value::Array(vec![Value::Array(vec![1u32.into()]), Value::Array(vec![])]);
-    let map = Value::Map(vec![("k".into(), array), (1u8.into(), Value::Uuid([7; 16]))]);
-    let open = Open { container_id: "c".into(), properties: fields.clone(), ..Open::default() };
-    let others = [
-        Performative::Open(open),
-        Performative::Begin(Begin { properties: fields, ..Begin::default() }),
-        Performative::Attach(Box::new(attach)),
-        Performative::Close(Close { error: Some(error) }),
-    ];
-    let mut samples: Vec<Vec<u8>> = Vec::new();
-    let body =
-        [Body::Data(vec![Bytes::from_static(b"abc"); 3]), Body::Sequence(vec![vec![map.clone()]]), Body::Value(map)];
-    for body in body {
-        let message = Message { application_properties: vec![("a".into(), "b".into())], body, ..Message::default() };
-        samples.push(message.to_bytes().into());
-    }
-    let payload: Vec<u8> = samples[0].clone();
-    for performative in others.into_iter().chain(hot()) {
-        let mut out = BytesMut::new();
-        frame::put_frame(&mut out, 0, &performative, &payload);
-        samples.push(out.to_vec());
-    }
-    let mut out = BytesMut::new();
-    frame::put_sasl(&mut out, &SaslFrame::Mechanisms(vec!["PLAIN".into(), "ANONYMOUS".into()]));
-    samples.push(out.to_vec());
-    samples
-}
-
-#[derive(Clone, Debug)]
-enum Mutation {
-    Set(usize, u8),
-    Insert(usize, u8),
-    Remove(usize),
-    /// Four bytes, as a size or count has.
-    Number(usize, u32),
-    Repeat(usize, usize),
-}
-
-fn mutation() -> impl Strategy<Value = Mutation> {
-    let byte = || {
-        prop_oneof![
-            any::<u8>(),
-            prop::sample::select(&[0x00, 0x40, 0x45, 0x53, 0xa3, 0xc0, 0xd0, 0xd1, 0xe0, 0xf0, 0xff][..])
-        ]
-    };
-    let number = prop_oneof![0..300u32, any::<u32>(), Just(u32::MAX)];
-    prop_oneof![
-        3 => (any::<usize>(), byte()).prop_map(|(at, byte)| Mutation::Set(at, byte)),
-        1 => (any::<usize>(), byte()).prop_map(|(at, byte)| Mutation::Insert(at, byte)),
-        1 => any::<usize>().prop_map(Mutation::Remove),
-        1 => (any::<usize>(), number).prop_map(|(at, number)| Mutation::Number(at, number)),
-        1 => (any::<usize>(), 0..40usize).prop_map(|(at, size)| Mutation::Repeat(at, size)),
-    ]
-}
-
-fn mutate(bytes: &mut Vec<u8>, mutation: &Mutation) {
-    let length = bytes.len().max(1);
-    match *mutation {
-        Mutation::Set(at, byte) => bytes.iter_mut().skip(at % length).take(1).for_each(|there| *there = byte),
-        Mutation::Insert(at, byte) => bytes.insert(at % length, byte),
-        Mutation::Remove(at) => drop(bytes.drain(at % length..(at % length + 1).min(bytes.len()))),
-        Mutation::Number(at, number) => {
-            bytes.iter_mut().skip(at % length).zip(number.to_be_bytes()).for_each(|(there, byte)| *there = byte);
-        }
-        Mutation::Repeat(at, size) => {
-            let from = at % length;
-            let part = bytes[from.min(bytes.len())..(from + size).min(bytes.len())].to_vec();
-            bytes.splice(from..from, part);
-        }
-    }
-}
-
-/// A frame's size is set right again, so that the mutations get behind it.
-fn with_size(mut bytes: Vec<u8>) -> Vec<u8> {
-    let size = (bytes.len() as u32).to_be_bytes();
-    bytes.iter_mut().zip(size).for_each(|(there, byte)| *there = byte);
-    bytes
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
-
-    #[test]
-    fn random_bytes_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..600), kind in 0..2u8, code: u8) {
-        assert_modest(&bytes);
-        let mut frame = BytesMut::new();
-        frame.put_slice(&[0, 0, 0, 0, 2, kind, 0, 0, 0x00, 0x53, code]);
-        frame.put_slice(&bytes);
-        assert_modest(&with_size(frame.to_vec()));
-        assert_modest(&[&[0x00, 0x53, code], &bytes[..]].concat());
-    }
-
-    #[test]
-    fn spoilt_frames_and_messages_do_no_harm(
-        sample in prop::sample::select(samples()),
-        mutations in prop::collection::vec(mutation(), 1..6),
-    ) {
-        let mut bytes = sample;
-        mutations.iter().for_each(|mutation| mutate(&mut bytes, mutation));
-        assert_modest(&bytes);
-        assert_modest(&with_size(bytes));
     }
 }
