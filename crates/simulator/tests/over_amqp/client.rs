@@ -1,7 +1,6 @@
 //! A small AMQP client on the same engine: it pumps bytes and looks for events, one test at a time.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
 use amqp::connection::{Connection, Detachment, Ended, Event, Fate, LinkId, Options, Outgoing, SessionId, Terms};
@@ -73,6 +72,12 @@ impl Client {
 
     async fn pump(&mut self) {
         self.flush().await;
+        // Writing is news too: what is sent settled has its fate.
+        let before = self.seen.len();
+        self.drain();
+        if self.seen.len() > before {
+            return;
+        }
         let mut input = vec![0; 16 << 10];
         let read = self.wire.read(&mut input).await;
         let at = self.at();

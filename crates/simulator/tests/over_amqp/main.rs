@@ -6,8 +6,9 @@
 mod client;
 mod devices;
 mod errors;
-mod provision_and_read;
-mod websocket;
+mod faults;
 #[path = "../over_https/client.rs"]
 #[allow(dead_code, reason = "these tests use a part of it")]
 mod https;
+mod provision_and_read;
+mod websocket;

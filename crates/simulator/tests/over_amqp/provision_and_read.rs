@@ -57,7 +57,10 @@ async fn a_device_registers_and_sends_over_one_port() {
     ];
     client.post(requests, asks(&poll));
     let state = json_of(&client.message(answers).await);
-    assert_eq!((&state["status"], &state["registrationState"]["assignedHub"]), (&json!("assigned"), &json!("localhost")));
+    assert_eq!(
+        (&state["status"], &state["registrationState"]["assignedHub"]),
+        (&json!("assigned"), &json!("localhost"))
+    );
     let mut client = Client::connect(&simulator).await;
     let link = client.telemetry(&device).await;
     assert_eq!(client.send(link, "1").await, accepted());
@@ -168,7 +171,10 @@ async fn a_service_that_asks_the_hub_is_sent_to_the_endpoint() {
     let session = client.begin().await;
     for (asked, below) in [
         ("/messages/events/$management", "$management"),
-        ("amqps://localhost/messages/events/ConsumerGroups/$Default/Partitions/0", "ConsumerGroups/$Default/Partitions/0"),
+        (
+            "amqps://localhost/messages/events/ConsumerGroups/$Default/Partitions/0",
+            "ConsumerGroups/$Default/Partitions/0",
+        ),
     ] {
         let link = client.receiver(session, asked).await;
         let error = client.closed_with(link).await;
@@ -184,7 +190,8 @@ async fn the_endpoint_tells_its_partitions() {
     let simulator = with_devices(&[]).await;
     let mut client = service(&simulator).await;
     let session = client.begin().await;
-    let (requests, answers) = (client.sender(session, "$management").await, client.receiver(session, "$management").await);
+    let (requests, answers) =
+        (client.sender(session, "$management").await, client.receiver(session, "$management").await);
     let text = |name: &str, value: &str| (name.to_owned(), Value::from(value));
     let request = Message {
         properties: Properties { message_id: Some(MessageId::Uuid([7; 16])), ..Properties::default() },

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use amqp::sasl::Mechanism;
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use futures_util::{Sink as _, Stream as _};
 use simulator::Simulator;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
