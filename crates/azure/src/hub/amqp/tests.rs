@@ -9,6 +9,7 @@ use super::test_hub::{Ask, Say};
 use super::*;
 use network::Network;
 
+mod figures;
 mod fleets; // many devices, few connections, paces
 mod lives; // one device: sends, losses, ends
 mod network; // the pipes and the hubs behind them
