@@ -4,9 +4,8 @@
 //! record before it is accepted; one device's trouble ends its links and leaves those of others. Decisions are made
 //! without sockets (`peer`), bytes are moved without decisions (`driver`).
 //!
-//! In the order in which a client meets them:
-
 mod address; // what a link's address names
+mod admission; // who is there, and for how long
 mod attach; // which links are granted
 pub(crate) mod cbs; // tokens, as requests and answers
 mod deliveries; // messages taken and answered
@@ -16,6 +15,7 @@ mod errors; // the hub's errors as AMQP carries them
 mod later; // answers that are to wait
 mod links; // what a connection's links are for
 pub(crate) mod management; // `$management`: what hub and partitions look like
+mod news; // what others did
 mod peer; // one connection: what happened, what follows
 mod provisioning; // registrations
 pub(crate) mod readers; // links that read from the built-in endpoint

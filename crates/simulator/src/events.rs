@@ -3,7 +3,7 @@
 //! Promises: all events of a device are in one partition, in the order in which the hub took them, each with the next
 //! sequence number and a larger offset; after a restart a device has the same partition. What is kept is bounded, the
 //! oldest events of the whole hub go first. Not promised: keeping events for a time, or over a restart; the record is
-//! what stays. Does not know who reads: readers remember where they are and look at [`Events::version`].
+//! what stays. Does not know who reads: readers remember where they are.
 
 use std::collections::VecDeque;
 
@@ -44,7 +44,6 @@ pub(crate) struct Events {
     order: VecDeque<u8>,
     bytes: usize,
     bounds: Bounds,
-    version: u64,
     /// Events are written here first, so that each is kept in memory of exactly its size.
     scratch: BytesMut,
 }
@@ -61,7 +60,6 @@ impl Events {
             order: VecDeque::new(),
             bytes: 0,
             bounds,
-            version: 0,
             scratch: BytesMut::new(),
         }
     }
@@ -72,7 +70,6 @@ impl Events {
         if let (Some(partition), Ok(short)) = (self.partitions.get_mut(at), u8::try_from(at)) {
             self.bytes += partition.append(accepted, &mut self.scratch);
             self.order.push_back(short);
-            self.version += 1;
             self.forget();
         }
         at
@@ -84,11 +81,6 @@ impl Events {
             let freed = self.partitions.get_mut(usize::from(oldest)).map_or(0, Partition::forget_oldest);
             self.bytes = self.bytes.saturating_sub(freed);
         }
-    }
-
-    /// Grows with every event. Who saw this number has nothing new to look for as long as it is the same.
-    pub(crate) fn version(&self) -> u64 {
-        self.version
     }
 
     /// By number, from 0.

@@ -27,9 +27,6 @@ use crate::record::{Record, Recorded};
 use crate::registry::{Registration, Registry, Status};
 use crate::sockets::serve;
 
-/// Where clients look for AMQP when nobody says otherwise.
-const AMQP_PORT: u16 = 5671;
-
 /// Milliseconds since 1970, UTC.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 /// Told of each accepted message after it stands in the record. Called under a lock: must be quick and never wait.
@@ -169,7 +166,7 @@ pub struct Started {
     pub hub: String,
     /// For service SDKs; a bare host name.
     pub service_connection_string: String,
-    /// For readers of the Event-Hubs-compatible endpoint; the port is in it where it is not the usual one.
+    /// For readers of the Event-Hubs-compatible endpoint; a bare host name, to which a reader may be given another port.
     pub event_hub_connection_string: String,
     /// The CA's certificate, PEM.
     pub ca_file: PathBuf,
@@ -331,7 +328,6 @@ fn describe(cloud: &Cloud, https: u16, page: Option<u16>, ca_file: PathBuf) -> S
     let (hub, identity) = (cloud.hub().to_owned(), cloud.identity());
     let key = &identity.owner().primary;
     let amqp = cloud.amqp_port();
-    let port = if amqp == AMQP_PORT { String::new() } else { format!(":{amqp}") };
     Started {
         https,
         amqp,
@@ -342,7 +338,7 @@ fn describe(cloud: &Cloud, https: u16, page: Option<u16>, ca_file: PathBuf) -> S
         dps_endpoint: format!("{hub}:{https}"),
         service_connection_string: format!("HostName={hub};SharedAccessKeyName={OWNER};SharedAccessKey={key}"),
         event_hub_connection_string: format!(
-            "Endpoint=sb://{hub}{port}/;SharedAccessKeyName={OWNER};SharedAccessKey={key};EntityPath={}",
+            "Endpoint=sb://{hub}/;SharedAccessKeyName={OWNER};SharedAccessKey={key};EntityPath={}",
             cloud.hub_name()
         ),
         host: hub.clone(),

@@ -8,7 +8,7 @@ use amqp::performative::{Attach, Error, Role, SenderSettles};
 use amqp::value::{Fields, Symbol, Value};
 
 use super::address::{self, Node};
-use super::errors;
+use super::errors::{self, Hits};
 use super::later::Job;
 use super::links::{Answers, Kind, Link, Reading, Service, Telemetry};
 use super::peer::{Peer, Scene};
@@ -67,7 +67,7 @@ impl Peer {
 
     /// Answers an attach.
     pub(super) fn grant(&mut self, session: SessionId, link: LinkId, attach: &Attach, scene: Scene<'_>) {
-        match self.decide(session, link, attach, scene) {
+        match self.decide(link, attach, scene) {
             Ok(Grant { kind, offered }) => {
                 scene.cloud.count_attach(kind.word());
                 self.engine.accept(link, answer(attach, offered));
@@ -95,7 +95,7 @@ impl Peer {
         }
     }
 
-    fn decide(&mut self, _: SessionId, link: LinkId, attach: &Attach, scene: Scene<'_>) -> Result<Grant, Error> {
+    fn decide(&mut self, link: LinkId, attach: &Attach, scene: Scene<'_>) -> Result<Grant, Error> {
         let sends = attach.role == Role::Sender;
         match (Node::parse(address_of(attach)), sends) {
             (Node::Cbs, _) => self.service(Service::Cbs, attach),
@@ -120,7 +120,12 @@ impl Peer {
     fn lets_have(&self, device: &str, scene: Scene<'_>) -> Result<Key, Error> {
         let key = self.tokens.opens_device(device).ok_or_else(|| errors::unauthorized(scene.now_ms))?;
         scene.cloud.standing(device).map_err(|refusal| errors::of(&refusal, scene.now_ms).1)?;
-        Ok(key)
+        // What a fault says of messages only is said when there is one.
+        let refused = scene.cloud.refusal(device).map(|refusal| errors::of(&refusal, scene.now_ms));
+        match refused {
+            Some((Hits::Link, error)) => Err(error),
+            _ => Ok(key),
+        }
     }
 
     fn telemetry_link(&mut self, device: String, attach: &Attach, scene: Scene<'_>) -> Result<Grant, Error> {

@@ -14,24 +14,23 @@ use std::time::Duration;
 
 use amqp::connection::{Connection, Ended, Event, LinkId, Options};
 use amqp::performative::Error;
-use amqp::sasl::Init;
 use bytes::{Buf as _, BytesMut};
 
 use super::deliveries::Sources;
-use super::directory::{ConnectionId, Notes};
-use super::errors;
+use super::directory::ConnectionId;
 use super::later::{Job, Later};
 use super::links::{Kind, Link};
-use super::sasl::{self, Says};
-use super::tokens::{Grant, Holder, Tokens};
+use super::sasl;
+use super::tokens::Tokens;
 use crate::cloud::Cloud;
-use crate::faults::{AllConnections, Gateway, Outage, Weather};
 use crate::identity::random_bytes;
 
 /// What the real hub announces is half of it.
 const SILENCE_MAX: Duration = Duration::from_secs(480);
 /// Messages that have begun and not ended, bytes, all links together: 16 of the largest.
 const PARTIAL_BYTES_MAX: usize = 16 << 20;
+/// A thousand devices with all the links that one can have (six), and more. Each holds about 1 KiB.
+const LINKS_MAX: usize = 8192;
 /// While somebody waits for the middle of a message bytes are looked at in such pieces: the smallest frame has more.
 const PIECE_BYTES: usize = 256;
 /// The clock of tokens is not the one that timers run by: it is looked at so often.
@@ -73,7 +72,7 @@ pub(super) struct Peer {
     pub(super) id: ConnectionId,
     pub(super) tokens: Tokens,
     /// The connection's own token, of a client that brought one before open: with it the connection ends.
-    expires_ms: Option<i64>,
+    pub(super) expires_ms: Option<i64>,
     pub(super) registration: Option<Registration>,
     pub(super) links: HashMap<LinkId, Link>,
     pub(super) readers: Sources,
@@ -235,54 +234,6 @@ impl Peer {
     }
 }
 
-/// Who is there.
-impl Peer {
-    fn lets_in(&mut self, init: &Init, scene: Scene<'_>) -> bool {
-        match sasl::read(init) {
-            Says::Nothing => true,
-            Says::Registration { scope, id, token } => {
-                self.registration = Some(Registration { scope, id, token, api_version: None });
-                true
-            }
-            Says::Device { id, hub, token } => self.holds(&hub, &token, scene, |holder| *holder == Holder::Device(id)),
-            Says::Policy { name, hub, token } => self.holds(
-                &hub,
-                &token,
-                scene,
-                |holder| matches!(holder, Holder::Policy { name: signer, .. } if *signer == name),
-            ),
-            Says::Nonsense => false,
-        }
-    }
-
-    /// Takes a token for the whole connection.
-    fn holds(&mut self, hub: &str, token: &str, scene: Scene<'_>, is_its: impl FnOnce(&Holder) -> bool) -> bool {
-        let Ok(Grant { holder, expires_ms }) = scene.cloud.put_token(token) else { return false };
-        if !scene.cloud.is_hub_name(hub) || !is_its(&holder) {
-            return false;
-        }
-        self.expires_ms = Some(expires_ms);
-        self.tokens.put(Grant { holder, expires_ms }, 1).is_ok()
-    }
-
-    /// Tokens that have run out take the links with them that they opened.
-    fn expire(&mut self, scene: Scene<'_>) {
-        if self.expires_ms.is_some_and(|at_ms| at_ms <= scene.now_ms) {
-            self.expires_ms = None;
-            return self.engine.close(Some(errors::token_invalid()), scene.at);
-        }
-        if !self.tokens.expire(scene.now_ms) {
-            return;
-        }
-        let is_shut = |kind: &Kind| match kind {
-            Kind::Reader(its) => !self.tokens.opens_events(&its.path.iter().map(String::as_str).collect::<Vec<_>>()),
-            kind => kind.owner().is_some_and(|(device, _)| self.tokens.opens_device(device).is_none()),
-        };
-        let shut: Vec<LinkId> = self.links.iter().filter(|(_, link)| is_shut(&link.kind)).map(|(id, _)| *id).collect();
-        self.detach_all(shut, &Some(errors::token_invalid()), true, scene);
-    }
-}
-
 /// How links go.
 impl Peer {
     /// Detaches a link of ours or the peer's, counted by condition.
@@ -317,74 +268,6 @@ impl Peer {
     }
 }
 
-/// What others did.
-impl Peer {
-    pub(super) fn notes(&mut self, notes: Notes, scene: Scene<'_>) {
-        match notes.all {
-            Some(AllConnections::Drop) => self.fate = Some(Fate::Reset),
-            Some(AllConnections::HalfOpen) => self.fate = Some(Fate::Silent),
-            None => {}
-        }
-        for (device, claim) in notes.stolen {
-            let older = self.links_of(&device, Some(claim));
-            self.detach_all(older, &Some(errors::stolen(scene.now_ms)), true, scene);
-        }
-        for device in notes.changed {
-            self.look_again(&device, scene);
-        }
-        for (link, error) in notes.unseated {
-            if self.links.contains_key(&link) {
-                self.detach(link, true, Some(error), scene);
-            }
-        }
-        if notes.faults {
-            self.meet_faults(scene);
-        }
-        self.work(scene);
-    }
-
-    /// A device that may not have links any more loses them. One that is switched off is not told why.
-    fn look_again(&mut self, device: &str, scene: Scene<'_>) {
-        let Err(refusal) = scene.cloud.standing(device) else { return };
-        self.tokens.forget_own(device);
-        let links = self.links_of(device, None);
-        if refusal.status == 403 {
-            let closed = scene.cloud.manners().gateway == Gateway::Gwv1;
-            self.detach_all(links, &None, closed, scene);
-        } else {
-            self.detach_all(links, &Some(errors::of(&refusal, scene.now_ms).1), true, scene);
-        }
-    }
-
-    fn meet_faults(&mut self, scene: Scene<'_>) {
-        let manners = scene.cloud.manners();
-        let of_hub = !self.tokens.is_empty();
-        let is_out = (of_hub && self.stands_out(manners.hub, scene))
-            || (self.registration.is_some() && self.stands_out(manners.dps, scene));
-        if is_out {
-            return;
-        }
-        for link in self.telemetry_links() {
-            self.top_up(link, scene);
-            self.meet_idle(link, scene);
-        }
-    }
-
-    /// Whether the service is away; then the connection is as well.
-    pub(super) fn stands_out(&mut self, weather: Weather, scene: Scene<'_>) -> bool {
-        match weather.outage {
-            None => return false,
-            Some(Outage::Unavailable) => {
-                let error = errors::wanted("amqp:connection:forced", None, scene.now_ms);
-                self.engine.close(Some(error), scene.at);
-            }
-            Some(Outage::Close) => self.fate = Some(Fate::Cut),
-            Some(Outage::Hang) => self.fate = Some(Fate::Silent),
-        }
-        true
-    }
-}
-
 /// As the real hub opens connections and begins sessions.
 fn options(cloud: &Cloud) -> Options {
     let (window, frame_bytes_max) = cloud.amqp_sizes();
@@ -394,6 +277,7 @@ fn options(cloud: &Cloud) -> Options {
         hostname: Some("localhost".to_owned()),
         max_frame_size: frame_bytes_max.unwrap_or(options.max_frame_size).max(512),
         incoming_window: window.unwrap_or(options.incoming_window).max(1),
+        links_max: LINKS_MAX,
         partial_bytes_max: PARTIAL_BYTES_MAX,
         silence_max: Some(SILENCE_MAX),
         ..options

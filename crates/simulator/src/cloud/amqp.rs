@@ -152,6 +152,11 @@ impl Cloud {
         hub::enabled(state.registry.device(id).ok_or_else(|| hub::Refusal::device_not_found(id))?).map(drop)
     }
 
+    /// What a fault tells a device.
+    pub(crate) fn refusal(&self, id: &str) -> Option<hub::Refusal> {
+        self.state().armed.hub_refusal(id).map(|refusal| hub::refused(id, refusal))
+    }
+
     /// Takes messages of a device that was let in before, all or none. When this returns `Ok` they stand in the record.
     pub(crate) fn take(
         &self,

@@ -57,15 +57,6 @@ fn all_events_of_a_device_are_in_one_partition_in_order() {
 }
 
 #[test]
-fn the_version_grows_with_every_event() {
-    let mut events = Events::default();
-    assert_eq!(events.version(), 0);
-    events.append(accepted("d1", b"x", 0));
-    events.append(accepted("d2", b"x", 0));
-    assert_eq!(events.version(), 2);
-}
-
-#[test]
 fn the_oldest_of_the_whole_hub_go_first() {
     let mut events = Events::bounded(4, Bounds { events: 3, bytes: usize::MAX });
     for (at, id) in ["d1", "d2", "d3", "d1", "d1"].into_iter().enumerate() {

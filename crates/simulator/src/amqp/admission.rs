@@ -1,0 +1,58 @@
+//! Who is there, and for how long: credentials before open, and tokens that run out.
+
+use amqp::connection::LinkId;
+use amqp::sasl::Init;
+
+use super::errors;
+use super::links::Kind;
+use super::peer::{Peer, Registration, Scene};
+use super::sasl::{self, Says};
+use super::tokens::{Grant, Holder};
+
+impl Peer {
+    /// Whether a client may go on to open.
+    pub(super) fn lets_in(&mut self, init: &Init, scene: Scene<'_>) -> bool {
+        match sasl::read(init) {
+            Says::Nothing => true,
+            Says::Registration { scope, id, token } => {
+                self.registration = Some(Registration { scope, id, token, api_version: None });
+                true
+            }
+            Says::Device { id, hub, token } => self.holds(&hub, &token, scene, |holder| *holder == Holder::Device(id)),
+            Says::Policy { name, hub, token } => self.holds(
+                &hub,
+                &token,
+                scene,
+                |holder| matches!(holder, Holder::Policy { name: signer, .. } if *signer == name),
+            ),
+            Says::Nonsense => false,
+        }
+    }
+
+    /// Takes a token for the whole connection.
+    fn holds(&mut self, hub: &str, token: &str, scene: Scene<'_>, is_its: impl FnOnce(&Holder) -> bool) -> bool {
+        let Ok(Grant { holder, expires_ms }) = scene.cloud.put_token(token) else { return false };
+        if !scene.cloud.is_hub_name(hub) || !is_its(&holder) {
+            return false;
+        }
+        self.expires_ms = Some(expires_ms);
+        self.tokens.put(Grant { holder, expires_ms }, 1).is_ok()
+    }
+
+    /// Tokens that have run out take the links with them that they opened.
+    pub(super) fn expire(&mut self, scene: Scene<'_>) {
+        if self.expires_ms.is_some_and(|at_ms| at_ms <= scene.now_ms) {
+            self.expires_ms = None;
+            return self.engine.close(Some(errors::token_invalid()), scene.at);
+        }
+        if !self.tokens.expire(scene.now_ms) {
+            return;
+        }
+        let is_shut = |kind: &Kind| match kind {
+            Kind::Reader(its) => !self.tokens.opens_events(&its.path.iter().map(String::as_str).collect::<Vec<_>>()),
+            kind => kind.owner().is_some_and(|(device, _)| self.tokens.opens_device(device).is_none()),
+        };
+        let shut: Vec<LinkId> = self.links.iter().filter(|(_, link)| is_shut(&link.kind)).map(|(id, _)| *id).collect();
+        self.detach_all(shut, &Some(errors::token_invalid()), true, scene);
+    }
+}

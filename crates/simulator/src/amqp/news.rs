@@ -1,0 +1,73 @@
+//! What others did: another connection took a device, somebody switched one off, faults were set.
+
+use super::directory::Notes;
+use super::errors;
+use super::peer::{Fate, Peer, Scene};
+use crate::faults::{AllConnections, Gateway, Outage, Weather};
+
+impl Peer {
+    pub(super) fn notes(&mut self, notes: Notes, scene: Scene<'_>) {
+        match notes.all {
+            Some(AllConnections::Drop) => self.fate = Some(Fate::Reset),
+            Some(AllConnections::HalfOpen) => self.fate = Some(Fate::Silent),
+            None => {}
+        }
+        for (device, claim) in notes.stolen {
+            let older = self.links_of(&device, Some(claim));
+            self.detach_all(older, &Some(errors::stolen(scene.now_ms)), true, scene);
+        }
+        for device in notes.changed {
+            self.look_again(&device, scene);
+        }
+        for (link, error) in notes.unseated {
+            if self.links.contains_key(&link) {
+                self.detach(link, true, Some(error), scene);
+            }
+        }
+        if notes.faults {
+            self.meet_faults(scene);
+        }
+        self.work(scene);
+    }
+
+    /// A device that may not have links any more loses them. One that is switched off is not told why.
+    fn look_again(&mut self, device: &str, scene: Scene<'_>) {
+        let Err(refusal) = scene.cloud.standing(device) else { return };
+        self.tokens.forget_own(device);
+        let links = self.links_of(device, None);
+        if refusal.status == 403 {
+            let closed = scene.cloud.manners().gateway == Gateway::Gwv1;
+            self.detach_all(links, &None, closed, scene);
+        } else {
+            self.detach_all(links, &Some(errors::of(&refusal, scene.now_ms).1), true, scene);
+        }
+    }
+
+    fn meet_faults(&mut self, scene: Scene<'_>) {
+        let manners = scene.cloud.manners();
+        let of_hub = !self.tokens.is_empty();
+        let is_out = (of_hub && self.stands_out(manners.hub, scene))
+            || (self.registration.is_some() && self.stands_out(manners.dps, scene));
+        if is_out {
+            return;
+        }
+        for link in self.telemetry_links() {
+            self.top_up(link, scene);
+            self.meet_idle(link, scene);
+        }
+    }
+
+    /// Whether the service is away; then the connection is as well.
+    pub(super) fn stands_out(&mut self, weather: Weather, scene: Scene<'_>) -> bool {
+        match weather.outage {
+            None => return false,
+            Some(Outage::Unavailable) => {
+                let error = errors::wanted("amqp:connection:forced", None, scene.now_ms);
+                self.engine.close(Some(error), scene.at);
+            }
+            Some(Outage::Close) => self.fate = Some(Fate::Cut),
+            Some(Outage::Hang) => self.fate = Some(Fate::Silent),
+        }
+        true
+    }
+}
