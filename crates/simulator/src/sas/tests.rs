@@ -48,6 +48,18 @@ fn known_tokens_are_accepted() {
     assert_eq!(check(POLICY, "hub1.azure-devices.net", &["devices", ID], 0, POLICY_KEY, BEFORE_MS), Ok(()));
 }
 
+/// As azure-eventhub 5.15.1 makes it.
+const EVENTS: &str = "SharedAccessSignature sr=sb%3A%2F%2Fhub1.azure-devices.net%2Fhub1%2Fconsumergroups%2F%24Default&sig=6B0zlvPlgGMH%2FdxvCMo%2BsqeYhay%2BXioc5fpQyGVLFYs%3D&se=1767225600&skn=iothubowner";
+
+#[test]
+fn for_events_the_secret_is_the_text_of_the_key() {
+    let check = |token: &str, key: &str| Token::parse(Some(token))?.check_itself(&[key], BEFORE_MS);
+    assert_eq!(check(EVENTS, POLICY_KEY), Ok(()));
+    assert_eq!(check(EVENTS, DEVICE_KEY), Err(Denied::WrongSignature));
+    assert_eq!(check(&signed("sb://hub1.azure-devices.net/hub1", POLICY_KEY), POLICY_KEY), Err(Denied::WrongSignature));
+    assert_eq!(check(&signed("hub1.azure-devices.net", POLICY_KEY), POLICY_KEY), Ok(()));
+}
+
 #[test]
 fn every_form_of_an_sdk_is_accepted() {
     for resource in [
