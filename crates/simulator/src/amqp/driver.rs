@@ -186,3 +186,6 @@ async fn sleep_until(began: Instant, at: Option<Duration>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

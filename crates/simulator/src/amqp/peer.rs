@@ -283,3 +283,6 @@ fn options(cloud: &Cloud) -> Options {
         ..options
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests;
