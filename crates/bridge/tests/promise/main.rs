@@ -28,6 +28,7 @@ mod kill;
 mod new_devices;
 mod outage;
 mod predecessor;
+mod readers;
 mod secrets;
 mod slow_clients;
 mod stalled_disk;
