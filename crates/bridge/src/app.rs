@@ -211,7 +211,13 @@ pub async fn flow(
     world: &World,
     events: &Events,
 ) -> Result<Shared, StartError> {
-    let pool = Pool::new(pool::Options::of(&config.azure, &world.random), dial.clone(), queue.clone(), world.clone(), events.clone());
+    let pool = Pool::new(
+        pool::Options::of(&config.azure, &world.random),
+        dial.clone(),
+        queue.clone(),
+        world.clone(),
+        events.clone(),
+    );
     let pace = config.azure.registrations_per_minute;
     let provision = Provision::load(queue, pace, dial.clone(), world.clone(), events.clone()).await?;
     Ok(Shared {

@@ -200,7 +200,8 @@ impl Pool {
     /// Closes all connections, politely and within [`client::CLOSE_MAX`].
     pub async fn close(&self) {
         let hubs: Vec<_> = lock(&self.hubs).values().cloned().collect();
-        let closing: Vec<_> = hubs.into_iter().map(|hub| tokio::spawn(async move { hub.client.close().await })).collect();
+        let closing: Vec<_> =
+            hubs.into_iter().map(|hub| tokio::spawn(async move { hub.client.close().await })).collect();
         for one in closing {
             let _ = one.await;
         }
