@@ -69,3 +69,26 @@ fn faults_are_written_as_documented_and_slips_are_refused() {
     assert_eq!(again, faults);
     assert!(serde_json::from_str::<Faults>(r#"{"hub":{"thottle":null}}"#).is_err());
 }
+
+#[test]
+fn every_fault_that_the_documentation_shows_is_understood() {
+    let text = include_str!("../../../../docs/azure-sim.md");
+    let examples = text.lines().filter_map(|line| line.split_once("/api/faults -d '")?.1.strip_suffix('\''));
+    let read = examples.map(|json| serde_json::from_str::<Faults>(json).unwrap_or_else(|error| panic!("{json}: {error}")));
+    assert!(read.count() >= 20, "examples are missing");
+}
+
+#[test]
+fn faults_of_links_hit_in_their_order_and_count_by_themselves() {
+    let text = r#"{"amqp":{"faults":[
+        {"devices":["d1"],"state":"idle","when":{"next":1},"action":"steal"},
+        {"state":"idle","when":{"every":2},"action":"drop"},
+        {"state":"cbs","when":"always","action":"no_disposition"}]}}"#;
+    let mut armed = Armed::new(serde_json::from_str(text).unwrap());
+    let mut at = |state, device| armed.amqp_action(state, device, 0).map(|action| action.word());
+    assert_eq!(at(LinkState::Idle, Some("d2")), None, "the first of two");
+    assert_eq!(at(LinkState::Idle, Some("d1")), Some("steal"), "the second fault was not looked at");
+    assert_eq!(at(LinkState::Idle, Some("d1")), Some("drop"));
+    assert_eq!(at(LinkState::Cbs, None), Some("no_disposition"));
+    assert_eq!(at(LinkState::Attach, Some("d1")), None);
+}
