@@ -195,8 +195,8 @@ mod tests {
         let mut gate = Gate::default();
         let until = close(&mut gate, 1_000_000_000, None, 0.0);
         assert_eq!(gate.admit(until), Admission::Go);
-        assert_eq!(gate.admit(until + 69_999), Admission::Rest);
-        assert_eq!(gate.admit(until + 70_000), Admission::Go);
+        assert_eq!(gate.admit(until + 99_999), Admission::Rest);
+        assert_eq!(gate.admit(until + 100_000), Admission::Go);
         assert_eq!(gate.admit(0), Admission::Go, "clock set back: probed again");
     }
 }
