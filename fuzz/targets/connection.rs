@@ -9,8 +9,8 @@ use std::time::Duration;
 use amqp::connection::{Connection, Delivery, Event, LinkId, Options, Outgoing, Sent, SessionId, Terms};
 use amqp::frame::{self, Protocol};
 use amqp::performative::{
-    Attach, Begin, Close, DeliveryState, Detach, Disposition, End, Error, Flow, Open, Performative, Role, Source, Target,
-    Transfer,
+    Attach, Begin, Close, DeliveryState, Detach, Disposition, End, Error, Flow, Open, Performative, Role, Source,
+    Target, Transfer,
 };
 use amqp::sasl::Mechanism;
 use amqp::value::{Fields, Symbol};
