@@ -85,7 +85,7 @@ pub struct AmqpOptions {
     /// 100 000 devices that stay take 35 permits a second for renewals.
     pub link_idle: Duration,
     /// One for each device that is attached and one for each renewal; 0: unpaced. An S1 hub takes 100 new connections a
-    /// second.
+    /// second. (A link that the hub takes away while messages wait is opened again once without a permit.)
     pub attaches_per_second: u32,
     /// 0: unpaced.
     pub sends_per_second: u32,

@@ -307,16 +307,29 @@ impl Line {
         lives
     }
 
-    /// Timers of what is gone go when they come first, so that they are never many more than what they time.
+    /// Timers of what is gone go when they come first, and all at once when they are many more than what they time: one
+    /// that waits long would else keep all that came after it.
     fn tidy(&mut self) {
-        while self.answers.pop_front_if(|(_, ticket, sent)| !waits(&self.messages, *ticket, *sent)).is_some() {}
-        while self.opens.pop_front_if(|(_, life)| self.devices.get(life).is_none_or(Device::is_ready)).is_some() {}
-        if self.renewals.len() > 64 + 2 * self.devices.len() {
-            let devices = &self.devices;
-            self.renewals
-                .retain(|Reverse((at, life))| devices.get(life).is_some_and(|device| device.renew_at == Some(*at)));
+        let Self { answers, messages, opens, devices, renewals, .. } = self;
+        while answers.pop_front_if(|(_, ticket, sent)| !waits(messages, *ticket, *sent)).is_some() {}
+        if is_crowded(answers.len(), messages.len()) {
+            answers.retain(|(_, ticket, sent)| waits(messages, *ticket, *sent));
         }
+        while opens.pop_front_if(|(_, life)| devices.get(life).is_none_or(Device::is_ready)).is_some() {}
+        if is_crowded(opens.len(), devices.len()) {
+            opens.retain(|(_, life)| devices.get(life).is_some_and(|device| !device.is_ready()));
+        }
+        if is_crowded(renewals.len(), devices.len()) {
+            let is_due = |at, life| devices.get(&life).is_some_and(|device| device.renew_at == Some(at));
+            renewals.retain(|Reverse((at, life))| is_due(*at, *life));
+        }
+        self.tokens.tidy();
     }
+}
+
+/// Many more timers than what they time.
+fn is_crowded(timers: usize, timed: usize) -> bool {
+    timers > 64 + 2 * timed
 }
 
 /// Does a message still wait for the answer to this delivery?

@@ -19,11 +19,16 @@ const LATER: (f64, f64) = (75.0, 85.0);
 
 /// How long after it was put a token is to be renewed. `renewals`: how many there were since the device was attached.
 pub(super) fn renew_after(device: &str, renewals: u32, life: Duration) -> Duration {
-    let mut hasher = std::hash::DefaultHasher::new();
-    (device, renewals).hash(&mut hasher);
-    let share = (mix(hasher.finish()) >> 11) as f64 / (1u64 << 53) as f64;
+    let share = share((device, renewals));
     let (from, to) = if renewals == 0 { FIRST } else { LATER };
     life.mul_f64((from + (to - from) * share) / 100.0)
+}
+
+/// From 0 to 1, always the same for the same, and evenly over different ones.
+pub(super) fn share(of: impl Hash) -> f64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    of.hash(&mut hasher);
+    (mix(hasher.finish()) >> 11) as f64 / (1u64 << 53) as f64
 }
 
 /// Spreads what hashes leave close together (splitmix64's last step).

@@ -17,11 +17,10 @@
 //! PURE.
 
 use std::collections::HashMap;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::spread::mix;
+use super::spread::share;
 
 /// Around this long after the first loss.
 const WAIT: Duration = Duration::from_secs(2);
@@ -67,7 +66,8 @@ impl Thefts {
 
     /// A device's link was taken away.
     pub(super) fn lost(&mut self, device: &Arc<str>, tenure: Tenure, now: Duration) {
-        let jitter = self.jitter(device, now);
+        // Another one for each process, device and moment.
+        let jitter = share((self.seed, device, now));
         self.make_room(device, now);
         let loser = self.devices.entry(device.clone()).or_insert(Loser {
             losses: 0,
@@ -104,13 +104,6 @@ impl Thefts {
     /// An operator, or another assignment, makes all things new.
     pub(super) fn forget(&mut self, device: &str) {
         self.devices.remove(device);
-    }
-
-    /// From 0 to 1; another one for each process, device and moment.
-    fn jitter(&self, device: &str, now: Duration) -> f64 {
-        let mut hasher = std::hash::DefaultHasher::new();
-        (self.seed, device, now).hash(&mut hasher);
-        (mix(hasher.finish()) >> 11) as f64 / (1u64 << 53) as f64
     }
 
     fn make_room(&mut self, device: &str, now: Duration) {

@@ -9,7 +9,7 @@ use amqp::performative::{DeliveryState, Error};
 
 use super::device::Phase;
 use super::endings::Cause;
-use super::{Effect, Life, Line, Now};
+use super::{Effect, Life, Line, Now, is_crowded};
 use crate::hub::Why;
 use crate::hub::amqp::cbs;
 use crate::hub::amqp::condition::{Judgement, judge, judge_token};
@@ -95,6 +95,14 @@ impl Tokens {
 
     pub(super) fn take_loss(&mut self) -> Option<Option<Error>> {
         self.loss.take()
+    }
+
+    pub(super) fn tidy(&mut self) {
+        let Self { due, asks, .. } = self;
+        while due.pop_front_if(|(_, number)| !asks.contains_key(number)).is_some() {}
+        if is_crowded(due.len(), asks.len()) {
+            due.retain(|(_, number)| asks.contains_key(number));
+        }
     }
 
     /// Nobody waits for this answer any more. If the token is not written yet it never is.

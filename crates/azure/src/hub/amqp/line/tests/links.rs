@@ -344,6 +344,13 @@ fn a_close_is_polite_and_bounded() {
 #[test]
 fn timers_of_what_is_gone_do_not_pile_up() {
     let mut pair = Pair::with(TestHub::kind(), &["a"]);
+    pair.hub.script(|ask| match ask {
+        Ask::Token("silent") | Ask::Message("slow") => Say::Nothing,
+        _ => Say::Yes,
+    });
+    // These two wait long, and all timers that come later stand behind theirs.
+    pair.post("slow");
+    pair.post("silent");
     for n in 0..2000 {
         pair.post("a");
         pair.post(&format!("d{n}"));
@@ -352,6 +359,7 @@ fn timers_of_what_is_gone_do_not_pile_up() {
         pair.line.forget(&format!("d{n}"), now);
         pair.run();
     }
-    assert!(pair.line.renewals.len() <= 100 && pair.line.answers.len() <= 1 && pair.line.opens.len() <= 1);
-    assert_eq!((pair.line.by_sent.len(), pair.line.by_link.len(), pair.line.by_session.len()), (0, 1, 1));
+    let Line { renewals, answers, opens, .. } = &pair.line;
+    assert!(renewals.len().max(answers.len()).max(opens.len()) <= 100);
+    assert_eq!((pair.line.by_sent.len(), pair.line.by_link.len(), pair.line.by_session.len()), (1, 2, 2));
 }
