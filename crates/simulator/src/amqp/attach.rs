@@ -162,7 +162,7 @@ impl Peer {
             Role::Receiver => self.answers(service, None).is_some(),
         };
         if is_there && service == Service::Cbs {
-            let text = format!("A link to connection '{:?}' $cbs node has already been opened.", self.id);
+            let text = format!("A link to connection '{}' $cbs node has already been opened.", self.id);
             return Err(Error::new("amqp:not-allowed", text));
         }
         Ok(match attach.role {

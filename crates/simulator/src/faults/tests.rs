@@ -74,7 +74,8 @@ fn faults_are_written_as_documented_and_slips_are_refused() {
 fn every_fault_that_the_documentation_shows_is_understood() {
     let text = include_str!("../../../../docs/azure-sim.md");
     let examples = text.lines().filter_map(|line| line.split_once("/api/faults -d '")?.1.strip_suffix('\''));
-    let read = examples.map(|json| serde_json::from_str::<Faults>(json).unwrap_or_else(|error| panic!("{json}: {error}")));
+    let read =
+        examples.map(|json| serde_json::from_str::<Faults>(json).unwrap_or_else(|error| panic!("{json}: {error}")));
     assert!(read.count() >= 20, "examples are missing");
 }
 

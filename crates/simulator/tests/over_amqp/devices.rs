@@ -184,3 +184,23 @@ async fn a_message_without_an_answer_leaves_the_link_as_it_was() {
             .is_none()
     );
 }
+
+#[tokio::test]
+async fn a_thousand_devices_fit_on_a_connection_and_the_next_one_needs_another() {
+    let names: Vec<String> = (0..=1000).map(|number| format!("d{number}")).collect();
+    let simulator = with_devices(&names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let mut client = Client::connect(&simulator).await;
+    let mut links = Vec::new();
+    for name in &names[..1000] {
+        links.push(client.telemetry(&Device::new(&simulator, name)).await);
+    }
+    let (status, text) = client.put_token(&Device::new(&simulator, &names[1000]).hub_token()).await;
+    assert_eq!((status, text.contains("(1000) has been reached")), (500, true));
+    for link in &links {
+        client.post(*link, crate::client::data("1"));
+    }
+    for link in &links {
+        assert_eq!(client.fate(*link).await, accepted());
+    }
+    assert_eq!(simulator.counts().messages_total, 1000);
+}

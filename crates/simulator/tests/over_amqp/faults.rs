@@ -230,6 +230,37 @@ async fn all_connections_are_reset_or_fall_silent_at_once_and_new_ones_are_serve
 }
 
 #[tokio::test]
+async fn a_dropped_connection_is_reset_not_closed() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let simulator = with_devices(&[]).await;
+    let mut wire = crate::https::tls_to(&simulator, simulator.started().amqp).await;
+    wire.write_all(b"AMQP\x00\x01\x00\x00").await.unwrap();
+    let mut header = [0; 8];
+    wire.read_exact(&mut header).await.unwrap();
+    set_faults(&simulator, json!({"amqp": {"all": "drop"}}));
+    assert_eq!(wire.read_u8().await.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+}
+
+#[tokio::test]
+async fn what_happens_to_links_is_counted() {
+    let simulator = with_devices(&["d1", "d2"]).await;
+    let (mut client, link, other) = linked(&simulator).await;
+    let (mut newer, _, _) = linked(&simulator).await;
+    client.closed_with(link).await;
+    client.closed_with(other).await;
+    set_faults(&simulator, fault("idle", json!({"detach": {}})));
+    let detached = |event: &Event| matches!(event, Event::Detached(..)).then_some(());
+    newer.until("the detach", detached).await;
+    drop(newer);
+    eventually("the connection is gone", || simulator.counts().amqp.connections_now == 1).await;
+    let counts = simulator.counts().amqp;
+    let expected = [("amqp:link:stolen", 2), ("with_connection", 3), ("without_error", 1)];
+    assert_eq!(counts.detaches, expected.map(|(reason, count)| (reason.to_owned(), count)).into());
+    assert_eq!((counts.connections_ever, counts.attaches.get("telemetry")), (2, Some(&4)));
+    assert_eq!((counts.put_tokens, counts.faults), ([(200, 4)].into(), [("detach", 1)].into()));
+}
+
+#[tokio::test]
 async fn a_link_has_the_credit_that_is_asked_for_and_answers_come_late() {
     let simulator = with_devices(&["d1", "d2"]).await;
     set_faults(&simulator, json!({"amqp": {"link_credit": 2, "accept_delay_ms": 300}}));
