@@ -17,8 +17,8 @@ impl Shared {
         line: &mut Line,
         replies: &mut HashMap<Ticket, Reply>,
     ) {
-        let mut inside = self.inside();
         let now = self.clocks.now();
+        let mut inside = self.inside();
         while let Some(effect) = line.effect() {
             match effect {
                 Effect::Done(ticket, outcome) => {

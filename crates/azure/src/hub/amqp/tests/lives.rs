@@ -225,3 +225,27 @@ async fn the_last_handle_that_goes_closes_the_connections() {
     dialling.close().await;
     assert_eq!(send.await.unwrap(), Err(Why::Closed));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_pipe_that_takes_a_few_bytes_at_a_time_loses_none() {
+    let network = Network::of(Duration::from_millis(1), false, 7);
+    let hub = client(&network, options());
+    assert!(send_all(&hub, names(50), "m1").await.iter().all(Result::is_ok));
+    let large = Telemetry { body: vec![7; 50_000].into(), ..telemetry("m2") };
+    assert!(hub.send("eui-00000", &KEY, &large).await.is_ok());
+    assert_eq!(network.accepted("eui-00000"), ["m1", "m2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn devices_on_a_connection_stay_within_what_the_hub_takes() {
+    for (asked, connections) in [(0, 3), (1, 3), (2, 2), (usize::MAX, 1)] {
+        let network = Network::new(RTT / 2);
+        let hub = client(&network, AmqpOptions { devices_per_connection: asked, ..options() });
+        assert!(send_all(&hub, names(3), "m1").await.iter().all(Result::is_ok));
+        assert_eq!(hub.standing().connections, connections, "{asked}");
+    }
+    let network = Network::new(RTT / 2);
+    let hub = client(&network, AmqpOptions { devices_per_connection: usize::MAX, ..options() });
+    assert!(send_all(&hub, names(996), "m1").await.iter().all(Result::is_ok));
+    assert_eq!(hub.standing().connections, 2);
+}

@@ -33,6 +33,8 @@ struct State {
     /// One way.
     delay: Duration,
     is_websocket: bool,
+    /// Bytes that a pipe holds.
+    pipe: usize,
     script: Mutex<Script>,
     refuses: AtomicBool,
     swallows: AtomicBool,
@@ -61,13 +63,14 @@ impl fmt::Debug for Network {
 
 impl Network {
     pub(super) fn new(delay: Duration) -> Self {
-        Self::of(delay, false)
+        Self::of(delay, false, 64 << 10)
     }
 
-    pub(super) fn of(delay: Duration, is_websocket: bool) -> Self {
+    pub(super) fn of(delay: Duration, is_websocket: bool, pipe: usize) -> Self {
         Self(Arc::new(State {
             delay,
             is_websocket,
+            pipe,
             script: Mutex::new(Arc::new(|_| Say::Yes)),
             refuses: AtomicBool::new(false),
             swallows: AtomicBool::new(false),
@@ -118,8 +121,8 @@ impl Network {
 
     fn connect(&self) -> DuplexStream {
         let number = self.0.dials.fetch_add(1, Ordering::SeqCst);
-        let (client, near) = tokio::io::duplex(64 << 10);
-        let (far, server) = tokio::io::duplex(64 << 10);
+        let (client, near) = tokio::io::duplex(self.0.pipe);
+        let (far, server) = tokio::io::duplex(self.0.pipe);
         let (near_read, near_write) = tokio::io::split(near);
         let (far_read, far_write) = tokio::io::split(far);
         self.relay(near_read, far_write);

@@ -54,7 +54,7 @@ fn options() -> AmqpOptions {
 
 #[tokio::test(start_paused = true)]
 async fn messages_go_through_a_websocket_as_through_tcp() {
-    let network = Network::of(Duration::from_millis(25), true);
+    let network = Network::of(Duration::from_millis(25), true, 64 << 10);
     let hub = client(&network, options());
     assert!(send_all(&hub, names(1000), "m1").await.iter().all(Result::is_ok));
     assert_eq!((hub.standing().attached, network.dials()), (1000, 3), "450 on each");
@@ -76,4 +76,14 @@ async fn a_server_that_is_none_is_unreachable_with_the_cause() {
     let error = hub.send("eui-1", &KEY, &telemetry("m1")).await.unwrap_err();
     assert_eq!(error.why, Why::Unreachable, "{error}");
     assert!(began.elapsed() <= SECOND * 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_websocket_that_takes_a_few_bytes_at_a_time_loses_none() {
+    let network = Network::of(Duration::from_millis(1), true, 100);
+    let hub = client(&network, options());
+    assert!(send_all(&hub, names(50), "m1").await.iter().all(Result::is_ok));
+    let large = Telemetry { body: vec![7; 150_000].into(), ..telemetry("m2") };
+    assert!(hub.send("eui-00000", &KEY, &large).await.is_ok());
+    assert_eq!(network.accepted("eui-00000"), ["m1", "m2"]);
 }
