@@ -33,6 +33,9 @@ pub(super) type LineId = u32;
 const MESSAGES_PER_DEVICE_MAX: u32 = 64;
 /// When there is no place: until a seat or some bytes may have become free.
 pub(super) const NO_PLACE: Duration = Duration::from_secs(1);
+/// At least so long until a turn that was put off: a connection is opened in a few round trips.
+const PUT_OFF: Duration = Duration::from_millis(100);
+
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
     pub(super) devices_per_line: usize,
@@ -136,7 +139,18 @@ impl Fleet {
         }
         let needs_link = !self.seats.contains_key(device);
         let is_crowded = needs_link && self.seats.len() >= self.bounds.links_max && self.idle.is_empty();
-        self.turns.book(device, needs_link, now).max(if is_crowded { NO_PLACE } else { Duration::ZERO })
+        self.turn(device, needs_link, now).max(if is_crowded { NO_PLACE } else { Duration::ZERO })
+    }
+
+    /// How long until a device's turn, which is booked for it. One that falls due while the connection is being opened is
+    /// lost, and another booked: what piles up there would come to the hub all at once.
+    fn turn(&mut self, device: &str, needs_link: bool, now: Duration) -> Duration {
+        let wait = self.turns.book(device, needs_link, now);
+        if !wait.is_zero() || !needs_link || !self.is_piled_up(now) {
+            return wait;
+        }
+        self.turns.use_up(device);
+        self.turns.book(device, needs_link, now).max(PUT_OFF)
     }
 
     /// Finds the connection for a message of so many bytes, if it is its turn.
@@ -149,7 +163,7 @@ impl Fleet {
             return Placement::Refused(SendError::unanswered(why, "somebody else sends as this device"));
         }
         let needs_link = !self.seats.contains_key(device);
-        let wait = self.turns.book(device, needs_link, now);
+        let wait = self.turn(device, needs_link, now);
         if !wait.is_zero() {
             return Placement::Later(wait);
         }

@@ -30,6 +30,12 @@ impl Pace {
         self.interval.is_zero()
     }
 
+    /// As many permits as may be good at once.
+    pub(super) fn burst(&self) -> usize {
+        let ahead = self.ahead.as_nanos().checked_div(self.interval.as_nanos());
+        ahead.and_then(|ahead| usize::try_from(ahead + 1).ok()).unwrap_or(usize::MAX)
+    }
+
     /// How long until a permit that is taken now would be good.
     pub(super) fn wait(&self, now: Duration) -> Duration {
         self.next.saturating_sub(self.ahead).saturating_sub(now)
@@ -58,7 +64,7 @@ mod tests {
     fn a_small_burst_goes_at_once_and_the_rest_one_by_one() {
         let mut pace = Pace::per_second(90);
         let waits: Vec<Duration> = (0..99).map(|_| pace.take(SECOND)).collect();
-        assert_eq!(waits.iter().filter(|wait| wait.is_zero()).count(), 9);
+        assert_eq!((waits.iter().filter(|wait| wait.is_zero()).count(), pace.burst()), (9, 9));
         let interval = SECOND / 90;
         assert_eq!(waits[9], interval);
         assert_eq!(waits[98], interval * 90, "a second for ninety more");
@@ -67,7 +73,7 @@ mod tests {
     #[test]
     fn unpaced_never_waits_and_the_slowest_pace_is_kept() {
         let mut unpaced = Pace::per_second(0);
-        assert!((0..1000).all(|_| unpaced.take(SECOND).is_zero()));
+        assert!((0..1000).all(|_| unpaced.take(SECOND).is_zero()) && unpaced.burst() == usize::MAX);
         let mut slow = Pace::per_second(1);
         assert_eq!((slow.take(SECOND), slow.take(SECOND), slow.take(SECOND)), (Duration::ZERO, SECOND, SECOND * 2));
     }

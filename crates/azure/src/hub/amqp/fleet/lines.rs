@@ -43,6 +43,12 @@ impl Fleet {
         self.lines.iter().find(|(id, route)| fits(**id, route)).map(|(id, _)| *id)
     }
 
+    /// As many devices as may come at once wait for a connection that has not carried anybody yet.
+    pub(super) fn is_piled_up(&self, now: Duration) -> bool {
+        let next = self.line_with_room(None, 0, now).and_then(|line| self.lines.get(&line));
+        next.is_some_and(|route| !route.is_proven && route.devices >= self.turns.burst())
+    }
+
     pub(super) fn open_line(&mut self, now: Duration) -> Result<LineId, SendError> {
         if let Some((_, error)) = self.rest.as_ref().filter(|(until, _)| *until > now) {
             return Err(error.clone());

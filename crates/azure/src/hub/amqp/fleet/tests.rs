@@ -97,6 +97,36 @@ fn connections_are_bounded_even_where_the_hub_calls_each_full() {
 }
 
 #[test]
+fn what_waits_for_a_connection_to_open_does_not_come_all_at_once() {
+    let bounds = Bounds { devices_per_line: 900, links_max: 1000, link_idle: SECOND * 7200 };
+    let mut fleet = Fleet::new(bounds, 90, 0, 7);
+    let mut came: Vec<Duration> = Vec::new();
+    let mut turns: BTreeMap<Duration, Vec<u32>> = BTreeMap::from([(SECOND, (0..300).collect())]);
+    let (opened, mut asked) = (SECOND * 6, 0);
+    while let Some((now, devices)) = turns.pop_first() {
+        for device in devices {
+            let name = device.to_string();
+            asked += 1;
+            let wait = fleet.admit(&name, now);
+            if wait.is_zero() {
+                let Placement::At(placed) = fleet.place(&name, &KEY, 100, now) else { panic!("{name} was admitted") };
+                came.push(now.max(opened));
+                fleet.report(placed.line, Figures { attached: usize::from(now >= opened), ..Figures::default() });
+            } else {
+                turns.entry(now + wait).or_default().push(device);
+            }
+        }
+        if now >= opened {
+            fleet.report(0, Figures { attached: 1, ..Figures::default() });
+        }
+    }
+    let most = came.iter().map(|from| came.iter().filter(|at| *at >= from && **at < *from + SECOND).count()).max();
+    assert!(most <= Some(100), "{most:?} in a second");
+    assert!(came.iter().max() <= Some(&(opened + SECOND * 4)), "and none waits longer than it must");
+    assert!(asked < 300 * 5, "nor asks all the time: {asked}");
+}
+
+#[test]
 fn a_line_that_never_was_of_use_is_not_dialled_again_at_once() {
     let mut fleet = fleet(10, 100);
     let placed = place(&mut fleet, "a", SECOND).unwrap();

@@ -71,6 +71,11 @@ impl Turns {
         self.booked.remove(device);
     }
 
+    /// Devices that may attach at once.
+    pub(super) fn burst(&self) -> usize {
+        self.attaches.burst()
+    }
+
     /// How long until a renewal's turn, which is taken.
     pub(super) fn renewal(&mut self, now: Duration) -> Duration {
         self.attaches.take(now)
