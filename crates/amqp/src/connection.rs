@@ -143,11 +143,7 @@ impl Connection {
             names: HashMap::new(),
             by_channel: Vec::new(),
             by_remote_channel: Vec::new(),
-            peer: Peer {
-                frame_bytes_max: frame::FRAME_BYTES_MIN as usize,
-                channel_max: u16::MAX,
-                silence_max: None,
-            },
+            peer: Peer { frame_bytes_max: frame::FRAME_BYTES_MIN as usize, channel_max: u16::MAX, silence_max: None },
             senders: VecDeque::new(),
             speakers: Vec::new(),
             partial_bytes: 0,
@@ -340,7 +336,11 @@ impl Connection {
 
     /// Where frames go that may not overtake open.
     fn control(&mut self) -> &mut BytesMut {
-        if matches!(self.stage, Stage::Open | Stage::Closing { .. } | Stage::Over) { &mut self.out } else { &mut self.held }
+        if matches!(self.stage, Stage::Open | Stage::Closing { .. } | Stage::Over) {
+            &mut self.out
+        } else {
+            &mut self.held
+        }
     }
 
     fn put(&mut self, channel: u16, performative: &Performative) {

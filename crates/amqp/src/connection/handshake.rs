@@ -182,8 +182,7 @@ impl Connection {
         // Larger frames than we would take ourselves are of no use, and would make us hold more.
         self.peer.frame_bytes_max = open.max_frame_size.min(most) as usize;
         self.peer.channel_max = open.channel_max;
-        self.peer.silence_max =
-            open.idle_time_out.filter(|ms| *ms > 0).map(|ms| Duration::from_millis(u64::from(ms)));
+        self.peer.silence_max = open.idle_time_out.filter(|ms| *ms > 0).map(|ms| Duration::from_millis(u64::from(ms)));
         if self.by_channel.len() > usize::from(open.channel_max) + 1 {
             return Err(broken("amqp:not-allowed", "more sessions were begun than the peer takes"));
         }

@@ -210,7 +210,9 @@ impl Connection {
             end,
         });
         self.names.entry((session, terms.role, name)).or_insert(at);
-        if state != LinkState::Offered && let Some(session) = self.sessions.get_mut(session) {
+        if state != LinkState::Offered
+            && let Some(session) = self.sessions.get_mut(session)
+        {
             session.set_handle(handle, Some(at));
         }
         at

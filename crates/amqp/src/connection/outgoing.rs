@@ -43,7 +43,9 @@ impl Connection {
             return;
         }
         let Some(sender) = self.links.get_mut(sent.link.index).and_then(super::link::Link::sender) else { return };
-        let Some(at) = sender.queue.iter().position(|one| one.number == sent.number && !one.is_cancelled) else { return };
+        let Some(at) = sender.queue.iter().position(|one| one.number == sent.number && !one.is_cancelled) else {
+            return;
+        };
         if sender.queue[at].begun.is_some() {
             sender.queue[at].is_cancelled = true; // the peer is told in its turn
             sender.queue[at].payload = Bytes::new();
@@ -204,6 +206,16 @@ impl Connection {
                 receiver.credit
             }
             _ => 0,
+        }
+    }
+
+    /// At a receiver: a delivery has begun to come and has not come whole.
+    pub fn is_receiving(&self, link: LinkId) -> bool {
+        match self.links.get(link.index).map(|its| &its.end) {
+            Some(super::link::End::Receiver(receiver)) if self.links.holds(link.index, link.generation) => {
+                receiver.partial.is_some()
+            }
+            _ => false,
         }
     }
 

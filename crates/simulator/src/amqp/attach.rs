@@ -136,7 +136,6 @@ impl Peer {
             device,
             claim,
             sender: Sender { key, model_id },
-            credit: 0,
             unanswered: 0,
             is_tried: false,
             planned: None,

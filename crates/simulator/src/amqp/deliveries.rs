@@ -50,7 +50,6 @@ impl Peer {
             return;
         }
         let Some(its) = self.telemetry(link) else { return };
-        its.credit = its.credit.saturating_sub(1);
         its.unanswered += u32::from(!delivery.settled);
         let (is_tried, planned, device) = (std::mem::take(&mut its.is_tried), its.planned.take(), its.device.clone());
         let action = if is_tried { planned } else { scene.cloud.amqp_action(LinkState::MidTransfer, Some(&device)) };
@@ -143,15 +142,13 @@ impl Peer {
         let Some(its) = self.telemetry(link) else { return };
         let free = most.saturating_sub(its.unanswered);
         if left <= most / 2 && left < free {
-            its.credit = free;
             self.engine.credit(link, free);
         }
     }
 
     /// A message is under way whose end has not come.
-    pub(super) fn is_in_transfer(&mut self, link: LinkId) -> bool {
-        let left = self.engine.credit_left(link);
-        self.telemetry(link).is_some_and(|its| left < its.credit)
+    pub(super) fn is_in_transfer(&self, link: LinkId) -> bool {
+        self.engine.is_receiving(link)
     }
 }
 

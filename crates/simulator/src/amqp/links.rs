@@ -53,8 +53,6 @@ pub(super) struct Telemetry {
     pub(super) device: String,
     pub(super) claim: Claim,
     pub(super) sender: Sender,
-    /// The credit that is left if no message is under way.
-    pub(super) credit: u32,
     /// Messages that wait for our word.
     pub(super) unanswered: u32,
     /// The message that is under way was held against the faults already…

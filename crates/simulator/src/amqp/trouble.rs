@@ -81,10 +81,15 @@ impl Peer {
     /// Messages that have begun meet the faults that wait for their middle, once each.
     pub(super) fn meet_transfers(&mut self, scene: Scene<'_>) {
         for link in self.telemetry_links() {
-            if !self.is_in_transfer(link) {
+            let is_in_transfer = self.is_in_transfer(link);
+            let Some(its) = self.telemetry(link) else { continue };
+            if !is_in_transfer {
+                // Whole and dealt with, or taken back by its sender.
+                (its.is_tried, its.planned) = (false, None);
+            }
+            if its.is_tried || !is_in_transfer {
                 continue;
             }
-            let Some(its) = self.telemetry(link).filter(|its| !its.is_tried) else { continue };
             its.is_tried = true;
             let device = its.device.clone();
             let Some(action) = scene.cloud.amqp_action(LinkState::MidTransfer, Some(&device)) else { continue };

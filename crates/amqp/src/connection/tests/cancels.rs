@@ -88,7 +88,8 @@ impl Model {
         // A fresh name each time: the old link may not have gone yet.
         let name = format!("{at}-{}", self.next);
         self.next += 1;
-        place.link = Some(self.pair.client.attach(session, Terms::sender(name, Target::at("t"))).expect("there is room"));
+        place.link =
+            Some(self.pair.client.attach(session, Terms::sender(name, Target::at("t"))).expect("there is room"));
     }
 
     fn take(&mut self, step: Step) {

@@ -138,9 +138,11 @@ fn a_name_that_is_attached_already_costs_the_session() {
 #[test]
 fn an_aborted_delivery_is_thrown_away() {
     let mut raw = Raw::open(Options::new("server"));
-    raw.attaches(0, 2);
+    let link = raw.attaches(0, 2);
     raw.transfers(Transfer { more: true, ..transfer(0, 0) }, b"half");
+    assert!(raw.server.is_receiving(link));
     assert_eq!(raw.transfers(Transfer { aborted: true, ..transfer(0, 0) }, b""), []);
+    assert!(!raw.server.is_receiving(link));
     assert_eq!(deliveries(&raw.transfers(transfer(0, 1), b"whole"))[0].1.payload, "whole");
 }
 

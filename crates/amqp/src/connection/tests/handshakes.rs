@@ -14,10 +14,8 @@ fn every_mechanism_gets_in_where_it_is_offered() {
     let plain = Mechanism::Plain { user: "u".into(), password: "p".into() };
     for mechanism in [Mechanism::Anonymous, Mechanism::External, Mechanism::Mssbcbs, plain] {
         for piece in [1, 7, usize::MAX] {
-            let mut pair = Pair::of(
-                client(mechanism.clone()),
-                server(&["MSSBCBS", "PLAIN", "ANONYMOUS", "EXTERNAL"], true),
-            );
+            let mut pair =
+                Pair::of(client(mechanism.clone()), server(&["MSSBCBS", "PLAIN", "ANONYMOUS", "EXTERNAL"], true));
             pair.piece = piece;
             let (_, told) = pair.run();
             let [Event::Authenticating(init)] = &told[..] else { panic!("{told:?}") };
