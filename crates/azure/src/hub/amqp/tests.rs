@@ -14,6 +14,7 @@ mod fleets; // many devices, few connections, paces
 mod lives; // one device: sends, losses, ends
 mod network; // the pipes and the hubs behind them
 mod owners; // two clients, one device
+mod storms; // everything at once
 mod websockets;
 
 /// 2026-01-01T00:00:00Z.

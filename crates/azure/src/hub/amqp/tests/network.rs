@@ -49,6 +49,8 @@ pub(super) struct Inside {
     pub(super) orders: HashMap<usize, UnboundedSender<Order>>,
     /// Which connection has a device's link.
     pub(super) owners: HashMap<String, usize>,
+    /// Devices' links by connection.
+    links: HashMap<usize, usize>,
     pub(super) accepted: Vec<(String, String)>,
     /// Tokens put, with when.
     pub(super) tokens: Vec<(Instant, String)>,
@@ -107,6 +109,11 @@ impl Network {
     /// Connections that the hub has open.
     pub(super) fn open(&self) -> usize {
         self.inside().orders.len()
+    }
+
+    /// Devices' links that the hub has.
+    pub(super) fn links(&self) -> usize {
+        self.inside().links.values().sum()
     }
 
     pub(super) fn order(&self, order: impl Fn() -> Order) {
@@ -169,6 +176,7 @@ impl Network {
         self.converse(&mut stream, orders, number).await;
         let mut inside = self.inside();
         inside.orders.remove(&number);
+        inside.links.remove(&number);
         inside.owners.retain(|_, owner| *owner != number);
     }
 
@@ -184,7 +192,11 @@ impl Network {
                 return;
             }
             out.clear();
-            self.inside().accepted.extend(hub.accepted[accepted..].iter().cloned());
+            {
+                let mut inside = self.inside();
+                inside.accepted.extend(hub.accepted[accepted..].iter().cloned());
+                inside.links.insert(number, hub.links.len());
+            }
             accepted = hub.accepted.len();
             if hub.is_over {
                 let _ = stream.shutdown().await;
