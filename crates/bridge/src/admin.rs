@@ -10,6 +10,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use azure::hub::amqp::Links;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use queue::Queue;
@@ -53,6 +54,11 @@ pub struct Gauges {
     kept: Gauge,
     writable: Gauge,
     hubs_down: Gauge,
+    hub_connections: Gauge,
+    hub_devices_attached: Gauge,
+    hub_devices_attaching: Gauge,
+    hub_unsettled: Gauge,
+    hub_tokens_renewed: Gauge,
     devices: Gauge,
     registering: Gauge,
     dropped_leases: Gauge,
@@ -96,6 +102,11 @@ impl Gauges {
         registry.register("queue_kept", "Events set aside that are still there", g.kept.clone());
         registry.register("queue_writable", "1 when a put can be made durable", g.writable.clone());
         registry.register("hubs_down", "Hubs that do not work", g.hubs_down.clone());
+        registry.register("hub_connections", "AMQP connections to hubs", g.hub_connections.clone());
+        registry.register("hub_devices_attached", "Devices with a link", g.hub_devices_attached.clone());
+        registry.register("hub_devices_attaching", "Devices on their way to one", g.hub_devices_attaching.clone());
+        registry.register("hub_unsettled", "Messages that wait for a hub's word", g.hub_unsettled.clone());
+        registry.register("hub_tokens_renewed", "Tokens renewed since the start", g.hub_tokens_renewed.clone());
         registry.register("devices_assigned", "Devices with a hub", g.devices.clone());
         registry.register("registrations_under_way", "Devices waiting for DPS", g.registering.clone());
         registry.register(
@@ -270,6 +281,12 @@ impl Admin {
         set(&g.kept_gone, picture.queue.kept_gone);
         set(&g.writable, u64::from(picture.queue.writable));
         set(&g.hubs_down, picture.hubs.iter().filter(|h| !h.open).count() as u64);
+        let all = |figure: fn(&Links) -> u64| picture.hubs.iter().filter_map(|h| h.links.as_ref()).map(figure).sum();
+        set(&g.hub_connections, all(|links| links.connections as u64));
+        set(&g.hub_devices_attached, all(|links| links.attached as u64));
+        set(&g.hub_devices_attaching, all(|links| links.opening as u64));
+        set(&g.hub_unsettled, all(|links| links.unsettled as u64));
+        set(&g.hub_tokens_renewed, all(|links| links.renewals));
         set(&g.devices, picture.devices_assigned as u64);
         set(&g.registering, picture.registrations_under_way as u64);
         set(&g.dropped_leases, self.queue.stats().dropped_leases);

@@ -33,8 +33,11 @@ const show = (s, dead) => {
     li.append(element("b", number(n)), element("span", name));
     return li;
   }));
-  fill("hubs", [["hub"], ["state"], ["devices resting", "n"]], s.hubs.map((h) => [
-    [h.hub], [h.open ? "works" : "down", h.open ? "good" : "bad"], [number(h.resting), "n"]]), "none used yet");
+  const links = (n) => [n === undefined ? "" : number(n), "n"];
+  fill("hubs", [["hub"], ["over"], ["state"], ["connections", "n"], ["attached", "n"], ["attaching", "n"], ["unsettled", "n"],
+    ["devices resting", "n"]], s.hubs.map((h) => [
+    [h.hub], [h.transport], [h.open ? "works" : "down", h.open ? "good" : "bad"], links(h.connections), links(h.attached),
+    links(h.opening), links(h.unsettled), [number(h.resting), "n"]]), "none used yet");
   fill("devices", [["device"], ["goes to"], ["delivered", "n"], ["last took", "n"]],
     Object.entries(s.recent.devices).slice(0, 200).map(([from, d]) => [
       [from], [d.to], [number(d.delivered), "n"], [`${d.waited_ms} ms`, "n"]]), "none yet");
