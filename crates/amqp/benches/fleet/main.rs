@@ -71,13 +71,20 @@ fn main() {
         Some(_) => return runtime.block_on(theirs::serve()),
         None => {}
     }
-    println!("{:<10} {:>8} {:>9} {:>7} {:>14} {:>13} {:>14}", "", "devices", "messages", "window", "attached/s", "kB/device", "settled/s");
+    println!(
+        "{:<10} {:>8} {:>9} {:>7} {:>14} {:>13} {:>14}",
+        "", "devices", "messages", "window", "attached/s", "kB/device", "settled/s"
+    );
     for load in LOADS {
         for kind in ["ours", "fe2o3-amqp"] {
             let server = Server::start(kind);
             let figures = runtime.block_on(async {
                 let run = async {
-                    if kind == "ours" { ours::measure(server.1, load).await } else { theirs::measure(server.1, load).await }
+                    if kind == "ours" {
+                        ours::measure(server.1, load).await
+                    } else {
+                        theirs::measure(server.1, load).await
+                    }
                 };
                 tokio::time::timeout(LOAD_MAX, run).await.expect("it hangs")
             });

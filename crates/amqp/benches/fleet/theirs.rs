@@ -18,7 +18,8 @@ const CHANNEL_MAX: u16 = 8191;
 pub(crate) async fn serve() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     println!("{}", listener.local_addr().unwrap().port());
-    let acceptor = ConnectionAcceptor::builder().container_id("server").channel_max(CHANNEL_MAX).session_max(CHANNEL_MAX).build();
+    let acceptor =
+        ConnectionAcceptor::builder().container_id("server").channel_max(CHANNEL_MAX).session_max(CHANNEL_MAX).build();
     while let Ok((stream, _)) = listener.accept().await {
         stream.set_nodelay(true).unwrap();
         let mut connection = acceptor.accept(stream).await.unwrap();
@@ -40,9 +41,7 @@ pub(crate) async fn serve() {
 fn message() -> Message<Data> {
     Message::builder()
         .properties(Properties::builder().message_id("0123456789abcdef".to_owned()).build())
-        .application_properties(
-            ApplicationProperties::builder().insert("DeviceEUI", "0004A30B001C0530").build(),
-        )
+        .application_properties(ApplicationProperties::builder().insert("DeviceEUI", "0004A30B001C0530").build())
         .data(Binary::from(vec![b'x'; BODY_BYTES]))
         .build()
 }
@@ -72,7 +71,11 @@ pub(crate) async fn measure(port: u16, load: Load) -> Figures {
     Figures { attach, bytes_a_device, send }
 }
 
-async fn send_all(session: fe2o3_amqp::session::SessionHandle<()>, mut sender: Sender, load: Load) -> (fe2o3_amqp::session::SessionHandle<()>, Sender) {
+async fn send_all(
+    session: fe2o3_amqp::session::SessionHandle<()>,
+    mut sender: Sender,
+    load: Load,
+) -> (fe2o3_amqp::session::SessionHandle<()>, Sender) {
     let window = Arc::new(tokio::sync::Semaphore::new(load.window));
     for _ in 0..load.messages {
         let permit = window.clone().acquire_owned().await.unwrap();
