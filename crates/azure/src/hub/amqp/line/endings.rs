@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use amqp::connection::Ended;
 
-use super::device::Device;
+use super::device::{Device, Phase};
 use super::messages::Pending;
 use super::{Effect, Life, Line, Now, Ticket};
 use crate::hub::amqp::condition::{Judgement, Scope, judge};
@@ -70,7 +70,7 @@ impl Line {
             Cause::Detached(Some(judged)) if matches!(judged.why, Why::Stolen { .. }) => {
                 self.stolen(&device, messages, &judged, now);
             }
-            Cause::Detached(Some(judged)) if judged.is_full => {
+            Cause::Detached(Some(judged)) | Cause::Refused(judged) if judged.is_full && self.has_served() => {
                 let unwritten = self.resolve_written(messages, &lost(&judged));
                 self.displace(&device, unwritten);
             }
@@ -118,6 +118,12 @@ impl Line {
         unwritten
     }
 
+    /// Others have their token here. A connection that is called full without having taken anybody is not full: another
+    /// one would be called the same, and one after the other would be dialled for a single device.
+    fn has_served(&self) -> bool {
+        self.devices.values().any(|device| device.phase != Phase::Tokening)
+    }
+
     fn is_written(&self, ticket: Ticket) -> bool {
         self.messages.get(&ticket).is_some_and(Pending::is_written)
     }
@@ -147,7 +153,9 @@ impl Line {
         let blamed = messages.front().copied().filter(|ticket| self.is_written(*ticket));
         if let Some(ticket) = blamed {
             messages.pop_front();
-            self.resolve(ticket, Err(judged.send_error()));
+            // Without a word against the message it may have arrived.
+            let is_doubtful = matches!(judged.why, Why::Unavailable { .. });
+            self.resolve(ticket, Err(if is_doubtful { lost(judged) } else { judged.send_error() }));
         }
         let waiting = self.resolve_written(messages, &lost(judged));
         if waiting.is_empty() || (device.is_second_try && blamed.is_none()) {

@@ -117,13 +117,15 @@ impl Line {
             }
         }
         self.resolve(ticket, outcome);
-        // What the hub holds against the device it will hold against its next message: a fresh token then.
+        // What the hub holds against the device it will hold against its next message: a fresh token then, or another
+        // connection.
         if let Some(DeliveryState::Rejected(Some(error))) = &state {
             let judged = judge(error);
-            let is_over = matches!(
-                judged.why,
-                Why::Unauthorized | Why::NotFound | Why::Disabled | Why::Blocked | Why::Stolen { .. }
-            );
+            let is_over = judged.is_full
+                || matches!(
+                    judged.why,
+                    Why::Unauthorized | Why::NotFound | Why::Disabled | Why::Blocked | Why::Stolen { .. }
+                );
             if is_over && judged.scope == Scope::Device {
                 self.leave(life, Cause::Detached(Some(judged)));
             }

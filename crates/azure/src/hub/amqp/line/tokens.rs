@@ -173,7 +173,6 @@ impl Line {
                 self.renew_later(ask.life, put_at + after);
                 if is_opening { self.attach(ask.life) } else { self.tokens.renewed += 1 }
             }
-            Err(Cause::Refused(judged)) if judged.is_full && is_opening => self.leave(ask.life, Cause::Full),
             Err(cause) if is_opening => self.leave(ask.life, cause),
             Err(cause) => self.renewal_failed(ask.life, cause, now),
         }

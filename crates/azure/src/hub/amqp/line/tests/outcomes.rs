@@ -190,3 +190,43 @@ fn a_message_larger_than_the_link_takes_is_refused_here() {
     pair.run();
     assert_eq!(pair.outcome(next), Some(Ok(())));
 }
+
+#[test]
+fn a_connection_that_is_called_full_before_it_has_taken_anybody_is_not() {
+    let full = "The maximum number of tokens per connection (1000) has been reached.";
+    let mut pair = Pair::new(TestHub::new(move |ask| match ask {
+        Ask::Token(_) => Say::Status(500, full),
+        _ => Say::Yes,
+    }));
+    let (first, second) = (pair.post("a"), pair.post("b"));
+    pair.run();
+    assert_eq!((pair.outcome(first), pair.outcome(second)), (Some(Err(LATER)), Some(Err(LATER))));
+    let is_displaced = |effect: &Effect| matches!(effect, Effect::Displaced { .. });
+    assert!(!pair.told.iter().any(is_displaced), "no other connection is dialled: {:?}", pair.told);
+    assert_eq!(pair.gone(), ["a", "b"]);
+}
+
+#[test]
+fn a_message_that_is_rejected_because_the_connection_is_full_goes_over_another_next_time() {
+    let mut pair = Pair::with(TestHub::kind(), &["a", "b"]);
+    let full = DeliveryState::Rejected(Some(Error::new("amqp:resource-limit-exceeded", r#"{"errorCode":403005}"#)));
+    pair.hub.script(only("a", move |_| Say::Outcome(full.clone())));
+    let refused = pair.post("a");
+    pair.run();
+    assert_eq!(pair.outcome(refused), Some(Err(LATER)));
+    let [Effect::Displaced { name, messages, .. }] = &pair.told[..] else { panic!("{:?}", pair.told) };
+    assert_eq!((&**name, messages.len()), ("a", 0));
+}
+
+#[test]
+fn a_written_message_whose_link_goes_without_a_word_against_it_may_have_arrived() {
+    for condition in ["com.microsoft:timeout", "com.microsoft:message-lock-lost"] {
+        let mut pair = Pair::with(TestHub::kind(), &["a"]);
+        pair.hub.script(|ask| if matches!(ask, Ask::Message(..)) { Say::Nothing } else { Say::Yes });
+        let written = pair.post("a");
+        pair.run();
+        pair.hub.detach("a", true, Some(Error::new(condition, "x")));
+        pair.run();
+        assert_eq!(pair.outcome(written), Some(Err(Why::Lost)), "{condition}");
+    }
+}
