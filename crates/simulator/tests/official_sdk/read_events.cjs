@@ -1,12 +1,13 @@
 // Microsoft's reader of events for Node, unpatched: reads all partitions from their beginning until it has enough.
-// Takes as arguments: connection string, count, time limit in seconds, the CA's file. Prints lines of JSON: first the hub and
-// its partitions, then each event, with its body in base64. Fails when there are fewer events; `read_events.py` is its twin.
+// Takes as arguments: connection string, count, time limit in seconds, the CA's file, and `ws` for AMQP in WebSockets on port
+// 443. Prints lines of JSON: first the hub and its partitions, then each event, with its body in base64. Fails when there are
+// fewer events; `read_events.py` is its twin.
 "use strict";
 
 const { spawnSync } = require("node:child_process");
 const { EventHubConsumerClient, earliestEventPosition } = require("@azure/event-hubs");
 
-const [connectionString, count, seconds, caFile] = process.argv.slice(2);
+const [connectionString, count, seconds, caFile, way] = process.argv.slice(2);
 
 const print = (line) => process.stdout.write(JSON.stringify(line) + "\n");
 
@@ -37,7 +38,9 @@ async function describe(client) {
 }
 
 async function main() {
-  const client = new EventHubConsumerClient("$Default", connectionString, { retryOptions: { maxRetries: 0 } });
+  const webSocketOptions = way === "ws" ? { webSocket: require("ws") } : undefined;
+  const options = { retryOptions: { maxRetries: 0 }, webSocketOptions };
+  const client = new EventHubConsumerClient("$Default", connectionString, options);
   await describe(client);
   const events = [];
   const failure = await new Promise((resolve) => {

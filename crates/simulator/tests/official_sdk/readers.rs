@@ -62,7 +62,7 @@ fn check_order(events: &[Value], hub: &Value) {
 }
 
 #[tokio::test]
-async fn both_readers_see_every_event_of_every_partition() {
+async fn readers_see_every_event_of_every_partition() {
     let simulator = simulator().await;
     // Four devices, so that more than one partition has something.
     for (transport, id) in [("Http", "first"), ("Amqp", "second"), ("AmqpWs", "third"), ("Http", "fourth")] {
@@ -72,7 +72,7 @@ async fn both_readers_see_every_event_of_every_partition() {
     let mut sent: Vec<String> = record.iter().map(|message| expected(message).to_string()).collect();
     assert_eq!(sent.len(), 5 + 4 + 4 + 5);
     sent.sort();
-    for reader in [Reader::Node, Reader::Python] {
+    for reader in [Reader::Node, Reader::NodeInWebSockets, Reader::Python] {
         let (hub, events) = read(reader, &simulator, record.len()).await;
         assert_eq!(hub["name"], "localhost", "{reader:?}");
         assert_eq!(hub["partition_ids"], json!(["0", "1", "2", "3"]), "{reader:?}");

@@ -72,20 +72,23 @@ pub(crate) async fn device(simulator: &Simulator, transport: &str, id: &str) -> 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Reader {
     Node,
+    NodeInWebSockets,
     Python,
 }
 
 /// The hub as a reader sees it, and so many events.
 pub(crate) async fn read(reader: Reader, simulator: &Simulator, count: usize) -> (Value, Vec<Value>) {
     let started = simulator.started();
-    let (mut command, script) = match reader {
-        Reader::Node => (node(), "read_events.cjs"),
-        Reader::Python => (python(), "read_events.py"),
+    let (mut command, script, way) = match reader {
+        Reader::Node => (node(), "read_events.cjs", None),
+        Reader::NodeInWebSockets => (node(), "read_events.cjs", Some("ws")),
+        Reader::Python => (python(), "read_events.py", None),
     };
     command
         .arg(scripts().join(script))
         .args([&started.event_hub_connection_string, &count.to_string(), "30"])
-        .arg(&started.ca_file);
+        .arg(&started.ca_file)
+        .args(way);
     let lines = text(&output(&mut command).await.stdout);
     let mut lines = lines.lines().map(|line| serde_json::from_str(line).unwrap());
     (lines.next().unwrap(), lines.collect())
