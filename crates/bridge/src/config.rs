@@ -130,6 +130,16 @@ pub struct Azure {
     pub max_in_flight: usize,
 }
 
+impl Azure {
+    /// The port of a hub that telemetry goes to.
+    pub fn hub_port(&self) -> u16 {
+        match self.transport {
+            Transport::Amqp => self.amqp_port,
+            Transport::AmqpWs | Transport::Https => self.https_port,
+        }
+    }
+}
+
 /// `azure.transport`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Transport {

@@ -25,8 +25,8 @@ pub struct Options {
     pub transport: Transport,
     /// Port of HTTPS and WebSockets.
     pub https_port: u16,
-    /// Port of AMQP.
-    pub amqp_port: u16,
+    /// Port that telemetry goes to.
+    pub hub_port: u16,
     /// Over HTTPS.
     pub https: HttpsOptions,
     /// Over AMQP.
@@ -44,7 +44,7 @@ impl Options {
         Self {
             transport: azure.transport,
             https_port: azure.https_port,
-            amqp_port: azure.amqp_port,
+            hub_port: azure.hub_port(),
             https: HttpsOptions { max_connections: azure.max_connections, ..HttpsOptions::default() },
             amqp: AmqpOptions {
                 devices_per_connection: azure.devices_per_connection.unwrap_or(amqp.devices_per_connection),
@@ -90,14 +90,12 @@ impl Client {
     ) -> Self {
         let at = |port| Endpoint { host: host.to_owned(), port };
         let https = HttpsHub::new(at(options.https_port), dial.clone(), options.https);
-        let endpoint = match options.transport {
-            Transport::Https => return Self::Https(https),
-            Transport::Amqp => at(options.amqp_port),
-            Transport::AmqpWs => at(options.https_port),
-        };
+        if options.transport == Transport::Https {
+            return Self::Https(https);
+        }
         let (clock, world) = (clock.clone(), world.clone());
         let time = Arc::new(move || clock.now(world.now()));
-        let hub = AmqpHub::new(endpoint, dial.clone(), options.amqp.clone(), time);
+        let hub = AmqpHub::new(at(options.hub_port), dial.clone(), options.amqp.clone(), time);
         Self::Amqp { hub, capabilities: options.amqp.transport.capabilities(), clock: https }
     }
 

@@ -29,7 +29,7 @@ pub(super) async fn findings(config: &Config) -> Vec<Finding> {
                     TargetKind::Dps(dps) => (format!("targets.{name}.endpoint"), dps.endpoint.clone()),
                     TargetKind::Device(device) => (
                         format!("targets.{name}.connection_string"),
-                        Endpoint { host: device.host.clone(), port: config.azure.https_port },
+                        Endpoint { host: device.host.clone(), port: config.azure.hub_port() },
                     ),
                 };
                 findings.push(reach(&tls, key, &endpoint).await);
