@@ -27,6 +27,7 @@ mod handover;
 mod kill;
 mod new_devices;
 mod outage;
+mod pace;
 mod predecessor;
 mod readers;
 mod secrets;
