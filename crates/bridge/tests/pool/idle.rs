@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use azure::hub::amqp::AmqpOptions;
-use tokio::time::Instant;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
 
-use crate::sender::{Sender, Troubles, all_send};
+use crate::sender::{Sender, Troubles, finish};
 use crate::site::{Site, unpaced};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -16,14 +17,26 @@ async fn twenty_devices_share_five_links() {
     let site = Site::start(20).await;
     let tap = site.tap();
     let hub = site.hub(site.amqp_port(), &tap, AmqpOptions { max_links: 5, ..unpaced() });
-    let begin = Instant::now();
-    let troubles = all_send(&hub, &site.devices, 10).await;
+    let (begin, troubles) = (Instant::now(), Troubles::new());
+    let (mut senders, mut random) = (JoinSet::new(), fastrand::Rng::with_seed(site.seed));
+    for device in &site.devices {
+        let (mut sender, mut random) = (Sender::new(&hub, device, "m", &troubles), random.fork());
+        senders.spawn(async move {
+            for _ in 0..10 {
+                // Idle for a while, and so first to make room now and then.
+                sleep(Duration::from_millis(random.u64(..100))).await;
+                sender.deliver().await;
+            }
+        });
+    }
+    finish(senders).await;
     let verdict = site.ledger.judge("m", &site.each(10));
     let heard = tap.heard();
     let (attaches, most) = (heard.attaches.len(), heard.attached_most);
     println!("{verdict}; {attaches} attaches, at most {most} at a time; {troubles}; {:?}", begin.elapsed());
     verdict.holds(0);
     assert_eq!(verdict.messages, 200);
+    assert!(attaches > 50, "they make room for each other");
     assert!(most <= 5, "{most} were attached at a time");
 }
 
