@@ -23,8 +23,8 @@ pub(super) const NOTES: [(&str, &str); 8] = [
 ];
 
 const CONNECTION: &str = "Another connection takes the device with the messages that were not written, and the full one \
-    gets no more for a quarter of an hour. A connection that is called full before anybody has a token on it is not: then the hub has \
-    trouble of its own.";
+    gets no more for a quarter of an hour. A connection that is called full before anybody has a token on it is not: then \
+    the hub has trouble of its own.";
 const BYTES: &str = "Microsoft's clients do not try again either: the same bytes get the same answer. The message is kept \
     with the dead letters, where a human sees it and can send it again after a repair; the device's next message goes its \
     way. Without a message under way nothing is buried.";
