@@ -9,7 +9,9 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 const LONGHAUL: &str = env!("CARGO_BIN_EXE_longhaul");
 const DEVICES: u32 = 1_000;

@@ -197,7 +197,7 @@ impl Pool {
         }
     }
 
-    /// Closes all connections, politely and within [`client::CLOSE_MAX`].
+    /// Closes all connections, politely and within two seconds.
     pub async fn close(&self) {
         let hubs: Vec<_> = lock(&self.hubs).values().cloned().collect();
         let closing: Vec<_> =

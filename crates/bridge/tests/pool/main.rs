@@ -17,6 +17,7 @@ mod tap; // an ear on the wire
 
 // The promises, one file each:
 mod breaks;
+mod clock;
 mod idle;
 mod memory;
 mod owners;
