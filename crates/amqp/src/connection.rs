@@ -25,14 +25,17 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 
+mod answers; // credit, outcomes, windows
 mod event;
 mod handshake; // headers, SASL, open
 mod incoming; // what frames do
 mod link;
-mod links; // begin, attach, detach, end: ours and the peer's
+mod links; // attach and detach, ours and the peer's
+mod losses; // what ends mean for deliveries
 mod options;
-mod outgoing; // deliveries to frames, credit and answers
+mod outgoing; // deliveries to frames
 mod session;
+mod sessions; // begin and end, ours and the peer's
 mod slab;
 
 pub use event::{Delivery, Detachment, Ended, Event, Fate, LinkId, Outgoing, Sent, SessionId};
