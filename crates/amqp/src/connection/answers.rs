@@ -14,7 +14,7 @@ impl Connection {
     }
 
     /// At a receiver: as [`Connection::credit`], and what the sender cannot use at once it gives back:
-    /// [`Event::Drained`] follows.
+    /// [`super::Event::Drained`] follows.
     pub fn drain(&mut self, link: LinkId, credit: u32) {
         self.set_credit(link, credit, true);
     }
