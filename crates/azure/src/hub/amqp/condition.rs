@@ -187,6 +187,8 @@ fn by_code(error: &ServiceError) -> Option<Why> {
         403_002 => Why::Quota,
         403_004 | 403_005 => Why::Unavailable { retry_after },
         403_012 => Why::Disabled,
+        // The hub is not there, and so is none of its devices.
+        401_001 => Why::NotFound,
         401_000..=401_999 => Why::Unauthorized,
         404_001 => Why::NotFound,
         // The address is wrong (a fault here, and no device's), or the hub is failing over.

@@ -233,7 +233,7 @@ pub(super) fn all() -> Vec<Row> {
         usual("com.microsoft:message-lock-lost", "no", Again, "cloud-to-device"),
         usual("amqp:precondition-failed", "no", rejected, "bytes"),
         usual("com.microsoft:precondition-failed", "no", rejected, "bytes"),
-        usual("com.microsoft:iot-hub-not-found-error", "no: provision", Refused("unauthorized"), ""),
+        usual("com.microsoft:iot-hub-not-found-error", "no: provision", Refused("not_found"), ""),
         usual("com.microsoft:iot-hub-suspended", "no: stop", Suspended, ""),
         usual("amqp:internal-error", "yes", Again, ""),
         row("amqp:internal-error", another, detach, "yes, once", Stolen, ""),

@@ -74,6 +74,7 @@ fn the_number_decides_over_the_condition() {
         ("amqp:not-found", 404_006, Why::Unavailable { retry_after: None }, false),
         ("amqp:not-found", 404_001, Why::NotFound, false),
         ("amqp:unauthorized-access", 403_012, Why::Disabled, false),
+        ("com.microsoft:iot-hub-not-found-error", 401_001, Why::NotFound, false),
         ("amqp:internal-error", 413_001, Why::TooLarge, false),
     ];
     for (condition, code, why, is_full) in cases {
