@@ -22,10 +22,10 @@ use crate::events::Events;
 use crate::faults::{Armed, Faults, Weather};
 use crate::hub::{self, Names, Telemetry};
 use crate::identity::Identity;
+use crate::options::Clock;
 use crate::record::{Record, Recorded};
 use crate::registry::{Device, Registration, Registry, Status};
 use crate::service;
-use crate::simulator::Clock;
 
 /// How provisioning behaves when nothing is wrong.
 #[derive(Clone, Copy, Debug)]

@@ -18,16 +18,20 @@ mod header_case; // property names as the client spelled them
 mod https; // HTTP addresses to calls, answers to statuses
 mod hub; // telemetry: what is accepted, what is refused how
 mod identity; // id scope and keys, kept over restarts
+mod options; // what a simulator is to be
 mod record; // what was accepted, one line each
 mod registry; // the devices and registrations there are
 mod sas; // is this token good for that resource
 mod service; // the owner's view of the registry: get, put, delete
 mod simulator; // wiring: start and stop
 mod sockets; // accepting connections, TLS
+mod started; // what clients have to know of one that runs
 
 pub use cloud::{AmqpCounts, Counts, DeviceView};
 pub use faults::{AllConnections, AmqpAction, AmqpFault, AmqpFaults, Gateway, LinkState};
 pub use faults::{DpsFaults, DpsRefusal, DpsRefuse, Faults, HubFaults, HubRefusal, HubRefuse, Outage, Throttle, When};
+pub use options::{Clock, OnMessage, Options};
 pub use record::Recorded;
 pub use registry::{Registration, Status};
-pub use simulator::{Clock, OnMessage, Options, Simulator, StartError, Started, start};
+pub use simulator::{Simulator, StartError, start};
+pub use started::Started;

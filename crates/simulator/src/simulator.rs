@@ -6,11 +6,10 @@
 use std::fmt;
 use std::fs::{File, TryLockError};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -22,84 +21,12 @@ use crate::connections::Http;
 use crate::control::Control;
 use crate::faults::Faults;
 use crate::https::Https;
-use crate::identity::{Identity, OWNER, Readers, guid, write_whole};
+use crate::identity::{Identity, Readers, guid, write_whole};
+use crate::options::Options;
 use crate::record::{Record, Recorded};
 use crate::registry::{Registration, Registry, Status};
 use crate::sockets::serve;
-
-/// Milliseconds since 1970, UTC.
-pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
-/// Told of each accepted message after it stands in the record. Called under a lock: must be quick and never wait.
-pub type OnMessage = Arc<dyn Fn(&Recorded) + Send + Sync>;
-
-/// What a simulator is to be. [`Options::new`] is in memory, on any free port, with no faults.
-#[derive(Clone)]
-pub struct Options {
-    /// Wall-clock time: for expiry of tokens, time stamps, certificates and rate limits.
-    pub clock: Clock,
-    /// Addresses to listen on. The first must work, others are taken when they can be had.
-    pub bind: Vec<IpAddr>,
-    /// Port of DPS and hub over HTTPS; 0 takes any. Microsoft's SDKs know no port but 443.
-    pub https_port: u16,
-    /// Port of DPS, hub and its Event-Hubs-compatible endpoint over AMQP; 0 takes any. Most of Microsoft's SDKs know none but 5671.
-    pub amqp_port: u16,
-    /// Port of the page and the control API (plain HTTP, no login); 0 takes any, `None` has none.
-    pub page_port: Option<u16>,
-    /// Names besides `localhost`. The first is the hub that devices are assigned to.
-    pub hosts: Vec<String>,
-    /// Keeps CA, id scope, keys, devices and registrations over restarts. Made when missing.
-    pub dir: Option<PathBuf>,
-    /// Where the CA's certificate is written for clients. Default: in `dir`, else a file of its own in the system's directory
-    /// for such things, removed in the end.
-    pub ca_file: Option<PathBuf>,
-    /// Accepted messages are appended here, one JSON line each.
-    pub record: Option<PathBuf>,
-    /// Instead of the kept or a random one.
-    pub id_scope: Option<String>,
-    /// Primary group key, base64, instead of the kept or a random one.
-    pub group_key: Option<String>,
-    /// How many polls are answered `assigning` before a registration is final.
-    pub assigning_polls: u32,
-    /// `Retry-After` of pending registrations, seconds. The real service says 3.
-    pub retry_after_s: u64,
-    /// Trouble from the start.
-    pub faults: Faults,
-    /// Told of each accepted message.
-    pub on_message: Option<OnMessage>,
-}
-
-impl Options {
-    /// Defaults as the real service behaves; see the fields.
-    pub fn new(clock: Clock) -> Self {
-        Self {
-            clock,
-            bind: vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
-            https_port: 0,
-            amqp_port: 0,
-            page_port: None,
-            hosts: Vec::new(),
-            dir: None,
-            ca_file: None,
-            record: None,
-            id_scope: None,
-            group_key: None,
-            assigning_polls: 1,
-            retry_after_s: 3,
-            faults: Faults::default(),
-            on_message: None,
-        }
-    }
-}
-
-impl fmt::Debug for Options {
-    /// Without the group key.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options")
-            .field("bind", &self.bind)
-            .field("https_port", &self.https_port)
-            .finish_non_exhaustive()
-    }
-}
+use crate::started::{Started, describe};
 
 /// Why a simulator did not start.
 #[derive(Debug, thiserror::Error)]
@@ -139,43 +66,6 @@ pub enum StartError {
 impl From<CaError> for StartError {
     fn from(error: CaError) -> Self {
         Self::Certificate(Box::new(error))
-    }
-}
-
-/// Where everything is and what clients need to know. Holds keys: that is its purpose; do not log it.
-#[derive(Clone, Serialize)]
-pub struct Started {
-    /// Port of DPS and hub over HTTPS.
-    pub https: u16,
-    /// Port of DPS, hub and its Event-Hubs-compatible endpoint over AMQP.
-    pub amqp: u16,
-    /// Port of MQTT over TLS; none yet.
-    pub mqtt: Option<u16>,
-    /// Port of the page and the control API.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub page: Option<u16>,
-    /// The name to dial.
-    pub host: String,
-    /// The id scope of the provisioning service.
-    pub id_scope: String,
-    /// Primary key of the enrolment group, base64.
-    pub group_key: String,
-    /// `host:port` of the provisioning service.
-    pub dps_endpoint: String,
-    /// The hub that devices are assigned to, a bare name.
-    pub hub: String,
-    /// For service SDKs; a bare host name.
-    pub service_connection_string: String,
-    /// For readers of the Event-Hubs-compatible endpoint; a bare host name, to which a reader may be given another port.
-    pub event_hub_connection_string: String,
-    /// The CA's certificate, PEM.
-    pub ca_file: PathBuf,
-}
-
-impl fmt::Debug for Started {
-    /// Without the keys.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Started").field("https", &self.https).field("hub", &self.hub).finish_non_exhaustive()
     }
 }
 
@@ -322,29 +212,6 @@ async fn listen(bind: &[IpAddr], port: u16) -> Result<(u16, Vec<TcpListener>), S
         }
     }
     Ok((chosen, listeners))
-}
-
-fn describe(cloud: &Cloud, https: u16, page: Option<u16>, ca_file: PathBuf) -> Started {
-    let (hub, identity) = (cloud.hub().to_owned(), cloud.identity());
-    let key = &identity.owner().primary;
-    let amqp = cloud.amqp_port();
-    Started {
-        https,
-        amqp,
-        mqtt: None,
-        page,
-        id_scope: identity.id_scope.clone(),
-        group_key: identity.group.primary.clone(),
-        dps_endpoint: format!("{hub}:{https}"),
-        service_connection_string: format!("HostName={hub};SharedAccessKeyName={OWNER};SharedAccessKey={key}"),
-        event_hub_connection_string: format!(
-            "Endpoint=sb://{hub}/;SharedAccessKeyName={OWNER};SharedAccessKey={key};EntityPath={}",
-            cloud.hub_name()
-        ),
-        host: hub.clone(),
-        hub,
-        ca_file,
-    }
 }
 
 impl Simulator {

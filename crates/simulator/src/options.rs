@@ -1,0 +1,83 @@
+//! What a simulator is to be.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::faults::Faults;
+use crate::record::Recorded;
+
+/// Milliseconds since 1970, UTC.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+/// Told of each accepted message after it stands in the record. Called under a lock: must be quick and never wait.
+pub type OnMessage = Arc<dyn Fn(&Recorded) + Send + Sync>;
+
+/// What a simulator is to be. [`Options::new`] is in memory, on any free port, with no faults.
+#[derive(Clone)]
+pub struct Options {
+    /// Wall-clock time: for expiry of tokens, time stamps, certificates and rate limits.
+    pub clock: Clock,
+    /// Addresses to listen on. The first must work, others are taken when they can be had.
+    pub bind: Vec<IpAddr>,
+    /// Port of DPS and hub over HTTPS; 0 takes any. Microsoft's SDKs know no port but 443.
+    pub https_port: u16,
+    /// Port of DPS, hub and its Event-Hubs-compatible endpoint over AMQP; 0 takes any. Most of Microsoft's SDKs know none but 5671.
+    pub amqp_port: u16,
+    /// Port of the page and the control API (plain HTTP, no login); 0 takes any, `None` has none.
+    pub page_port: Option<u16>,
+    /// Names besides `localhost`. The first is the hub that devices are assigned to.
+    pub hosts: Vec<String>,
+    /// Keeps CA, id scope, keys, devices and registrations over restarts. Made when missing.
+    pub dir: Option<PathBuf>,
+    /// Where the CA's certificate is written for clients. Default: in `dir`, else a file of its own in the system's directory
+    /// for such things, removed in the end.
+    pub ca_file: Option<PathBuf>,
+    /// Accepted messages are appended here, one JSON line each.
+    pub record: Option<PathBuf>,
+    /// Instead of the kept or a random one.
+    pub id_scope: Option<String>,
+    /// Primary group key, base64, instead of the kept or a random one.
+    pub group_key: Option<String>,
+    /// How many polls are answered `assigning` before a registration is final.
+    pub assigning_polls: u32,
+    /// `Retry-After` of pending registrations, seconds. The real service says 3.
+    pub retry_after_s: u64,
+    /// Trouble from the start.
+    pub faults: Faults,
+    /// Told of each accepted message.
+    pub on_message: Option<OnMessage>,
+}
+
+impl Options {
+    /// Defaults as the real service behaves; see the fields.
+    pub fn new(clock: Clock) -> Self {
+        Self {
+            clock,
+            bind: vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
+            https_port: 0,
+            amqp_port: 0,
+            page_port: None,
+            hosts: Vec::new(),
+            dir: None,
+            ca_file: None,
+            record: None,
+            id_scope: None,
+            group_key: None,
+            assigning_polls: 1,
+            retry_after_s: 3,
+            faults: Faults::default(),
+            on_message: None,
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    /// Without the group key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("bind", &self.bind)
+            .field("https_port", &self.https_port)
+            .finish_non_exhaustive()
+    }
+}
