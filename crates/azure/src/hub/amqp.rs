@@ -38,6 +38,7 @@ mod driver; // one task a connection
 mod encode; // a message on the wire
 mod fleet; // which device is on which connection, and when it may come
 mod inbox; // what a connection is told
+mod learnt; // how many messages a hub takes
 mod line; // one connection and its devices
 mod pace; // so many a second
 mod shared; // what the senders and the drivers have in common
@@ -87,7 +88,7 @@ pub struct AmqpOptions {
     /// One for each device that is attached and one for each renewal; 0: unpaced. An S1 hub takes 100 new connections a
     /// second. (A link that the hub takes away while messages wait is opened again once without a permit.)
     pub attaches_per_second: u32,
-    /// 0: unpaced.
+    /// At the most; 0: as many as the hub takes, which is learnt when it throttles.
     pub sends_per_second: u32,
     /// How long a token is good for, at least ten seconds.
     pub token_life: Duration,

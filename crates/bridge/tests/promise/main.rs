@@ -33,3 +33,4 @@ mod readers;
 mod secrets;
 mod slow_clients;
 mod stalled_disk;
+mod throttled;

@@ -247,6 +247,15 @@ impl Fleet {
         self.seats.get_mut(name).filter(|seat| seat.epoch == epoch)
     }
 
+    /// What became of a message tells how many the hub takes.
+    pub(super) fn learn(&mut self, outcome: Result<(), Why>, now: Duration) {
+        match outcome {
+            Ok(()) => self.turns.accepted(now),
+            Err(Why::Throttled { .. }) => self.turns.throttled(now),
+            Err(_) => {}
+        }
+    }
+
     /// Lets a device go: the line that is to forget it.
     pub(super) fn forget(&mut self, device: &str) -> Option<LineId> {
         self.thefts.forget(device);

@@ -26,6 +26,16 @@ impl Pace {
         Self { interval, ahead: interval * (burst - 1), next: Duration::ZERO }
     }
 
+    /// Another rate from now on; none is unpaced. Permits that were taken keep their time.
+    pub(super) fn set(&mut self, rate: Option<f64>, now: Duration) {
+        let interval = rate.map_or(Duration::ZERO, |rate| Duration::from_secs(1).div_f64(rate.max(1.0)));
+        let burst = rate.map_or(1.0, |rate| (rate / f64::from(BURST_SHARE)).floor().max(1.0));
+        if self.interval.is_zero() {
+            self.next = now;
+        }
+        (self.interval, self.ahead) = (interval, interval.mul_f64(burst - 1.0));
+    }
+
     pub(super) fn is_unpaced(&self) -> bool {
         self.interval.is_zero()
     }

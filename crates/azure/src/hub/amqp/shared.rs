@@ -244,6 +244,7 @@ impl Inside {
     fn settle(&mut self, line: LineId, reply: Reply, outcome: Result<Delivered, SendError>, now: Now) {
         let Reply { to, name, epoch, bytes } = reply;
         self.fleet.settled(line, &name, epoch, bytes);
+        self.fleet.learn(outcome.as_ref().map(|_| ()).map_err(|error| error.why), now.at);
         let outcome = outcome.map_err(|mut error| {
             if let Why::Stolen { retry_after } = &mut error.why {
                 *retry_after = self.fleet.rest_of(&name, now.at);

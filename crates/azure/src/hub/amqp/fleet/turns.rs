@@ -6,6 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::hub::amqp::learnt::Learnt;
 use crate::hub::amqp::pace::Pace;
 use crate::hub::amqp::spread::share;
 
@@ -21,6 +22,10 @@ const BOOKED_MAX: usize = 100_000;
 pub(super) struct Turns {
     attaches: Pace,
     sends: Pace,
+    /// As configured; 0: as the hub takes them.
+    sends_per_second: u32,
+    learnt: Learnt,
+    is_pace_learnt: bool,
     booked: HashMap<Arc<str>, Turn>,
     /// When turns lapse; about in order.
     lapses: VecDeque<(Duration, Arc<str>)>,
@@ -38,13 +43,38 @@ impl Turns {
         Self {
             attaches: Pace::per_second(attaches_per_second),
             sends: Pace::per_second(sends_per_second),
+            sends_per_second,
+            learnt: Learnt::default(),
+            is_pace_learnt: false,
             booked: HashMap::new(),
             lapses: VecDeque::new(),
         }
     }
 
+    /// The hub took a message.
+    pub(super) fn accepted(&mut self, now: Duration) {
+        self.learnt.accepted(now);
+    }
+
+    /// The hub refused a message because it was too many.
+    pub(super) fn throttled(&mut self, now: Duration) {
+        self.learnt.throttled(now);
+    }
+
+    /// The slower of what the configuration says and what the hub taught.
+    fn set_pace(&mut self, now: Duration) {
+        let configured = (self.sends_per_second > 0).then(|| f64::from(self.sends_per_second));
+        let learnt = self.learnt.per_second(now);
+        if learnt.is_some() || self.is_pace_learnt {
+            let slower = learnt.into_iter().chain(configured).reduce(f64::min);
+            self.sends.set(slower, now);
+            self.is_pace_learnt = learnt.is_some();
+        }
+    }
+
     /// How long until a device's turn; one is booked if it has none.
     pub(super) fn book(&mut self, device: &str, needs_link: bool, now: Duration) -> Duration {
+        self.set_pace(now);
         let needs_turn = (needs_link && !self.attaches.is_unpaced()) || !self.sends.is_unpaced();
         if !needs_turn {
             return Duration::ZERO;
@@ -134,6 +164,21 @@ mod tests {
         assert!(waits.iter().all(|wait| *wait <= AHEAD_MAX.mul_f64(1.1) + SECOND));
         let last: std::collections::HashSet<Duration> = waits[1000..].iter().copied().collect();
         assert_eq!(last.len(), 1000, "and not all at once");
+    }
+
+    #[test]
+    fn a_hub_that_throttles_paces_all_sends_and_the_configuration_still_counts() {
+        let taught = |sends_per_second| {
+            let mut turns = Turns::new(0, sends_per_second);
+            (0..100).for_each(|_| turns.accepted(SECOND));
+            assert!(sends_per_second > 0 || turns.book("a", false, SECOND).is_zero(), "before that there is no pace");
+            turns.throttled(SECOND);
+            let waits: Vec<Duration> = (0..160).map(|n| turns.book(&n.to_string(), false, SECOND)).collect();
+            waits[159].as_secs_f64()
+        };
+        assert!((1.8..2.0).contains(&taught(0)), "80 a second: {}", taught(0));
+        assert!((1.8..2.0).contains(&taught(1000)), "the slower one");
+        assert!((14.0..16.0).contains(&taught(10)), "the slower one: {}", taught(10));
     }
 
     #[test]
