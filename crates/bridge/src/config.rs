@@ -122,7 +122,7 @@ pub struct Azure {
     pub max_links: usize,
     /// `attaches_per_second`: devices that a hub sees attach or renew their token a second, default 90; 0 means unpaced.
     pub attaches_per_second: u32,
-    /// `sends_per_second`: messages a second to one hub over AMQP; 0, the default, means unpaced.
+    /// `sends_per_second`: messages a second to one hub over AMQP at the most; 0, the default: as many as it takes.
     pub sends_per_second: u32,
     /// `token_life_seconds`: how long a device's token lives, default an hour.
     pub token_life: Duration,
