@@ -14,7 +14,8 @@ impl Decoder<'_> {
     pub(super) fn value_of(&mut self, constructor: u8) -> Result<Value, DecodeError> {
         match constructor {
             0x00 => self.nested(Self::described_value, constructor),
-            0x45 => Ok(Value::List(Vec::new())),
+            // A level like any list: in an array it is written in its long form, and has to be read again.
+            0x45 => self.nested(|_, _| Ok(Value::List(Vec::new())), constructor),
             0xc0 | 0xd0 => self.nested(Self::list_value, constructor),
             0xc1 | 0xd1 => self.nested(Self::map_value, constructor),
             0xe0 | 0xf0 => self.nested(Self::array_value, constructor),

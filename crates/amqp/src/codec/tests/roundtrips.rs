@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::{strategies, *};
+use crate::codec::DEPTH_MAX;
 use crate::frame::{self, Frame};
 
 fn read_frame(bytes: &BytesMut) -> Frame {
@@ -51,4 +52,21 @@ proptest! {
             prop_assert_eq!(again.map(|value| written(&value)), Ok(once));
         }
     }
+}
+
+/// Found by the fuzzer after 200 million inputs: an array of empty lists below thirty descriptors was read, and what was
+/// written of it was one level deeper.
+#[test]
+fn what_is_read_at_the_deepest_level_can_be_read_again_when_it_is_written() {
+    let read = |bytes: &Bytes| Decoder::new(bytes).value();
+    let mut refused = 0;
+    for descriptors in 20..=DEPTH_MAX + 1 {
+        let mut bytes = [0x00, 0xa3, 0x00].repeat(descriptors);
+        bytes.extend([0xe0, 0x02, 0x01, 0x45]); // an array of one empty list
+        match read(&Bytes::from(bytes)) {
+            Ok(value) => assert_eq!(read(&written(&value)), Ok(value), "{descriptors} descriptors"),
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(refused > 0, "the bound was reached");
 }
