@@ -63,9 +63,6 @@ pub enum Bound {
     /// A frame.
     #[error("the frame is larger than was agreed")]
     Frame,
-    /// Text of a name.
-    #[error("a text is too long")]
-    Text,
 }
 
 #[cfg(test)]

@@ -152,7 +152,7 @@ impl Worker {
             return self.shared.rest(lease, &hub);
         }
         if let Turn::In(wait) = self.shared.pool.turn(&hub, &place.device_id) {
-            return self.shared.later(lease, wait);
+            return self.shared.later(lease, &hub, wait);
         }
         let shared = self.shared.clone();
         self.sending = Some(Box::pin(async move {
@@ -173,7 +173,7 @@ impl Worker {
             Effect::Settle => self.delivered(lease, &outbound).await,
             Effect::Bury(reason) => self.shared.bury(lease, reason).await,
             Effect::Retry(wait, cause) => self.shared.retry(lease, &outbound.way, wait, cause).await,
-            Effect::NotYet(wait) => self.shared.later(lease, wait),
+            Effect::NotYet(wait) => self.shared.later(lease, &hub, wait),
             Effect::Stolen(wait, cause) => {
                 self.shared.events.emit(Event::DeviceStolen { device: &outbound.way.id, wait, cause: &cause });
                 self.shared.retry(lease, &outbound.way, wait, cause).await;
@@ -286,8 +286,9 @@ impl Shared {
         self.pool.refused(hub, &way.id, self.provision.devices_of(hub.host()))
     }
 
-    /// Nobody waits with a message in hand.
-    fn later(&self, lease: Lease, wait: Duration) {
+    /// Nobody waits with a message in hand, and nobody keeps others from trying the hub meanwhile.
+    fn later(&self, lease: Lease, hub: &Hub, wait: Duration) {
+        self.pool.untried(hub);
         let wait = UnixMillis::try_from(wait.as_millis()).unwrap_or(REST_MAX).clamp(1, REST_MAX);
         lease.release_until(self.world.now() + wait);
     }

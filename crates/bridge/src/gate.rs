@@ -112,6 +112,13 @@ impl Gate {
         until
     }
 
+    /// Who was to probe did not come to send: somebody else may. Without this nobody would for [`PROBE_MAX`].
+    pub fn untried(&mut self, now: UnixMillis) {
+        if matches!(self.state, State::Probing { .. }) {
+            self.state = State::Closed { until: now };
+        }
+    }
+
     /// Open, as far as is known.
     pub fn is_open(&self) -> bool {
         self.state == State::Open
@@ -188,6 +195,20 @@ mod tests {
             assert_eq!(gate.admit(0), Admission::Rest, "jitter {jitter}");
             assert_eq!(gate.admit(until), Admission::Go);
         }
+    }
+
+    #[test]
+    fn a_probe_that_has_to_wait_for_its_turn_lets_the_next_one_probe() {
+        let mut gate = Gate::default();
+        gate.untried(0);
+        assert!(gate.is_open(), "an open one stays open");
+        let until = close(&mut gate, 0, None, 0.0);
+        gate.untried(0);
+        assert_eq!(gate.admit(0), Admission::Rest, "and one that waits still waits");
+        assert_eq!(gate.admit(until), Admission::Go);
+        assert_eq!(gate.admit(until), Admission::Rest);
+        gate.untried(until);
+        assert_eq!(gate.admit(until), Admission::Go);
     }
 
     #[test]

@@ -156,6 +156,11 @@ impl Pool {
         Admission::Rest
     }
 
+    /// A device was admitted and does not send, because it is not its turn.
+    pub fn untried(&self, hub: &Hub) {
+        hub.trouble().gate.untried(self.world.now());
+    }
+
     /// May this device send now, or when is it its turn? Hubs take only so many devices that attach a second.
     pub fn turn(&self, hub: &Hub, device: &str) -> Turn {
         hub.client.turn(device)
