@@ -11,9 +11,9 @@ use crate::oracle::Obligations;
 use crate::site::Site;
 
 const DEVICES: u32 = 300;
-const UPLINKS: u32 = 10;
+const UPLINKS: u32 = 4;
 const PER_SECOND: u32 = 100;
-/// At the hub's rate it takes 30 s. Each refusal costs ten, and a fifth less is sent for a while; two are usual when the first
+/// At the hub's rate it takes 12 s. Each refusal costs ten, and a fifth less is sent for a while; two are usual when the first
 /// was measured over a second that was not whole.
 const PATIENCE: Duration = Duration::from_secs(120);
 
