@@ -112,7 +112,7 @@ impl Gate {
         until
     }
 
-    /// Who was to probe did not come to send: somebody else may. Without this nobody would for [`PROBE_MAX`].
+    /// Who was to probe did not come to send: somebody else may. Without this nobody would for the longest probe (`PROBE_MAX`).
     pub fn untried(&mut self, now: UnixMillis) {
         if matches!(self.state, State::Probing { .. }) {
             self.state = State::Closed { until: now };
