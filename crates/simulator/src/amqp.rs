@@ -9,7 +9,7 @@ mod admission; // who is there, and for how long
 mod attach; // which links are granted
 pub(crate) mod cbs; // tokens, as requests and answers
 mod deliveries; // messages taken and answered
-pub(crate) mod directory; // all connections, and who owns a device
+
 pub(crate) mod driver; // bytes between a socket and a peer
 mod errors; // the hub's errors as AMQP carries them
 mod later; // answers that are to wait

@@ -9,22 +9,25 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 
 mod amqp; // what AMQP connections ask besides
+mod hubs; // the hubs there are, and their names
 mod provisioning; // what a call to the provisioning service does
 
 pub use amqp::AmqpCounts;
 pub(crate) use amqp::Sender;
+pub(crate) use hubs::Hub;
 pub(crate) use provisioning::DpsCall;
 
-use crate::amqp::directory::Directory;
 use crate::amqp::tokens::Key;
-use crate::dps::{Enrolment, Operations};
+use crate::directory::Directory;
+use crate::dps::{Enrolment, Operations, Registration, Registrations};
+use crate::endpoint::{Endpoint, HubId};
 use crate::events::Events;
 use crate::faults::{Armed, Faults, Weather};
-use crate::hub::{self, Names, Telemetry};
+use crate::hub::{self, Telemetry};
 use crate::identity::Identity;
 use crate::options::Clock;
 use crate::record::{Record, Recorded};
-use crate::registry::{Device, Registration, Registry, Status};
+use crate::registry::{Device, Registry, Status};
 use crate::service;
 
 /// How provisioning behaves when nothing is wrong.
@@ -58,7 +61,9 @@ pub struct Counts {
 /// A device as the page shows it; no keys.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DeviceView {
-    /// Its name at the hub.
+    /// Host name of its hub.
+    pub hub: String,
+    /// Its name there.
     pub device_id: String,
     /// Whether it may talk.
     pub status: Status,
@@ -79,8 +84,8 @@ pub(crate) enum Accepted {
 pub(crate) struct Cloud {
     state: Mutex<State>,
     clock: Clock,
-    /// The hub that devices are assigned to first, then its other names.
-    hosts: Vec<String>,
+    /// Never empty; the first answers to every name that is none of the others'.
+    hubs: Vec<Hub>,
     identity: Identity,
     pace: Pace,
     directory: Directory,
@@ -90,21 +95,35 @@ pub(crate) struct Cloud {
 }
 
 struct State {
-    registry: Registry,
+    /// As many as there are hubs.
+    hubs: Vec<HubState>,
+    registrations: Registrations,
     operations: Operations,
     armed: Armed,
     record: Record,
-    events: Events,
     counts: Counts,
+}
+
+/// What changes at one hub.
+struct HubState {
+    registry: Registry,
+    events: Events,
 }
 
 impl Cloud {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { clock, hosts, identity, pace, registry, record, faults, amqp_port } = parts;
-        let (operations, counts, events) = (Operations::default(), Counts::default(), Events::default());
-        let state = Mutex::new(State { registry, operations, armed: Armed::new(faults), record, events, counts });
+        let Parts { clock, hubs, identity, pace, registrations, record, faults, amqp_port } = parts;
+        let (hubs, registries): (Vec<_>, Vec<_>) = hubs.into_iter().unzip();
+        let state = Mutex::new(State {
+            hubs: registries.into_iter().map(|registry| HubState { registry, events: Events::default() }).collect(),
+            registrations,
+            operations: Operations::default(),
+            armed: Armed::new(faults),
+            record,
+            counts: Counts::default(),
+        });
         let created_ms = clock();
-        Self { state, clock, hosts, identity, pace, directory: Directory::default(), amqp_port, created_ms }
+        Self { state, clock, hubs, identity, pace, directory: Directory::default(), amqp_port, created_ms }
     }
 
     /// A panic elsewhere leaves the state as it was before or after a change, so it can go on being used.
@@ -116,20 +135,12 @@ impl Cloud {
         (self.clock)()
     }
 
-    pub(crate) fn hub(&self) -> &str {
-        self.hosts.first().map_or("localhost", String::as_str)
-    }
-
     pub(crate) fn identity(&self) -> &Identity {
         &self.identity
     }
 
     fn enrolment(&self) -> Enrolment<'_> {
         Enrolment { id_scope: &self.identity.id_scope, group: &self.identity.group }
-    }
-
-    pub(crate) fn names(&self) -> Names<'_> {
-        Names { hosts: &self.hosts, identity: &self.identity }
     }
 
     pub(crate) fn dps_weather(&self) -> Weather {
@@ -165,58 +176,60 @@ impl Cloud {
     }
 
     pub(crate) fn registration(&self, id: &str) -> Option<Registration> {
-        self.state().registry.registration(id).cloned()
+        self.state().registrations.get(id).cloned()
     }
 
     pub(crate) fn sync(&self) -> std::io::Result<()> {
-        self.state().registry.sync()
+        let state = self.state();
+        state.registrations.sync()?;
+        state.hubs.iter().try_for_each(|hub| hub.registry.sync())
     }
 }
 
 /// Telemetry.
 impl Cloud {
     /// Whether a device may talk at all; for calls that have nothing to deliver yet.
-    pub(crate) fn admit_device(&self, id: &str, authorization: Option<&str>) -> Result<(), hub::Refusal> {
+    pub(crate) fn admit_device(&self, device: &Endpoint, authorization: Option<&str>) -> Result<(), hub::Refusal> {
         let now_ms = self.now_ms();
         let mut state = self.state();
-        let admitted = self.admit_now(&state, id, authorization, now_ms).map(drop);
+        let admitted = self.admit_now(&state, device, authorization, now_ms).map(drop);
         state.count_hub_refusal(admitted)
     }
 
     fn admit_now(
         &self,
         state: &State,
-        id: &str,
+        endpoint: &Endpoint,
         authorization: Option<&str>,
         now_ms: i64,
     ) -> Result<Device, hub::Refusal> {
-        if let Some(refusal) = state.armed.hub_refusal(id) {
-            return Err(hub::refused(id, refusal));
-        }
-        hub::admit_device(&self.names(), state.registry.device(id), id, authorization, now_ms).cloned()
+        state.stands_in_the_way(endpoint)?;
+        let (names, device) = (self.names(endpoint.hub), state.device(endpoint));
+        hub::admit_device(&names, device, &endpoint.device, authorization, now_ms).cloned()
     }
 
     /// Takes messages of one device, all or none. When this returns `Ok` they stand in the record.
     pub(crate) fn send(
         &self,
-        id: &str,
+        endpoint: &Endpoint,
         authorization: Option<&str>,
         messages: Result<Vec<Telemetry>, hub::Refusal>,
     ) -> Result<Accepted, hub::Refusal> {
         let now_ms = self.now_ms();
         let mut state = self.state();
-        let device = self.admit_now(&state, id, authorization, now_ms);
+        let device = self.admit_now(&state, endpoint, authorization, now_ms);
         let is_policy = crate::sas::Token::parse(authorization).is_ok_and(|token| token.policy.is_some());
         let key = if is_policy { Key::Hub } else { Key::Device };
         let sender = Sender { key, model_id: None };
-        let accepted = device.and_then(|device| self.take_now(&mut state, &device, &sender, messages?, now_ms));
+        let accepted =
+            device.and_then(|device| self.take_now(&mut state, (endpoint.hub, &device), &sender, messages?, now_ms));
         state.count_hub_refusal(accepted)
     }
 
     fn take_now(
         &self,
         state: &mut State,
-        device: &Device,
+        (hub, device): (HubId, &Device),
         sender: &Sender,
         messages: Vec<Telemetry>,
         now_ms: i64,
@@ -226,10 +239,13 @@ impl Cloud {
             return Err(hub::Refusal::throttled(throttle.retry_after_s));
         }
         let events: Vec<_> = messages.iter().map(|message| sender.accepted(device, message, now_ms)).collect();
-        let recorded = messages.into_iter().map(|message| Recorded::new(self.hub(), &device.id, message, now_ms));
+        let name = self.hub(hub).name();
+        let recorded = messages.into_iter().map(|message| Recorded::new(name, &device.id, message, now_ms));
         state.keep(&device.id, &recorded.collect::<Vec<_>>())?;
-        for event in events {
-            state.events.append(event);
+        if let Some(its) = state.hubs.get_mut(hub.0) {
+            for event in events {
+                its.events.append(event);
+            }
         }
         self.directory.tell_readers();
         Ok(if state.armed.loses_answer(now_ms) { state.lose_answer() } else { Accepted::Answered })
@@ -239,49 +255,78 @@ impl Cloud {
 /// The owner's view of the registry.
 impl Cloud {
     /// Performs a call to the service side after its token was checked.
-    pub(crate) fn service(&self, call: &service::Call<'_>) -> Result<service::Answer, hub::Refusal> {
+    pub(crate) fn service(&self, hub: HubId, call: &service::Call<'_>) -> Result<service::Answer, hub::Refusal> {
         let now_ms = self.now_ms();
         let mut state = self.state();
-        let answer = service::admit(&self.names(), call, now_ms)
-            .and_then(|()| service::decide(state.registry.device(call.device_id), call, now_ms))
-            .and_then(|decision| state.perform(decision));
-        self.directory.tell_owner(call.device_id);
+        let answer = service::admit(&self.names(hub), call, now_ms).and_then(|()| {
+            let its = state.hub(hub)?;
+            let decision = service::decide(its.registry.device(call.device_id), call, now_ms)?;
+            its.perform(decision)
+        });
+        self.directory.tell_owner(&Endpoint::device(hub, call.device_id));
         state.count_hub_refusal(answer)
     }
 
     pub(crate) fn devices(&self) -> Vec<DeviceView> {
         let state = self.state();
-        let view = |device: &Device| DeviceView {
+        let view = |hub: &Hub, device: &Device| DeviceView {
+            hub: hub.name().to_owned(),
             device_id: device.id.clone(),
             status: device.status,
             messages: state.counts.messages.get(&device.id).copied().unwrap_or_default(),
         };
-        let mut views: Vec<DeviceView> = state.registry.devices().map(view).collect();
-        views.sort_by(|a, b| a.device_id.cmp(&b.device_id));
-        views
+        let each = self.hubs.iter().zip(&state.hubs);
+        each.flat_map(|(hub, its)| its.registry.devices().map(move |device| view(hub, device))).collect()
     }
 
-    /// Switches a device on or off. `Ok(false)` when there is no such device.
+    /// Switches a device on or off at whichever hub has it. `Ok(false)` when none has.
     pub(crate) fn set_status(&self, id: &str, status: Status) -> std::io::Result<bool> {
         let mut state = self.state();
-        let Some(device) = state.registry.device(id) else { return Ok(false) };
+        let Some((hub, device)) = state.find(id) else { return Ok(false) };
         let changed = Device { status, etag: crate::identity::etag(), ..device.clone() };
-        state.registry.put_device(changed)?;
-        self.directory.tell_owner(id);
+        if let Some(its) = state.hubs.get_mut(hub.0) {
+            its.registry.put_device(changed)?;
+        }
+        self.directory.tell_owner(&Endpoint::device(hub, id));
         Ok(true)
     }
 
-    /// Forgets a device at the hub; its registration stays. `Ok(false)` when there is no such device.
+    /// Forgets a device at whichever hub has it; its registration stays. `Ok(false)` when none has.
     pub(crate) fn delete_device(&self, id: &str) -> std::io::Result<bool> {
         let mut state = self.state();
-        let is_there = state.registry.device(id).is_some();
-        state.registry.delete_device(id)?;
-        self.directory.tell_owner(id);
-        Ok(is_there)
+        let Some((hub, _)) = state.find(id) else { return Ok(false) };
+        if let Some(its) = state.hubs.get_mut(hub.0) {
+            its.registry.delete_device(id)?;
+        }
+        self.directory.tell_owner(&Endpoint::device(hub, id));
+        Ok(true)
     }
 }
 
 impl State {
+    /// A hub's state. There is one for each hub that a name leads to.
+    fn hub(&mut self, hub: HubId) -> Result<&mut HubState, hub::Refusal> {
+        self.hubs
+            .get_mut(hub.0)
+            .ok_or_else(|| hub::Refusal::new(404, 401_001, "IotHubNotFound", "There is no such hub"))
+    }
+
+    fn device(&self, endpoint: &Endpoint) -> Option<&Device> {
+        self.hubs.get(endpoint.hub.0)?.registry.get(endpoint)
+    }
+
+    /// The hub that has a device of this name, the first of them.
+    fn find(&self, id: &str) -> Option<(HubId, &Device)> {
+        let mut each = self.hubs.iter().enumerate();
+        each.find_map(|(at, hub)| Some((HubId(at), hub.registry.device(id)?)))
+    }
+
+    /// What a fault tells a device.
+    fn stands_in_the_way(&self, endpoint: &Endpoint) -> Result<(), hub::Refusal> {
+        let id = &endpoint.device;
+        self.armed.hub_refusal(id).map_or(Ok(()), |refusal| Err(hub::refused(id, refusal)))
+    }
+
     fn keep(&mut self, id: &str, messages: &[Recorded]) -> Result<(), hub::Refusal> {
         self.record
             .append(messages)
@@ -298,6 +343,12 @@ impl State {
         Accepted::Lost
     }
 
+    fn count_hub_refusal<T>(&mut self, answer: Result<T, hub::Refusal>) -> Result<T, hub::Refusal> {
+        answer.inspect_err(|refusal| *self.counts.hub_refused.entry(refusal.name.clone()).or_default() += 1)
+    }
+}
+
+impl HubState {
     fn perform(&mut self, decision: service::Decision) -> Result<service::Answer, hub::Refusal> {
         let written = match &decision.change {
             service::Change::None => Ok(()),
@@ -310,10 +361,6 @@ impl State {
             .map_err(|text| hub::Refusal::new(500, 500_001, "ServerError", text))?;
         Ok(decision.answer)
     }
-
-    fn count_hub_refusal<T>(&mut self, answer: Result<T, hub::Refusal>) -> Result<T, hub::Refusal> {
-        answer.inspect_err(|refusal| *self.counts.hub_refused.entry(refusal.name.clone()).or_default() += 1)
-    }
 }
 
 fn not_written(what: &str, error: &std::io::Error) -> String {
@@ -324,11 +371,15 @@ fn not_written(what: &str, error: &std::io::Error) -> String {
 /// What a cloud is made of.
 pub(crate) struct Parts {
     pub(crate) clock: Clock,
-    pub(crate) hosts: Vec<String>,
+    /// The first answers to every name that is none of the others'.
+    pub(crate) hubs: Vec<(Hub, Registry)>,
     pub(crate) identity: Identity,
     pub(crate) pace: Pace,
-    pub(crate) registry: Registry,
+    pub(crate) registrations: Registrations,
     pub(crate) record: Record,
     pub(crate) faults: Faults,
     pub(crate) amqp_port: u16,
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

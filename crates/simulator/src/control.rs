@@ -58,7 +58,13 @@ impl Control {
         let messages: Vec<_> = self.cloud.messages(SHOWN_MAX).iter().map(raw_line).collect();
         json(
             StatusCode::OK,
-            &State { hub: self.cloud.hub(), counts: self.cloud.counts(), device_count, devices, messages },
+            &State {
+                hub: self.cloud.hub(self.cloud.default_hub()).name(),
+                counts: self.cloud.counts(),
+                device_count,
+                devices,
+                messages,
+            },
         )
     }
 
@@ -99,7 +105,7 @@ impl Control {
         };
         match done {
             Ok(true) => json(StatusCode::OK, &json!({"device_id": id, "done": action})),
-            Ok(false) => problem(StatusCode::NOT_FOUND, "device: not known at this hub"),
+            Ok(false) => problem(StatusCode::NOT_FOUND, "device: not known at any hub"),
             Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, &format!("registry: not written: {error}")),
         }
     }

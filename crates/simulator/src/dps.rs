@@ -10,8 +10,12 @@ use serde_json::{Value, json};
 
 use crate::faults::DpsRefusal;
 use crate::identity::{Keys, etag, guid, random_bytes, timestamp};
-use crate::registry::Registration;
 use crate::sas::{Denied, Resource, Token, derive_key};
+
+mod registrations; // what is remembered
+
+pub use registrations::Registration;
+pub(crate) use registrations::Registrations;
 
 /// Versions of the device API that clients are known to name.
 const API_VERSIONS: [&str; 6] =

@@ -17,6 +17,7 @@ use crate::amqp::websocket::{self, WebSocket};
 use crate::cloud::{Accepted, Cloud, DpsCall};
 use crate::connections::{Answers, Ask, Cut, Reply, Unread};
 use crate::dps;
+use crate::endpoint::{Endpoint, HubId};
 use crate::faults::{Outage, Weather};
 use crate::hub::{self, Telemetry};
 use crate::identity::guid;
@@ -39,7 +40,7 @@ impl Answers for Https {
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
         match path.as_slice() {
             [scope, "registrations", id, rest @ ..] => self.dps(&ask, scope, id, rest).await,
-            ["devices", id, rest @ ..] => self.hub(&ask, id, rest).await,
+            ["devices", id, rest @ ..] => self.hub(&ask, &Endpoint::device(self.hub_of(&ask), *id), rest).await,
             ["$iothub" | "$servicebus", "websocket"] => Ok(websocket::answer(&ask.parts.headers)),
             _ => Ok(self.hub_error(&hub::Refusal::new(404, 404_006, "InvalidUrl", "There is nothing at this address"))),
         }
@@ -80,7 +81,7 @@ impl Https {
         let version = call.api_version.unwrap_or_default();
         let address = format!(
             "https://{}/{}/registrations/{}/operations/{}?api-version={version}",
-            self.cloud.hub(),
+            self.cloud.hub(self.cloud.default_hub()).name(),
             call.scope,
             call.registration_id,
             answer.operation_id
@@ -112,7 +113,13 @@ impl Https {
 
 /// The hub.
 impl Https {
-    async fn hub(&self, ask: &Ask, id: &str, rest: &[&str]) -> Reply {
+    /// The one that is asked for; behind a proxy or under an address of the machine the first.
+    fn hub_of(&self, ask: &Ask) -> HubId {
+        let asked = text(&ask.parts.headers, header::HOST).or_else(|| ask.parts.uri.host());
+        asked.and_then(|host| self.cloud.hub_named(host)).unwrap_or_else(|| self.cloud.default_hub())
+    }
+
+    async fn hub(&self, ask: &Ask, device: &Endpoint, rest: &[&str]) -> Reply {
         if let Some(reply) = stand(self.cloud.hub_weather(), || self.hub_error(&hub::Refusal::unavailable())).await {
             return reply;
         }
@@ -120,27 +127,27 @@ impl Https {
             _ if query(ask, "api-version").is_none() => {
                 Err(hub::Refusal::new(400, 400_001, "InvalidProtocolVersion", "The api-version is missing"))
             }
-            (&Method::POST, ["messages", "events"]) => return self.telemetry(ask, id),
+            (&Method::POST, ["messages", "events"]) => return self.telemetry(ask, device),
             (&Method::GET, ["messages", "devicebound"]) => {
-                self.cloud.admit_device(id, text(&ask.parts.headers, header::AUTHORIZATION)).map(|()| no_content())
+                self.cloud.admit_device(device, text(&ask.parts.headers, header::AUTHORIZATION)).map(|()| no_content())
             }
-            (method, []) => self.identity(method, ask, id),
+            (method, []) => self.identity(method, ask, device),
             (_, ["messages", "events" | "devicebound"]) => Err(not_allowed()),
             _ => Err(hub::Refusal::new(404, 404_006, "InvalidUrl", "There is nothing at this address")),
         };
         Ok(answered.unwrap_or_else(|refusal| self.hub_error(&refusal)))
     }
 
-    fn telemetry(&self, ask: &Ask, id: &str) -> Reply {
+    fn telemetry(&self, ask: &Ask, device: &Endpoint) -> Reply {
         let authorization = text(&ask.parts.headers, header::AUTHORIZATION);
-        match self.cloud.send(id, authorization, messages(ask)) {
+        match self.cloud.send(device, authorization, messages(ask)) {
             Ok(Accepted::Answered) => Ok(no_content()),
             Ok(Accepted::Lost) => Err(Cut),
             Err(refusal) => Ok(self.hub_error(&refusal)),
         }
     }
 
-    fn identity(&self, method: &Method, ask: &Ask, id: &str) -> Result<Response<Full<Bytes>>, hub::Refusal> {
+    fn identity(&self, method: &Method, ask: &Ask, device: &Endpoint) -> Result<Response<Full<Bytes>>, hub::Refusal> {
         let verb = match *method {
             Method::GET => Verb::Get,
             Method::PUT => Verb::Put,
@@ -150,7 +157,8 @@ impl Https {
         let authorization = text(&ask.parts.headers, header::AUTHORIZATION);
         let if_match = text(&ask.parts.headers, header::IF_MATCH);
         let body = whole(ask)?;
-        let answer = self.cloud.service(&service::Call { verb, device_id: id, authorization, if_match, body })?;
+        let call = service::Call { verb, device_id: &device.device, authorization, if_match, body };
+        let answer = self.cloud.service(device.hub, &call)?;
         let mut response = match &answer.body {
             Some(body) => json(status(answer.status), body),
             None => no_content(),

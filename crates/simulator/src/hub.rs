@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::faults::HubRefusal;
-use crate::identity::{Identity, guid, timestamp};
+use crate::identity::{Policies, guid, timestamp};
 use crate::registry::{Device, Status};
 use crate::sas::{Denied, Resource, Token};
 
@@ -104,7 +104,7 @@ fn disabled(id: &str) -> Refusal {
 pub(crate) struct Names<'a> {
     /// Every name the hub answers to.
     pub(crate) hosts: &'a [String],
-    pub(crate) identity: &'a Identity,
+    pub(crate) policies: &'a Policies,
 }
 
 /// Whether a request may act for the device `id`: with its own key or under a policy that connects devices.
@@ -125,15 +125,17 @@ pub(crate) fn admit_device<'d>(
 
 /// Whether a token is good for a device: signed by itself or by a policy that connects devices.
 pub(crate) fn check_device(names: &Names<'_>, device: &Device, token: &Token<'_>, now_ms: i64) -> Result<(), Denied> {
-    let path = ["devices", device.id.as_str()];
-    let resource = |least| Resource { roots: names.hosts, path: &path, least };
+    let device_path = ["devices", device.id.as_str()];
+    let module_path = ["devices", device.id.as_str(), "modules", device.module.as_deref().unwrap_or_default()];
+    let path: &[&str] = if device.module.is_some() { &module_path } else { &device_path };
+    let resource = |least| Resource { roots: names.hosts, path, least };
     match token.policy {
         Some(policy) => {
-            let keys = names.identity.policies.get(policy).filter(|_| DEVICE_POLICIES.contains(&policy));
+            let keys = names.policies.get(policy).filter(|_| DEVICE_POLICIES.contains(&policy));
             token.check(&resource(0), &keys.ok_or(Denied::WrongSignature)?.both(), now_ms)
         }
         // One that names less than the device would open others too; a device's key is not good for that.
-        None => token.check(&resource(2), &device.keys.both(), now_ms),
+        None => token.check(&resource(path.len()), &device.keys.both(), now_ms),
     }
 }
 

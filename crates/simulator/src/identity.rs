@@ -39,19 +39,29 @@ impl Keys {
     }
 }
 
+/// The keys of a hub that are no device's, by the name of the policy.
+pub(crate) type Policies = BTreeMap<String, Keys>;
+
 /// What clients configure.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Identity {
     pub(crate) id_scope: String,
     pub(crate) group: Keys,
-    pub(crate) policies: BTreeMap<String, Keys>,
+    pub(crate) policies: Policies,
+    /// Of the hubs besides the first, by host name.
+    #[serde(default)]
+    pub(crate) more_hubs: BTreeMap<String, Policies>,
 }
 
 impl Identity {
     fn random() -> Self {
         let scope = u32::from_be_bytes(random_bytes()) & 0x00FF_FFFF;
-        let policies = POLICIES.map(|name| (name.to_owned(), Keys::random(POLICY_KEY_BYTES)));
-        Self { id_scope: format!("0ne{scope:08X}"), group: Keys::random(GROUP_KEY_BYTES), policies: policies.into() }
+        Self {
+            id_scope: format!("0ne{scope:08X}"),
+            group: Keys::random(GROUP_KEY_BYTES),
+            policies: random_policies(),
+            more_hubs: BTreeMap::new(),
+        }
     }
 
     /// The identity kept in `dir`, made on first use.
@@ -68,9 +78,14 @@ impl Identity {
         write_whole(&dir.join(IDENTITY_FILE), &serde_json::to_vec_pretty(self)?, Readers::Owner)
     }
 
-    pub(crate) fn owner(&self) -> &Keys {
-        self.policies.get(OWNER).expect("an identity is made with this policy and never loses one")
+    /// The policies of another hub, made on first use.
+    pub(crate) fn policies_of(&mut self, hub: &str) -> &Policies {
+        self.more_hubs.entry(hub.to_owned()).or_insert_with(random_policies)
     }
+}
+
+fn random_policies() -> Policies {
+    POLICIES.map(|name| (name.to_owned(), Keys::random(POLICY_KEY_BYTES))).into()
 }
 
 /// Random bytes from the operating system.

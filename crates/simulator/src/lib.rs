@@ -11,16 +11,20 @@ mod ca; // certificate authority and leaf that clients are shown
 mod cloud; // all of that behind one lock, for any protocol
 mod connections; // HTTP requests as read, bounds
 mod control; // the page and its API
+#[allow(dead_code)] // calls, messages and desired properties have no protocol yet
+mod directory; // who is connected, over all protocols
 mod dps; // registration: who may, what is answered
+mod endpoint; // who talks: a device or a module, at one hub
 mod events; // what readers of the built-in endpoint see
 mod faults; // trouble on request
 mod header_case; // property names as the client spelled them
 mod https; // HTTP addresses to calls, answers to statuses
 mod hub; // telemetry: what is accepted, what is refused how
 mod identity; // id scope and keys, kept over restarts
+mod journal; // changes on disk, one line each
 mod options; // what a simulator is to be
 mod record; // what was accepted, one line each
-mod registry; // the devices and registrations there are
+mod registry; // the devices that a hub has
 mod sas; // is this token good for that resource
 mod service; // the owner's view of the registry: get, put, delete
 mod simulator; // wiring: start and stop
@@ -28,10 +32,11 @@ mod sockets; // accepting connections, TLS
 mod started; // what clients have to know of one that runs
 
 pub use cloud::{AmqpCounts, Counts, DeviceView};
+pub use dps::Registration;
 pub use faults::{AllConnections, AmqpAction, AmqpFault, AmqpFaults, Gateway, LinkState};
 pub use faults::{DpsFaults, DpsRefusal, DpsRefuse, Faults, HubFaults, HubRefusal, HubRefuse, Outage, Throttle, When};
 pub use options::{Clock, OnMessage, Options};
 pub use record::Recorded;
-pub use registry::{Registration, Status};
+pub use registry::Status;
 pub use simulator::{Simulator, StartError, start};
-pub use started::Started;
+pub use started::{HubAddress, Started};

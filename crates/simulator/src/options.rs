@@ -26,8 +26,10 @@ pub struct Options {
     pub amqp_port: u16,
     /// Port of the page and the control API (plain HTTP, no login); 0 takes any, `None` has none.
     pub page_port: Option<u16>,
-    /// Names besides `localhost`. The first is the hub that devices are assigned to.
+    /// Names besides `localhost`. The first is the hub that devices are assigned to; all lead to it, and to DPS.
     pub hosts: Vec<String>,
+    /// Host names of hubs besides that one, each with devices, keys and events of its own.
+    pub more_hubs: Vec<String>,
     /// Keeps CA, id scope, keys, devices and registrations over restarts. Made when missing.
     pub dir: Option<PathBuf>,
     /// Where the CA's certificate is written for clients. Default: in `dir`, else a file of its own in the system's directory
@@ -59,6 +61,7 @@ impl Options {
             amqp_port: 0,
             page_port: None,
             hosts: Vec::new(),
+            more_hubs: Vec::new(),
             dir: None,
             ca_file: None,
             record: None,

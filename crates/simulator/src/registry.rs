@@ -1,18 +1,18 @@
-//! The devices of the hub and the registrations of the provisioning service.
+//! The devices of one hub, and their modules.
 //!
-//! Promises: with a directory, what was changed is there after a restart, also after a kill; a line that a crash cut in
-//! half is dropped, not fatal. A power cut may take the last changes (no sync per change): a simulator's registry
-//! is made again by registering. Does not decide who may change it.
+//! Promises: with a directory, what was changed is there after a restart (`journal`). Relies on the caller for who may
+//! change it.
 
-use std::collections::HashMap;
-use std::io::{self, Write as _};
+use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::identity::{Keys, Readers, etag, open_for, read_if_there, write_whole};
+use crate::endpoint::Endpoint;
+use crate::identity::{Keys, etag};
+use crate::journal::Journal;
 
-const JOURNAL_FILE: &str = "registry.jsonl";
 /// As many as a real hub takes.
 pub(crate) const DEVICES_MAX: usize = 1_000_000;
 
@@ -26,10 +26,13 @@ pub enum Status {
     Disabled,
 }
 
-/// A device identity.
+/// A device identity, or that of a module.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Device {
     pub(crate) id: String,
+    /// The module's own id; none for the device itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) module: Option<String>,
     pub(crate) keys: Keys,
     pub(crate) status: Status,
     pub(crate) etag: String,
@@ -38,7 +41,13 @@ pub(crate) struct Device {
 
 impl Device {
     pub(crate) fn new(id: &str, keys: Keys, now_ms: i64) -> Self {
-        Self { id: id.to_owned(), keys, status: Status::Enabled, etag: etag(), generation: generation(now_ms) }
+        let (id, status) = (id.to_owned(), Status::Enabled);
+        Self { id, module: None, keys, status, etag: etag(), generation: generation(now_ms) }
+    }
+
+    /// Where it is kept: no id has a slash.
+    fn key(&self) -> String {
+        self.module.as_ref().map_or_else(|| self.id.clone(), |module| format!("{}/{module}", self.id))
     }
 }
 
@@ -49,91 +58,74 @@ fn generation(now_ms: i64) -> String {
     now_ms.saturating_add(EPOCH_MS).saturating_mul(10_000).to_string()
 }
 
-/// What the provisioning service remembers of a device.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Registration {
-    /// As the device spelled it last.
-    pub registration_id: String,
-    /// The host name of the hub it was given.
-    pub hub: String,
-    /// Its name there.
-    pub device_id: String,
-    /// First registration, milliseconds since 1970.
-    pub created_ms: i64,
-    /// Last registration, milliseconds since 1970.
-    pub updated_ms: i64,
-    /// Changes with every registration.
-    pub etag: String,
-}
-
 /// One line of the journal.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Change {
     Device(Device),
-    DeviceDeleted(String),
-    Registration(Registration),
+    /// By key; its modules go with it.
+    Deleted(String),
 }
 
 /// All of them, in memory, with a journal beside.
 #[derive(Default)]
 pub(crate) struct Registry {
-    devices: HashMap<String, Device>,
-    /// By lower-cased id: the service does not tell upper from lower case.
-    registrations: HashMap<String, Registration>,
-    journal: Option<std::fs::File>,
+    /// By id, modules by `device/module`.
+    devices: BTreeMap<String, Device>,
+    journal: Journal,
 }
 
 impl Registry {
-    /// Reads what is kept in `dir`, writes it anew without what was overtaken, and goes on from there.
-    pub(crate) fn open(dir: Option<&Path>) -> io::Result<Self> {
+    /// Reads what is kept in `dir` of the hub `name`, and goes on from there.
+    pub(crate) fn open(dir: Option<&Path>, name: &str) -> io::Result<Self> {
+        let file = format!("devices-{name}.jsonl");
         let mut registry = Self::default();
-        let Some(path) = dir.map(|dir| dir.join(JOURNAL_FILE)) else { return Ok(registry) };
-        for line in read_if_there(&path)?.unwrap_or_default().lines() {
-            if let Ok(change) = serde_json::from_str(line) {
-                registry.apply(change);
-            }
-        }
-        write_whole(&path, &registry.written_anew()?, Readers::Owner)?;
-        registry.journal = Some(open_for(Readers::Owner, std::fs::OpenOptions::new().append(true), &path)?);
+        Journal::read(dir, &file)?.into_iter().for_each(|change| registry.apply(change));
+        registry.journal = Journal::open(dir, &file, registry.devices.values().cloned().map(Change::Device))?;
         Ok(registry)
-    }
-
-    fn written_anew(&self) -> io::Result<Vec<u8>> {
-        let mut text = Vec::new();
-        let devices = self.devices.values().cloned().map(Change::Device);
-        for change in devices.chain(self.registrations.values().cloned().map(Change::Registration)) {
-            serde_json::to_writer(&mut text, &change)?;
-            text.push(b'\n');
-        }
-        Ok(text)
     }
 
     fn apply(&mut self, change: Change) {
         match change {
-            Change::Device(device) => drop(self.devices.insert(device.id.clone(), device)),
-            Change::DeviceDeleted(id) => drop(self.devices.remove(&id)),
-            Change::Registration(one) => drop(self.registrations.insert(one.registration_id.to_lowercase(), one)),
+            Change::Device(device) => drop(self.devices.insert(device.key(), device)),
+            Change::Deleted(key) => self.forget(&key),
+        }
+    }
+
+    fn forget(&mut self, key: &str) {
+        self.devices.remove(key);
+        let modules: Vec<String> = self.modules_of(key).map(Device::key).collect();
+        for module in modules {
+            self.devices.remove(&module);
         }
     }
 
     /// The journal first: what could not be written did not happen.
     fn commit(&mut self, change: Change) -> io::Result<()> {
-        if let Some(journal) = &mut self.journal {
-            let mut line = serde_json::to_vec(&change)?;
-            line.push(b'\n');
-            journal.write_all(&line)?;
-        }
+        self.journal.write(&change)?;
         self.apply(change);
         Ok(())
     }
 
+    /// A device, not a module.
     pub(crate) fn device(&self, id: &str) -> Option<&Device> {
-        self.devices.get(id)
+        self.devices.get(id).filter(|device| device.module.is_none())
     }
 
+    /// A device or a module.
+    pub(crate) fn get(&self, endpoint: &Endpoint) -> Option<&Device> {
+        self.devices.get(&endpoint.to_string())
+    }
+
+    /// All devices, by id; no modules.
     pub(crate) fn devices(&self) -> impl Iterator<Item = &Device> {
-        self.devices.values()
+        self.devices.values().filter(|device| device.module.is_none())
+    }
+
+    /// The modules of a device, by id.
+    pub(crate) fn modules_of(&self, device: &str) -> impl Iterator<Item = &Device> {
+        // `0` is what comes after the slash.
+        self.devices.range(format!("{device}/")..format!("{device}0")).map(|(_, module)| module)
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -144,21 +136,14 @@ impl Registry {
         self.commit(Change::Device(device))
     }
 
+    /// Forgets a device with its modules.
     pub(crate) fn delete_device(&mut self, id: &str) -> io::Result<()> {
-        self.commit(Change::DeviceDeleted(id.to_owned()))
-    }
-
-    pub(crate) fn registration(&self, id: &str) -> Option<&Registration> {
-        self.registrations.get(&id.to_lowercase())
-    }
-
-    pub(crate) fn put_registration(&mut self, registration: Registration) -> io::Result<()> {
-        self.commit(Change::Registration(registration))
+        self.commit(Change::Deleted(id.to_owned()))
     }
 
     /// Makes the journal safe against a power cut; called when the simulator stops.
     pub(crate) fn sync(&self) -> io::Result<()> {
-        self.journal.as_ref().map_or(Ok(()), std::fs::File::sync_all)
+        self.journal.sync()
     }
 }
 

@@ -64,7 +64,7 @@ pub(crate) fn admit(names: &Names<'_>, call: &Call<'_>, now_ms: i64) -> Result<(
     };
     let token = Token::parse(call.authorization).map_err(|_| Refusal::unauthorized())?;
     let policy = token.policy.filter(|policy| policies.contains(policy)).ok_or_else(Refusal::unauthorized)?;
-    let keys = names.identity.policies.get(policy).ok_or_else(Refusal::unauthorized)?;
+    let keys = names.policies.get(policy).ok_or_else(Refusal::unauthorized)?;
     let path = ["devices", call.device_id];
     token
         .check(&Resource { roots: names.hosts, path: &path, least: 0 }, &keys.both(), now_ms)

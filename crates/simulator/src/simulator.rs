@@ -16,15 +16,16 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::amqp::Amqp;
 use crate::ca::{Authority, CA_FILE, CaError};
-use crate::cloud::{Cloud, Counts, DeviceView, Pace, Parts};
+use crate::cloud::{Cloud, Counts, DeviceView, Hub, Pace, Parts};
 use crate::connections::Http;
 use crate::control::Control;
+use crate::dps::{Registration, Registrations};
 use crate::faults::Faults;
 use crate::https::Https;
 use crate::identity::{Identity, Readers, guid, write_whole};
 use crate::options::Options;
 use crate::record::{Record, Recorded};
-use crate::registry::{Registration, Registry, Status};
+use crate::registry::{Registry, Status};
 use crate::sockets::serve;
 use crate::started::{Started, describe};
 
@@ -95,8 +96,9 @@ pub async fn start(options: Options) -> Result<Simulator, StartError> {
     let dir = options.dir.as_deref();
     let claim = dir.map(claim).transpose()?;
     let hosts = all_hosts(&options.hosts);
+    let certified: Vec<String> = hosts.iter().chain(&options.more_hubs).cloned().collect();
     let authority = Authority::open(dir, now_ms)?;
-    let tls = TlsAcceptor::from(Arc::new(authority.server_config(dir, &hosts, now_ms)?));
+    let tls = TlsAcceptor::from(Arc::new(authority.server_config(dir, &certified, now_ms)?));
     let (ca_file, passing_ca_file) = place_ca(&options, &authority.pem)?;
     let (amqp, amqp_listeners) = listen(&options.bind, options.amqp_port).await?;
     let cloud = Arc::new(open_cloud(&options, hosts, amqp)?);
@@ -165,16 +167,23 @@ fn place_ca(options: &Options, pem: &str) -> Result<(PathBuf, Option<PathBuf>), 
 fn open_cloud(options: &Options, hosts: Vec<String>, amqp_port: u16) -> Result<Cloud, StartError> {
     let dir = options.dir.as_deref();
     let shown_dir = dir.unwrap_or(Path::new(""));
-    let identity = open_identity(options)?;
+    let mut identity = open_identity(options)?;
+    let open = |name: &str| Registry::open(dir, name).map_err(at(shown_dir));
+    let first = Hub::new(hosts, identity.policies.clone());
+    let registry = open(first.name())?;
+    let mut hubs = vec![(first, registry)];
+    for name in &options.more_hubs {
+        hubs.push((Hub::new(vec![name.clone()], identity.policies_of(name).clone()), open(name)?));
+    }
     identity.keep(dir).map_err(at(shown_dir))?;
     let record_path = options.record.as_deref();
     let record = Record::open(record_path, options.on_message.clone()).map_err(at(record_path.unwrap_or(shown_dir)))?;
     Ok(Cloud::new(Parts {
         clock: Arc::clone(&options.clock),
-        hosts,
+        hubs,
         identity,
         pace: Pace { assigning_polls: options.assigning_polls, retry_after_s: options.retry_after_s },
-        registry: Registry::open(dir).map_err(at(shown_dir))?,
+        registrations: Registrations::open(dir).map_err(at(shown_dir))?,
         record,
         faults: options.faults.clone(),
         amqp_port,
@@ -264,7 +273,7 @@ impl Simulator {
         self.cloud.enrol(ids).map_err(|refusal| io::Error::other(refusal.message))
     }
 
-    /// Switches a device on or off at the hub. `Ok(false)` when there is no such device.
+    /// Switches a device on or off at whichever hub has it. `Ok(false)` when none has.
     ///
     /// # Errors
     /// When the change could not be written.
@@ -272,7 +281,7 @@ impl Simulator {
         self.cloud.set_status(device_id, status)
     }
 
-    /// Forgets a device at the hub. `Ok(false)` when there is no such device.
+    /// Forgets a device at whichever hub has it. `Ok(false)` when none has.
     ///
     /// # Errors
     /// When the change could not be written.

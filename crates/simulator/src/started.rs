@@ -5,8 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::cloud::Cloud;
-use crate::identity::OWNER;
+use crate::cloud::{Cloud, Hub};
 
 /// Where everything is and what clients need to know. Holds keys: that is its purpose; do not log it.
 #[derive(Clone, Serialize)]
@@ -34,8 +33,29 @@ pub struct Started {
     pub service_connection_string: String,
     /// For readers of the Event-Hubs-compatible endpoint; a bare host name, to which a reader may be given another port.
     pub event_hub_connection_string: String,
+    /// Hubs besides that one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub more_hubs: Vec<HubAddress>,
     /// The CA's certificate, PEM.
     pub ca_file: PathBuf,
+}
+
+/// One of several hubs. Holds keys.
+#[derive(Clone, Serialize)]
+pub struct HubAddress {
+    /// Its host name.
+    pub hub: String,
+    /// For service SDKs.
+    pub service_connection_string: String,
+    /// For readers of its Event-Hubs-compatible endpoint.
+    pub event_hub_connection_string: String,
+}
+
+impl fmt::Debug for HubAddress {
+    /// Without the keys.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HubAddress").field("hub", &self.hub).finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for Started {
@@ -47,24 +67,29 @@ impl fmt::Debug for Started {
 
 /// Gathers it.
 pub(crate) fn describe(cloud: &Cloud, https: u16, page: Option<u16>, ca_file: PathBuf) -> Started {
-    let (hub, identity) = (cloud.hub().to_owned(), cloud.identity());
-    let key = &identity.owner().primary;
-    let amqp = cloud.amqp_port();
+    let (hub, identity) = (cloud.hub(cloud.default_hub()), cloud.identity());
+    let host = hub.name().to_owned();
     Started {
         https,
-        amqp,
+        amqp: cloud.amqp_port(),
         mqtt: None,
         page,
         id_scope: identity.id_scope.clone(),
         group_key: identity.group.primary.clone(),
-        dps_endpoint: format!("{hub}:{https}"),
-        service_connection_string: format!("HostName={hub};SharedAccessKeyName={OWNER};SharedAccessKey={key}"),
-        event_hub_connection_string: format!(
-            "Endpoint=sb://{hub}/;SharedAccessKeyName={OWNER};SharedAccessKey={key};EntityPath={}",
-            cloud.hub_name()
-        ),
-        host: hub.clone(),
-        hub,
+        dps_endpoint: format!("{host}:{https}"),
+        service_connection_string: hub.service_connection_string(),
+        event_hub_connection_string: hub.event_hub_connection_string(),
+        hub: host.clone(),
+        host,
+        more_hubs: cloud.hubs().iter().skip(1).map(address).collect(),
         ca_file,
+    }
+}
+
+fn address(hub: &Hub) -> HubAddress {
+    HubAddress {
+        hub: hub.name().to_owned(),
+        service_connection_string: hub.service_connection_string(),
+        event_hub_connection_string: hub.event_hub_connection_string(),
     }
 }

@@ -4,6 +4,7 @@
 use percent_encoding::percent_decode_str;
 
 use super::readers;
+use crate::endpoint::{Endpoint, HubId};
 
 /// The longest address that is looked at, bytes: host 255, two ids of 128 percent-encoded, and words.
 const ADDRESS_BYTES_MAX: usize = 2048;
@@ -15,12 +16,10 @@ const BUILT_IN: &str = "messages/events";
 pub(super) enum Node {
     /// Where tokens are put.
     Cbs,
-    /// `/devices/ID/messages/events`
-    Telemetry(String),
+    /// `/devices/ID/messages/events`, `/devices/ID/modules/ID/messages/events`
+    Telemetry(Endpoint),
     /// `/devices/ID/messages/devicebound`
-    DeviceBound(String),
-    /// `/devices/ID/modules/ID/…`
-    Module { device: String, module: String },
+    DeviceBound(Endpoint),
     /// `SCOPE/registrations/ID`
     Registration { scope: String, id: String },
     /// `$management`, or below an entity.
@@ -32,7 +31,7 @@ pub(super) enum Node {
 }
 
 impl Node {
-    pub(super) fn parse(address: &str) -> Self {
+    pub(super) fn parse(hub: HubId, address: &str) -> Self {
         if address.len() > ADDRESS_BYTES_MAX {
             return Self::Unknown;
         }
@@ -42,9 +41,10 @@ impl Node {
         let id = |at: usize| segments.get(at).map(|text| decoded(text)).unwrap_or_default();
         match words.as_slice() {
             ["$cbs"] => Self::Cbs,
-            ["devices", _, "messages", "events"] => Self::Telemetry(id(1)),
-            ["devices", _, "messages", "devicebound"] => Self::DeviceBound(id(1)),
-            ["devices", _, "modules", _, _, ..] => Self::Module { device: id(1), module: id(3) },
+            ["devices", _, below @ ..] if below.first() != Some(&"modules") => {
+                Self::of(Endpoint::device(hub, id(1)), below)
+            }
+            ["devices", _, "modules", _, below @ ..] => Self::of(Endpoint::module(hub, id(1), id(3)), below),
             [_, "registrations", _] => Self::Registration { scope: id(0), id: id(2) },
             ["$management"] => Self::Management(None),
             [.., "$management"] => Self::Management(Some(segments[..segments.len() - 1].join("/"))),
@@ -52,10 +52,28 @@ impl Node {
         }
     }
 
+    /// What is below a device or a module.
+    fn of(endpoint: Endpoint, below: &[&str]) -> Self {
+        match (below, &endpoint.module) {
+            (["messages", "events"], _) => Self::Telemetry(endpoint),
+            (["messages", "devicebound"], None) => Self::DeviceBound(endpoint),
+            _ => Self::Unknown,
+        }
+    }
+
+    /// Who the link is of.
+    pub(super) fn endpoint(&self) -> Option<&Endpoint> {
+        match self {
+            Self::Telemetry(endpoint) | Self::DeviceBound(endpoint) => Some(endpoint),
+            _ => None,
+        }
+    }
+
     /// The device that the link is of.
     pub(super) fn device(&self) -> Option<&str> {
         match self {
-            Self::Telemetry(id) | Self::DeviceBound(id) | Self::Registration { id, .. } => Some(id),
+            Self::Telemetry(endpoint) | Self::DeviceBound(endpoint) => Some(&endpoint.device),
+            Self::Registration { id, .. } => Some(id),
             _ => None,
         }
     }
@@ -79,6 +97,8 @@ fn decoded(segment: &str) -> String {
 mod tests {
     use super::*;
 
+    const HUB: HubId = HubId(0);
+
     #[test]
     fn a_node_is_found_however_its_address_is_written() {
         for address in [
@@ -87,22 +107,24 @@ mod tests {
             "amqps://localhost:5671/Devices/Dev%201/Messages/Events",
             "amqps://hub1.azure-devices.net/devices/Dev 1/messages/events/",
         ] {
-            assert_eq!(Node::parse(address), Node::Telemetry("Dev 1".to_owned()), "{address}");
+            assert_eq!(Node::parse(HUB, address), Node::Telemetry(Endpoint::device(HUB, "Dev 1")), "{address}");
         }
-        assert_eq!(Node::parse("/devices/d/messages/deviceBound"), Node::DeviceBound("d".to_owned()));
-        assert_eq!(Node::parse("$CBS"), Node::Cbs);
+        assert_eq!(Node::parse(HUB, "/devices/d/messages/deviceBound"), Node::DeviceBound(Endpoint::device(HUB, "d")));
+        assert_eq!(Node::parse(HUB, "$CBS"), Node::Cbs);
         let registration = Node::Registration { scope: "0ne00".to_owned(), id: "eui-1".to_owned() };
-        assert_eq!(Node::parse("0ne00/registrations/eui-1"), registration);
-        assert_eq!(Node::parse("amqps://dps/0ne00/registrations/eui-1"), registration);
+        assert_eq!(Node::parse(HUB, "0ne00/registrations/eui-1"), registration);
+        assert_eq!(Node::parse(HUB, "amqps://dps/0ne00/registrations/eui-1"), registration);
     }
 
     #[test]
     fn the_endpoint_is_known_under_both_names() {
-        assert_eq!(Node::parse("$management"), Node::Management(None));
-        assert_eq!(Node::parse("hub1/$management"), Node::Management(Some("hub1".to_owned())));
-        let Node::Management(Some(entity)) = Node::parse("/messages/events/$management") else { panic!("another") };
+        assert_eq!(Node::parse(HUB, "$management"), Node::Management(None));
+        assert_eq!(Node::parse(HUB, "hub1/$management"), Node::Management(Some("hub1".to_owned())));
+        let Node::Management(Some(entity)) = Node::parse(HUB, "/messages/events/$management") else {
+            panic!("another")
+        };
         assert!(is_built_in(&entity) && !is_built_in("hub1"));
-        let Node::Partition(found) = Node::parse("amqps://h/messages/events/ConsumerGroups/$Default/Partitions/3")
+        let Node::Partition(found) = Node::parse(HUB, "amqps://h/messages/events/ConsumerGroups/$Default/Partitions/3")
         else {
             panic!("another")
         };
@@ -112,8 +134,8 @@ mod tests {
     #[test]
     fn what_is_not_here_is_nothing() {
         for address in ["", "/", "/devices/d", "/devices/d/twin", "/devices/d/methods/devicebound", "x://", "a/b/c"] {
-            assert_eq!(Node::parse(address), Node::Unknown, "{address}");
+            assert_eq!(Node::parse(HUB, address), Node::Unknown, "{address}");
         }
-        assert_eq!(Node::parse(&"a/".repeat(5000)), Node::Unknown);
+        assert_eq!(Node::parse(HUB, &"a/".repeat(5000)), Node::Unknown);
     }
 }

@@ -18,7 +18,12 @@ impl Peer {
                 self.registration = Some(Registration { scope, id, token, api_version: None });
                 true
             }
-            Says::Device { id, hub, token } => self.holds(&hub, &token, scene, |holder| *holder == Holder::Device(id)),
+            Says::Device { id, hub, token } => self.holds(
+                &hub,
+                &token,
+                scene,
+                |holder| matches!(holder, Holder::Endpoint(its) if its.to_string() == id),
+            ),
             Says::Policy { name, hub, token } => self.holds(
                 &hub,
                 &token,
@@ -31,10 +36,12 @@ impl Peer {
 
     /// Takes a token for the whole connection.
     fn holds(&mut self, hub: &str, token: &str, scene: Scene<'_>, is_its: impl FnOnce(&Holder) -> bool) -> bool {
-        let Ok(Grant { holder, expires_ms }) = scene.cloud.put_token(token) else { return false };
-        if !scene.cloud.is_hub_name(hub) || !is_its(&holder) {
+        let Some(hub) = scene.cloud.hub_named_briefly(hub) else { return false };
+        let Ok(Grant { holder, expires_ms }) = scene.cloud.put_token(hub, token) else { return false };
+        if !is_its(&holder) {
             return false;
         }
+        self.hub = hub;
         self.expires_ms = Some(expires_ms);
         self.tokens.put(Grant { holder, expires_ms }, 1).is_ok()
     }
@@ -50,7 +57,7 @@ impl Peer {
         }
         let is_shut = |kind: &Kind| match kind {
             Kind::Reader(its) => !self.tokens.opens_events(&its.path.iter().map(String::as_str).collect::<Vec<_>>()),
-            kind => kind.owner().is_some_and(|(device, _)| self.tokens.opens_device(device).is_none()),
+            kind => kind.owner().is_some_and(|(endpoint, _)| self.tokens.opens(endpoint).is_none()),
         };
         let shut: Vec<LinkId> = self.links.iter().filter(|(_, link)| is_shut(&link.kind)).map(|(id, _)| *id).collect();
         self.detach_all(shut, &Some(errors::token_invalid()), true, scene);

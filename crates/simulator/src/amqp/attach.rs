@@ -16,8 +16,8 @@ use super::provisioning;
 use super::readers::{Seat, Wish};
 use super::tokens::Key;
 use crate::cloud::Sender;
+use crate::endpoint::Endpoint;
 use crate::faults::{AmqpAction, LinkState, delay};
-use crate::hub::Refusal;
 
 /// Largest message that is taken, bytes; more ends the link. The real hub says so on every link.
 const MESSAGE_BYTES_MAX: u64 = 1 << 20;
@@ -39,7 +39,7 @@ impl From<Kind> for Grant {
 impl Peer {
     /// A client asks for a link. Faults and a slow hub come first.
     pub(super) fn attaching(&mut self, session: SessionId, link: LinkId, attach: Box<Attach>, scene: Scene<'_>) {
-        let node = Node::parse(address_of(&attach));
+        let node = Node::parse(self.hub, address_of(&attach));
         let manners = scene.cloud.manners();
         let weather = match (&node, node.device()) {
             (_, None) => return self.grant(session, link, &attach, scene),
@@ -57,8 +57,7 @@ impl Peer {
             Some(action) if action.is_for_attach() => {
                 self.engine.accept(link, answer(&attach, Vec::new()));
                 scene.cloud.count_attach("refused");
-                let device = node.device().unwrap_or_default();
-                return self.act(&action, (session, link, device), scene);
+                return self.act(&action, (session, link, node.endpoint()), scene);
             }
             Some(_) => {}
         }
@@ -97,17 +96,13 @@ impl Peer {
 
     fn decide(&mut self, link: LinkId, attach: &Attach, scene: Scene<'_>) -> Result<Grant, Error> {
         let sends = attach.role == Role::Sender;
-        match (Node::parse(address_of(attach)), sends) {
+        match (Node::parse(self.hub, address_of(attach)), sends) {
             (Node::Cbs, _) => self.service(Service::Cbs, attach),
-            (Node::Telemetry(device), true) => self.telemetry_link(device, attach, scene),
-            (Node::DeviceBound(device), false) => {
-                self.lets_have(&device, scene)?;
-                let claim = scene.cloud.directory().own(&device, self.id);
-                Ok(Kind::DeviceBound { device, claim }.into())
-            }
-            (Node::Module { device, module }, _) => {
-                let text = format!("Module {module} on device {device} not registered");
-                Err(errors::of(&Refusal::new(404, 404_010, "ModuleNotFound", text), scene.now_ms).1)
+            (Node::Telemetry(endpoint), true) => self.telemetry_link(endpoint, attach, scene),
+            (Node::DeviceBound(endpoint), false) => {
+                self.lets_have(&endpoint, scene)?;
+                let claim = scene.cloud.directory().own(&endpoint, self.id);
+                Ok(Kind::DeviceBound { endpoint, claim }.into())
             }
             (Node::Registration { scope, id }, _) => self.registration(&scope, &id, attach, scene),
             (Node::Management(entity), _) => self.management(entity.as_deref(), attach, scene),
@@ -116,24 +111,24 @@ impl Peer {
         }
     }
 
-    /// Whether a device may have links on this connection, and by whose key.
-    fn lets_have(&self, device: &str, scene: Scene<'_>) -> Result<Key, Error> {
-        let key = self.tokens.opens_device(device).ok_or_else(|| errors::unauthorized(scene.now_ms))?;
-        scene.cloud.standing(device).map_err(|refusal| errors::of(&refusal, scene.now_ms).1)?;
+    /// Whether an endpoint may have links on this connection, and by whose key.
+    fn lets_have(&self, endpoint: &Endpoint, scene: Scene<'_>) -> Result<Key, Error> {
+        let key = self.tokens.opens(endpoint).ok_or_else(|| errors::unauthorized(scene.now_ms))?;
+        scene.cloud.standing(endpoint).map_err(|refusal| errors::of(&refusal, scene.now_ms).1)?;
         // What a fault says of messages only is said when there is one.
-        let refused = scene.cloud.refusal(device).map(|refusal| errors::of(&refusal, scene.now_ms));
+        let refused = scene.cloud.refusal(endpoint).map(|refusal| errors::of(&refusal, scene.now_ms));
         match refused {
             Some((Hits::Link, error)) => Err(error),
             _ => Ok(key),
         }
     }
 
-    fn telemetry_link(&mut self, device: String, attach: &Attach, scene: Scene<'_>) -> Result<Grant, Error> {
-        let key = self.lets_have(&device, scene)?;
+    fn telemetry_link(&mut self, endpoint: Endpoint, attach: &Attach, scene: Scene<'_>) -> Result<Grant, Error> {
+        let key = self.lets_have(&endpoint, scene)?;
         let model_id = attach.properties.get("com.microsoft:model-id").and_then(Value::as_str).map(str::to_owned);
-        let claim = scene.cloud.directory().own(&device, self.id);
+        let claim = scene.cloud.directory().own(&endpoint, self.id);
         let telemetry = Telemetry {
-            device,
+            endpoint,
             claim,
             sender: Sender { key, model_id },
             unanswered: 0,
@@ -177,9 +172,9 @@ impl Peer {
     fn management(&mut self, entity: Option<&str>, attach: &Attach, scene: Scene<'_>) -> Result<Grant, Error> {
         match entity {
             Some(entity) if address::is_built_in(entity) => Err(self.redirect(attach, scene)),
-            Some(entity) if !scene.cloud.is_hub_name(entity) => Err(not_found(entity)),
+            Some(entity) if !scene.cloud.hub(self.hub).is_called_briefly(entity) => Err(not_found(entity)),
             entity => {
-                let entity = entity.unwrap_or_else(|| scene.cloud.hub_name()).to_ascii_lowercase();
+                let entity = entity.unwrap_or_else(|| scene.cloud.hub(self.hub).short_name()).to_ascii_lowercase();
                 if self.tokens.opens_events(&[&entity, "$management"]) {
                     self.service(Service::Management, attach)
                 } else {
@@ -190,11 +185,11 @@ impl Peer {
     }
 
     fn reader(&mut self, link: LinkId, attach: &Attach, scene: Scene<'_>) -> Result<Grant, Error> {
-        let Node::Partition(address) = Node::parse(address_of(attach)) else { return Err(not_found("")) };
+        let Node::Partition(address) = Node::parse(self.hub, address_of(attach)) else { return Err(not_found("")) };
         if address::is_built_in(&address.entity) {
             return Err(self.redirect(attach, scene));
         }
-        if !scene.cloud.is_hub_name(&address.entity) {
+        if !scene.cloud.hub(self.hub).is_called_briefly(&address.entity) {
             return Err(not_found(&address.entity));
         }
         let path = path_of(&[&address.entity, "consumergroups", &address.group, "partitions", &address.partition]);
@@ -202,9 +197,9 @@ impl Peer {
             return Err(no_listen());
         }
         let wish = Wish::read(address, attach)?;
-        let reader = scene.cloud.open_reader(&wish)?;
+        let reader = scene.cloud.open_reader(self.hub, &wish)?;
         let seat = Seat { key: (self.id, link), name: wish.name.clone(), epoch: wish.epoch };
-        scene.cloud.directory().sit(&wish.address.group, reader.partition, seat)?;
+        scene.cloud.directory().sit(self.hub, &wish.address.group, reader.partition, seat)?;
         let reading = Reading { reader, path, settled: settles(attach), is_open: false };
         Ok(Grant { kind: Kind::Reader(Box::new(reading)), offered: wish.offered_capabilities() })
     }
@@ -217,7 +212,8 @@ impl Peer {
         if !self.tokens.opens_events(&words.iter().map(String::as_str).collect::<Vec<_>>()) {
             return errors::unauthorized(scene.now_ms);
         }
-        let (host, port, name) = (scene.cloud.hub(), scene.cloud.amqp_port(), scene.cloud.hub_name());
+        let (hub, port) = (scene.cloud.hub(self.hub), scene.cloud.amqp_port());
+        let (host, name) = (hub.name(), hub.short_name());
         let info = Fields::default()
             .with("hostname", host)
             .with("network-host", host)

@@ -15,6 +15,7 @@ use super::links::{Kind, Link};
 use super::peer::{Fate, Peer, Scene};
 use super::telemetry;
 use crate::cloud::Accepted;
+use crate::endpoint::Endpoint;
 use crate::faults::{AmqpAction, LinkState, delay};
 use crate::hub::Refusal;
 
@@ -51,30 +52,32 @@ impl Peer {
         }
         let Some(its) = self.telemetry(link) else { return };
         its.unanswered += u32::from(!delivery.settled);
-        let (is_tried, planned, device) = (std::mem::take(&mut its.is_tried), its.planned.take(), its.device.clone());
-        let action = if is_tried { planned } else { scene.cloud.amqp_action(LinkState::MidTransfer, Some(&device)) };
-        let wait = match self.meets(action, (link, &device), scene) {
+        let (is_tried, planned, endpoint) =
+            (std::mem::take(&mut its.is_tried), its.planned.take(), its.endpoint.clone());
+        let action =
+            if is_tried { planned } else { scene.cloud.amqp_action(LinkState::MidTransfer, Some(&endpoint.device)) };
+        let wait = match self.meets(action, (link, &endpoint), scene) {
             Then::GoesOn(wait) => wait,
             Then::Answered(state) => return self.settle(link, delivery, state, Duration::ZERO, scene),
             Then::Unanswered => return self.top_up(link, scene),
             Then::Gone => return,
         };
-        self.take(link, &device, delivery, wait, scene);
+        self.take(link, &endpoint, delivery, wait, scene);
     }
 
-    fn take(&mut self, link: LinkId, device: &str, delivery: &Delivery, wait: Duration, scene: Scene<'_>) {
+    fn take(&mut self, link: LinkId, endpoint: &Endpoint, delivery: &Delivery, wait: Duration, scene: Scene<'_>) {
         let Some(its) = self.telemetry(link) else { return };
         let sender = its.sender.clone();
-        match scene.cloud.take(device, &sender, telemetry::messages(delivery)) {
-            Ok(Accepted::Answered) => self.accept(link, device, delivery, wait, scene),
+        match scene.cloud.take(endpoint, &sender, telemetry::messages(delivery)) {
+            Ok(Accepted::Answered) => self.accept(link, endpoint, delivery, wait, scene),
             Ok(Accepted::Lost) => self.fate = Some(Fate::Cut),
             Err(refusal) => self.refuse(link, delivery, &refusal, wait, scene),
         }
     }
 
-    fn accept(&mut self, link: LinkId, device: &str, delivery: &Delivery, wait: Duration, scene: Scene<'_>) {
-        let action = scene.cloud.amqp_action(LinkState::Unsettled, Some(device));
-        match self.meets(action, (link, device), scene) {
+    fn accept(&mut self, link: LinkId, endpoint: &Endpoint, delivery: &Delivery, wait: Duration, scene: Scene<'_>) {
+        let action = scene.cloud.amqp_action(LinkState::Unsettled, Some(&endpoint.device));
+        match self.meets(action, (link, endpoint), scene) {
             Then::GoesOn(more) => self.settle(link, delivery, DeliveryState::Accepted, wait + more, scene),
             Then::Answered(state) => self.settle(link, delivery, state, wait, scene),
             Then::Unanswered => self.top_up(link, scene),
@@ -92,7 +95,7 @@ impl Peer {
     }
 
     /// What a fault does to a message that is here.
-    fn meets(&mut self, action: Option<AmqpAction>, (link, device): (LinkId, &str), scene: Scene<'_>) -> Then {
+    fn meets(&mut self, action: Option<AmqpAction>, (link, endpoint): (LinkId, &Endpoint), scene: Scene<'_>) -> Then {
         match action {
             None | Some(AmqpAction::Cbs { .. }) => Then::GoesOn(Duration::ZERO),
             Some(AmqpAction::Delay { ms }) => Then::GoesOn(delay(ms)),
@@ -109,7 +112,7 @@ impl Peer {
             }
             Some(action) => {
                 if let Some(session) = self.links.get(&link).map(|link| link.session) {
-                    self.act(&action, (session, link, device), scene);
+                    self.act(&action, (session, link, Some(endpoint)), scene);
                 }
                 Then::Gone
             }
@@ -176,13 +179,13 @@ impl Sources {
 impl Peer {
     /// Hands events to readers whose last ones are written: so a reader that stops costs what it was handed, no more.
     pub(super) fn feed_readers(&mut self, scene: Scene<'_>) {
-        let Self { readers, links, engine, .. } = self;
+        let Self { readers, links, engine, hub, .. } = self;
         for link in &readers.0 {
             let Some(Kind::Reader(its)) = links.get_mut(link).map(|link| &mut link.kind) else { continue };
             if !its.is_open || engine.waiting(*link) > 0 {
                 continue;
             }
-            for payload in scene.cloud.events_for(&mut its.reader, EVENTS_AT_A_TIME) {
+            for payload in scene.cloud.events_for(*hub, &mut its.reader, EVENTS_AT_A_TIME) {
                 engine.send(*link, Outgoing { settled: its.settled, ..Outgoing::message(payload) });
             }
         }

@@ -11,9 +11,9 @@ use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
 
-use super::directory::{ConnectionId, Mailbox};
 use super::peer::{Fate, Peer, Scene};
 use crate::cloud::Cloud;
+use crate::directory::{ConnectionId, Mailbox};
 use crate::sockets::{Reset, Serves, Wire};
 
 /// What is read at a time: one TLS record.

@@ -2,10 +2,11 @@
 
 use amqp::connection::{LinkId, SessionId};
 
-use super::directory::Claim;
 use super::peer::Peer;
 use super::readers::Reader;
 use crate::cloud::Sender;
+use crate::directory::Claim;
+use crate::endpoint::Endpoint;
 use crate::faults::AmqpAction;
 
 /// A link that was granted.
@@ -25,7 +26,7 @@ pub(super) enum Kind {
     /// A device sends.
     Telemetry(Box<Telemetry>),
     /// A device listens.
-    DeviceBound { device: String, claim: Claim },
+    DeviceBound { endpoint: Endpoint, claim: Claim },
     /// Somebody reads events.
     Reader(Box<Reading>),
 }
@@ -50,7 +51,7 @@ pub(super) struct Answers {
 /// A device that sends.
 #[derive(Debug)]
 pub(super) struct Telemetry {
-    pub(super) device: String,
+    pub(super) endpoint: Endpoint,
     pub(super) claim: Claim,
     pub(super) sender: Sender,
     /// Messages that wait for our word.
@@ -93,11 +94,11 @@ impl Kind {
         }
     }
 
-    /// The device that it belongs to, and since when.
-    pub(super) fn owner(&self) -> Option<(&str, Claim)> {
+    /// Whom it belongs to, and since when.
+    pub(super) fn owner(&self) -> Option<(&Endpoint, Claim)> {
         match self {
-            Self::Telemetry(its) => Some((&its.device, its.claim)),
-            Self::DeviceBound { device, claim } => Some((device, *claim)),
+            Self::Telemetry(its) => Some((&its.endpoint, its.claim)),
+            Self::DeviceBound { endpoint, claim } => Some((endpoint, *claim)),
             _ => None,
         }
     }
@@ -117,10 +118,10 @@ impl Peer {
         self.links.iter().filter(|(_, link)| is_one(link)).map(|(id, _)| *id).collect()
     }
 
-    /// The links of a device that are older than a claim; all of them without one.
-    pub(super) fn links_of(&self, device: &str, before: Option<Claim>) -> Vec<LinkId> {
+    /// The links of an endpoint that are older than a claim; all of them without one.
+    pub(super) fn links_of(&self, endpoint: &Endpoint, before: Option<Claim>) -> Vec<LinkId> {
         let is_its = |kind: &Kind| {
-            kind.owner().is_some_and(|(owner, claim)| owner == device && before.is_none_or(|before| claim < before))
+            kind.owner().is_some_and(|(owner, claim)| owner == endpoint && before.is_none_or(|before| claim < before))
         };
         self.links.iter().filter(|(_, link)| is_its(&link.kind)).map(|(id, _)| *id).collect()
     }

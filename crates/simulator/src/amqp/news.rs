@@ -1,8 +1,9 @@
 //! What others did: another connection took a device, somebody switched one off, faults were set.
 
-use super::directory::Notes;
 use super::errors;
 use super::peer::{Fate, Peer, Scene};
+use crate::directory::Notes;
+use crate::endpoint::Endpoint;
 use crate::faults::{AllConnections, Gateway, Outage, Weather};
 
 impl Peer {
@@ -12,12 +13,12 @@ impl Peer {
             Some(AllConnections::HalfOpen) => self.fate = Some(Fate::Silent),
             None => {}
         }
-        for (device, claim) in notes.stolen {
-            let older = self.links_of(&device, Some(claim));
+        for (endpoint, claim) in notes.stolen {
+            let older = self.links_of(&endpoint, Some(claim));
             self.detach_all(older, &Some(errors::stolen(scene.now_ms)), true, scene);
         }
-        for device in notes.changed {
-            self.look_again(&device, scene);
+        for endpoint in notes.changed {
+            self.look_again(&endpoint, scene);
         }
         for (link, error) in notes.unseated {
             if self.links.contains_key(&link) {
@@ -31,10 +32,10 @@ impl Peer {
     }
 
     /// A device that may not have links any more loses them. One that is switched off is not told why.
-    fn look_again(&mut self, device: &str, scene: Scene<'_>) {
-        let Err(refusal) = scene.cloud.standing(device) else { return };
-        self.tokens.forget_own(device);
-        let links = self.links_of(device, None);
+    fn look_again(&mut self, endpoint: &Endpoint, scene: Scene<'_>) {
+        let Err(refusal) = scene.cloud.standing(endpoint) else { return };
+        self.tokens.forget_own(endpoint);
+        let links = self.links_of(endpoint, None);
         if refusal.status == 403 {
             let closed = scene.cloud.manners().gateway == Gateway::Gwv1;
             self.detach_all(links, &None, closed, scene);

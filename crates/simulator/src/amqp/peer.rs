@@ -17,12 +17,13 @@ use amqp::performative::Error;
 use bytes::{Buf as _, BytesMut};
 
 use super::deliveries::Sources;
-use super::directory::ConnectionId;
 use super::later::{Job, Later};
 use super::links::{Kind, Link};
 use super::sasl;
 use super::tokens::Tokens;
 use crate::cloud::Cloud;
+use crate::directory::ConnectionId;
+use crate::endpoint::HubId;
 use crate::identity::random_bytes;
 
 /// What the real hub announces is half of it.
@@ -70,6 +71,8 @@ pub(super) struct Registration {
 pub(super) struct Peer {
     pub(super) engine: Connection,
     pub(super) id: ConnectionId,
+    /// The hub that is meant: by its SASL user, else by the host name of its open.
+    pub(super) hub: HubId,
     pub(super) tokens: Tokens,
     /// The connection's own token, of a client that brought one before open: with it the connection ends.
     pub(super) expires_ms: Option<i64>,
@@ -90,6 +93,7 @@ impl Peer {
         Self {
             engine,
             id,
+            hub: scene.cloud.default_hub(),
             tokens: Tokens::default(),
             expires_ms: None,
             registration: None,
@@ -206,8 +210,15 @@ impl Peer {
                 self.forget(link, scene);
             }
             Event::Ended(ended) => self.ended(&ended),
-            Event::Opened(_) | Event::Begun(..) | Event::SessionEnded(..) | Event::Attached(..) | Event::Drained(_) => {
-            }
+            Event::Opened(open) => self.opened(open.hostname.as_deref(), scene),
+            Event::Begun(..) | Event::SessionEnded(..) | Event::Attached(..) | Event::Drained(_) => {}
+        }
+    }
+
+    /// Which hub is meant. A user that SASL let in said it before.
+    fn opened(&mut self, hostname: Option<&str>, scene: Scene<'_>) {
+        if self.tokens.is_empty() {
+            self.hub = hostname.and_then(|host| scene.cloud.hub_named(host)).unwrap_or(self.hub);
         }
     }
 
@@ -258,10 +269,10 @@ impl Peer {
                 scene.cloud.directory().stand_up(self.id, link);
             }
             kind => {
-                if let Some((device, _)) = kind.owner()
-                    && self.links_of(device, None).is_empty()
+                if let Some((endpoint, _)) = kind.owner()
+                    && self.links_of(endpoint, None).is_empty()
                 {
-                    scene.cloud.directory().give_up(device, self.id);
+                    scene.cloud.directory().give_up(endpoint, self.id);
                 }
             }
         }

@@ -17,7 +17,7 @@ use super::later::Job;
 use super::links::{Kind, Service};
 use super::peer::{Peer, Scene};
 use super::provisioning;
-use super::tokens::{Grant, TooMany, named_device};
+use super::tokens::{Grant, TooMany, named};
 use crate::cloud::DpsCall;
 use crate::faults::{AmqpAction, LinkState, delay};
 use crate::hub::Refusal;
@@ -50,7 +50,8 @@ impl Peer {
         self.settle_request(link, delivery, DeliveryState::Accepted);
         let weather = scene.cloud.manners().hub;
         let token = cbs::token(request);
-        let device = token.as_ref().ok().and_then(|token| named_device(token));
+        let endpoint = token.as_ref().ok().and_then(|token| named(self.hub, token));
+        let device = endpoint.as_ref().map(|endpoint| endpoint.device.clone());
         // The endpoint's tokens are not the hub's: it goes on when the hub is away.
         if device.is_some() && self.stands_out(weather, scene) {
             return;
@@ -68,7 +69,7 @@ impl Peer {
             Some(action @ AmqpAction::ExpireToken) => ends = Some(action),
             Some(action) if action.is_for_attach() => {
                 let Some(session) = self.links.get(&link).map(|link| link.session) else { return };
-                return self.act(&action, (session, link, device.as_deref().unwrap_or_default()), scene);
+                return self.act(&action, (session, link, endpoint.as_ref()), scene);
             }
             Some(_) => {}
         }
@@ -79,12 +80,12 @@ impl Peer {
         scene.cloud.count_put_token(outcome.status);
         self.reply(Service::Cbs, request, cbs::answer(request, outcome), wait, scene);
         if let (Some(action), Some(session)) = (ends, self.links.get(&link).map(|link| link.session)) {
-            self.act(&action, (session, link, device.as_deref().unwrap_or_default()), scene);
+            self.act(&action, (session, link, endpoint.as_ref()), scene);
         }
     }
 
     fn take_token(&mut self, token: &str, scene: Scene<'_>) -> Result<(), Outcome> {
-        let grant: Grant = scene.cloud.put_token(token)?;
+        let grant: Grant = scene.cloud.put_token(self.hub, token)?;
         let most = scene.cloud.manners().tokens_max;
         self.tokens.put(grant, most).map_err(|TooMany| Outcome::too_many(most))
     }
@@ -116,9 +117,9 @@ impl Peer {
 
     fn manage(&mut self, link: LinkId, delivery: &Delivery, request: &Message, scene: Scene<'_>) {
         self.settle_request(link, delivery, DeliveryState::Accepted);
-        let entity = scene.cloud.hub_name().to_ascii_lowercase();
+        let entity = scene.cloud.hub(self.hub).short_name().to_ascii_lowercase();
         let is_allowed = self.tokens.opens_events(&[&entity, "$management"]);
-        let answer = scene.cloud.manage(request, is_allowed);
+        let Some(answer) = scene.cloud.manage(self.hub, request, is_allowed) else { return };
         self.reply(Service::Management, request, answer.to_bytes(), Duration::ZERO, scene);
     }
 

@@ -5,13 +5,14 @@
 
 use std::collections::HashMap;
 
+use crate::endpoint::{Endpoint, HubId};
 use crate::sas::Token;
 
 /// Whose token it is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Holder {
-    /// A device, with its own key.
-    Device(String),
+    /// A device or a module, with its own key.
+    Endpoint(Endpoint),
     /// A policy of the hub, for everything below a path, in lower case.
     Policy { name: String, path: Vec<String> },
 }
@@ -66,28 +67,28 @@ impl Tokens {
         self.0.len() < before
     }
 
-    /// Forgets whatever lets a device in.
-    pub(super) fn forget_device(&mut self, id: &str) {
-        self.0.retain(|holder, _| holder.opens_device(id).is_none());
+    /// Forgets whatever lets an endpoint in.
+    pub(super) fn forget(&mut self, endpoint: &Endpoint) {
+        self.0.retain(|holder, _| holder.opens(endpoint).is_none());
     }
 
-    /// Forgets the device's own token: it was switched off or deleted.
-    pub(super) fn forget_own(&mut self, id: &str) {
-        self.0.retain(|holder, _| !matches!(holder, Holder::Device(own) if own == id));
+    /// Forgets the endpoint's own token: it was switched off or deleted.
+    pub(super) fn forget_own(&mut self, endpoint: &Endpoint) {
+        self.0.retain(|holder, _| !matches!(holder, Holder::Endpoint(own) if own == endpoint));
     }
 
-    /// Whether a device may have links here, and by what.
-    pub(super) fn opens_device(&self, id: &str) -> Option<Key> {
-        if self.0.contains_key(&Holder::Device(id.to_owned())) {
+    /// Whether an endpoint may have links here, and by what.
+    pub(super) fn opens(&self, endpoint: &Endpoint) -> Option<Key> {
+        if self.0.contains_key(&Holder::Endpoint(endpoint.clone())) {
             return Some(Key::Device);
         }
-        self.0.keys().find_map(|holder| holder.opens_device(id))
+        self.0.keys().find_map(|holder| holder.opens(endpoint))
     }
 
     /// Whether events may be read at this path, words in lower case.
     pub(super) fn opens_events(&self, path: &[&str]) -> bool {
         self.0.keys().any(|holder| match holder {
-            Holder::Device(_) => false,
+            Holder::Endpoint(_) => false,
             Holder::Policy { name, path: granted } => READS_EVENTS.contains(&name.as_str()) && is_below(path, granted),
         })
     }
@@ -98,22 +99,26 @@ impl Tokens {
 }
 
 impl Holder {
-    fn opens_device(&self, id: &str) -> Option<Key> {
+    fn opens(&self, endpoint: &Endpoint) -> Option<Key> {
         match self {
-            Self::Device(own) => (own == id).then_some(Key::Device),
+            Self::Endpoint(own) => (own == endpoint).then_some(Key::Device),
             Self::Policy { name, path } => {
-                let wanted = ["devices", &id.to_ascii_lowercase()];
+                let wanted: Vec<String> = endpoint.path().iter().map(|word| word.to_ascii_lowercase()).collect();
+                let wanted: Vec<&str> = wanted.iter().map(String::as_str).collect();
                 (CONNECTS_DEVICES.contains(&name.as_str()) && is_below(&wanted, path)).then_some(Key::Hub)
             }
         }
     }
 }
 
-/// The device that a token says it is of, decoded, not believed; none for a policy's.
-pub(super) fn named_device(token: &str) -> Option<String> {
+/// Whom a token says it is of, decoded, not believed; none for a policy's.
+pub(super) fn named(hub: HubId, token: &str) -> Option<Endpoint> {
     let token = Token::parse(Some(token)).ok().filter(|token| token.policy.is_none())?;
     token.resources().into_iter().rev().find_map(|form| match form.as_slice() {
-        [_, devices, id] if devices.eq_ignore_ascii_case("devices") => Some(id.clone()),
+        [_, devices, id] if devices.eq_ignore_ascii_case("devices") => Some(Endpoint::device(hub, id)),
+        [_, devices, id, _, module] if devices.eq_ignore_ascii_case("devices") => {
+            Some(Endpoint::module(hub, id, module))
+        }
         _ => None,
     })
 }
@@ -127,8 +132,12 @@ fn is_below(path: &[&str], granted: &[String]) -> bool {
 mod tests {
     use super::*;
 
+    fn endpoint(id: &str) -> Endpoint {
+        Endpoint::device(HubId(0), id)
+    }
+
     fn device(id: &str, expires_ms: i64) -> Grant {
-        Grant { holder: Holder::Device(id.to_owned()), expires_ms }
+        Grant { holder: Holder::Endpoint(endpoint(id)), expires_ms }
     }
 
     fn policy(name: &str, path: &[&str]) -> Grant {
@@ -145,15 +154,15 @@ mod tests {
     #[test]
     fn a_device_opens_itself_and_a_policy_what_it_is_for() {
         let tokens = with([device("Dev1", 100)]);
-        assert_eq!((tokens.opens_device("Dev1"), tokens.opens_device("dev1")), (Some(Key::Device), None));
+        assert_eq!((tokens.opens(&endpoint("Dev1")), tokens.opens(&endpoint("dev1"))), (Some(Key::Device), None));
         assert!(!tokens.opens_events(&["hub", "$management"]));
         let tokens = with([policy("device", &[])]);
-        assert_eq!(tokens.opens_device("any"), Some(Key::Hub));
+        assert_eq!(tokens.opens(&endpoint("any")), Some(Key::Hub));
         assert!(!tokens.opens_events(&["hub"]));
-        assert_eq!(with([policy("device", &["devices", "d1"])]).opens_device("d2"), None);
+        assert_eq!(with([policy("device", &["devices", "d1"])]).opens(&endpoint("d2")), None);
         let tokens = with([policy("service", &["hub"])]);
         assert!(tokens.opens_events(&["hub", "$management"]) && !tokens.opens_events(&["hub2", "$management"]));
-        assert_eq!(tokens.opens_device("d1"), None);
+        assert_eq!(tokens.opens(&endpoint("d1")), None);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 
 use super::errors;
 use super::peer::{Fate, Peer, Scene};
+use crate::endpoint::Endpoint;
 use crate::faults::{AmqpAction, LinkState, delay};
 
 impl AmqpAction {
@@ -25,8 +26,8 @@ impl AmqpAction {
 
 impl Peer {
     /// Does what ends a link, or more. What is only for messages and tokens does nothing here.
-    pub(super) fn act(&mut self, action: &AmqpAction, at: (SessionId, LinkId, &str), scene: Scene<'_>) {
-        let (session, link, device) = at;
+    pub(super) fn act(&mut self, action: &AmqpAction, at: (SessionId, LinkId, Option<&Endpoint>), scene: Scene<'_>) {
+        let (session, link, endpoint) = at;
         let now_ms = scene.now_ms;
         match action {
             AmqpAction::Detach { condition, description, closed, info } => {
@@ -41,10 +42,12 @@ impl Peer {
             }
             AmqpAction::Drop => self.fate = Some(Fate::Reset),
             AmqpAction::HalfOpen => self.fate = Some(Fate::Silent),
-            AmqpAction::Steal => self.lose(link, device, errors::stolen(now_ms), scene),
+            AmqpAction::Steal => self.lose(link, endpoint, errors::stolen(now_ms), scene),
             AmqpAction::ExpireToken => {
-                self.tokens.forget_device(device);
-                self.lose(link, device, errors::token_invalid(), scene);
+                if let Some(endpoint) = endpoint {
+                    self.tokens.forget(endpoint);
+                }
+                self.lose(link, endpoint, errors::token_invalid(), scene);
             }
             AmqpAction::Reject { .. }
             | AmqpAction::Release
@@ -55,9 +58,9 @@ impl Peer {
         }
     }
 
-    /// All links of a device, and one that is not granted yet.
-    fn lose(&mut self, link: LinkId, device: &str, error: Error, scene: Scene<'_>) {
-        let mut links = self.links_of(device, None);
+    /// All links of an endpoint, and one that is not granted yet.
+    fn lose(&mut self, link: LinkId, endpoint: Option<&Endpoint>, error: Error, scene: Scene<'_>) {
+        let mut links = endpoint.map_or_else(Vec::new, |endpoint| self.links_of(endpoint, None));
         if !self.links.contains_key(&link) {
             links.push(link);
         }
@@ -70,11 +73,11 @@ impl Peer {
             return;
         }
         let Some(its) = self.telemetry(link).filter(|its| its.unanswered == 0) else { return };
-        let device = its.device.clone();
-        if let Some(action) = scene.cloud.amqp_action(LinkState::Idle, Some(&device))
+        let endpoint = its.endpoint.clone();
+        if let Some(action) = scene.cloud.amqp_action(LinkState::Idle, Some(&endpoint.device))
             && let Some(session) = self.links.get(&link).map(|link| link.session)
         {
-            self.act(&action, (session, link, &device), scene);
+            self.act(&action, (session, link, Some(&endpoint)), scene);
         }
     }
 
@@ -91,19 +94,20 @@ impl Peer {
                 continue;
             }
             its.is_tried = true;
-            let device = its.device.clone();
-            let Some(action) = scene.cloud.amqp_action(LinkState::MidTransfer, Some(&device)) else { continue };
-            self.interrupt(action, (link, &device), scene);
+            let endpoint = its.endpoint.clone();
+            let action = scene.cloud.amqp_action(LinkState::MidTransfer, Some(&endpoint.device));
+            let Some(action) = action else { continue };
+            self.interrupt(action, (link, &endpoint), scene);
         }
         self.work(scene);
     }
 
-    fn interrupt(&mut self, action: AmqpAction, (link, device): (LinkId, &str), scene: Scene<'_>) {
+    fn interrupt(&mut self, action: AmqpAction, (link, endpoint): (LinkId, &Endpoint), scene: Scene<'_>) {
         match action {
             AmqpAction::Delay { ms } => self.paused_until = Some(scene.at + delay(ms)),
             action if action.is_for_attach() => {
                 if let Some(session) = self.links.get(&link).map(|link| link.session) {
-                    self.act(&action, (session, link, device), scene);
+                    self.act(&action, (session, link, Some(endpoint)), scene);
                 }
             }
             action => {

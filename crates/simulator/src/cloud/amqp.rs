@@ -10,10 +10,11 @@ use serde::Serialize;
 
 use super::{Accepted, Cloud, State};
 use crate::amqp::cbs::Outcome;
-use crate::amqp::directory::Directory;
 use crate::amqp::management;
 use crate::amqp::readers::{Reader, Wish};
 use crate::amqp::tokens::{Grant, Holder, Key};
+use crate::directory::Directory;
+use crate::endpoint::{Endpoint, HubId};
 use crate::events;
 use crate::faults::{AmqpAction, Gateway, HubRefusal, LinkState, Weather};
 use crate::hub::{self, Telemetry};
@@ -70,20 +71,21 @@ impl Cloud {
     }
 
     /// Checks a token that is put on a connection. Whose it is stands in the token.
-    pub(crate) fn put_token(&self, text: &str) -> Result<Grant, Outcome> {
+    pub(crate) fn put_token(&self, hub: HubId, text: &str) -> Result<Grant, Outcome> {
         let now_ms = self.now_ms();
         let state = self.state();
         let token = Token::parse(Some(text)).map_err(denied)?;
         match token.policy {
-            Some(policy) => self.policy_token(&token, policy, now_ms),
-            None => self.device_token(&state, &token, now_ms),
+            Some(policy) => self.policy_token(hub, &token, policy, now_ms),
+            None => self.device_token(&state, hub, &token, now_ms),
         }
     }
 
-    fn policy_token(&self, token: &Token<'_>, policy: &str, now_ms: i64) -> Result<Grant, Outcome> {
-        let keys = self.identity.policies.get(policy).ok_or_else(|| denied(Denied::WrongSignature))?;
+    fn policy_token(&self, hub: HubId, token: &Token<'_>, policy: &str, now_ms: i64) -> Result<Grant, Outcome> {
+        let hub = self.hub(hub);
+        let keys = hub.policies().get(policy).ok_or_else(|| denied(Denied::WrongSignature))?;
         let forms = token.resources();
-        let form = forms.iter().find(|form| form.first().is_some_and(|host| self.is_ours(host)));
+        let form = forms.iter().find(|form| form.first().is_some_and(|host| hub.is_called(host)));
         let path = form.ok_or_else(|| denied(Denied::OutOfScope))?.iter().skip(1);
         let path = path.map(|word| word.to_ascii_lowercase()).collect();
         token.check_itself(&keys.both(), now_ms).map_err(denied)?;
@@ -92,30 +94,28 @@ impl Cloud {
     }
 
     /// A device may be named in any of the ways in which clients encode; the one that is registered is meant.
-    fn device_token(&self, state: &State, token: &Token<'_>, now_ms: i64) -> Result<Grant, Outcome> {
-        let forms = token.resources();
-        let named = forms.iter().filter_map(|form| match form.as_slice() {
-            [host, devices, id] if self.is_ours(host) && devices.eq_ignore_ascii_case("devices") => Some(id),
-            _ => None,
-        });
-        let names: Vec<&String> = named.collect();
-        let first = *names.first().ok_or_else(|| denied(Denied::OutOfScope))?;
-        let device = names.iter().find_map(|id| state.registry.device(id));
-        let id = device.map_or(first, |device| &device.id);
-        if let Some(outcome) = state.armed.hub_refusal(id).and_then(|refusal| self.refused_token(id, refusal)) {
+    fn device_token(&self, state: &State, hub: HubId, token: &Token<'_>, now_ms: i64) -> Result<Grant, Outcome> {
+        let is_ours = |host: &str| self.hub(hub).is_called(host);
+        let named: Vec<Endpoint> = token.resources().iter().filter_map(|form| endpoint(hub, form, is_ours)).collect();
+        let first = named.first().ok_or_else(|| denied(Denied::OutOfScope))?;
+        let found = named.iter().find_map(|endpoint| Some((endpoint, state.device(endpoint)?)));
+        let endpoint = found.map_or(first, |(endpoint, _)| endpoint);
+        let id = &endpoint.device;
+        if let Some(outcome) = state.armed.hub_refusal(id).and_then(|why| self.refused_token(endpoint, why)) {
             return Err(outcome);
         }
-        let device = device.ok_or_else(|| self.not_registered(id))?;
-        hub::check_device(&self.names(), device, token, now_ms).map_err(denied)?;
+        let device = found.map(|(_, device)| device).ok_or_else(|| self.not_registered(endpoint))?;
+        hub::check_device(&self.names(hub), device, token, now_ms).map_err(denied)?;
         hub::enabled(device).map_err(|refusal| Outcome::new(401, refusal.text))?;
-        let holder = Holder::Device(device.id.clone());
+        let holder = Holder::Endpoint(endpoint.clone());
         Ok(Grant { holder, expires_ms: token.expires_ms().map_err(denied)? })
     }
 
     /// Faults that refuse the device as a whole refuse its token; what is wrong with messages only is said then.
-    fn refused_token(&self, id: &str, refusal: &HubRefusal) -> Option<Outcome> {
+    fn refused_token(&self, endpoint: &Endpoint, refusal: &HubRefusal) -> Option<Outcome> {
+        let id = &endpoint.device;
         match refusal {
-            HubRefusal::NotFound => Some(self.not_registered(id)),
+            HubRefusal::NotFound => Some(self.not_registered(endpoint)),
             HubRefusal::Unauthorized => Some(denied(Denied::WrongSignature)),
             HubRefusal::Disabled | HubRefusal::Status { status: 401, .. } => {
                 Some(Outcome::new(401, hub::refused(id, refusal).text))
@@ -128,50 +128,37 @@ impl Cloud {
         }
     }
 
-    fn not_registered(&self, id: &str) -> Outcome {
-        Outcome::new(404, format!("Device {id} at IotHub {} not registered.", self.hub_name()))
-    }
-
-    fn is_ours(&self, host: &str) -> bool {
-        self.hosts.iter().any(|one| one.eq_ignore_ascii_case(host))
-    }
-
-    /// The hub's name: the first part of its host name. Also the name of its Event-Hubs-compatible entity.
-    pub(crate) fn hub_name(&self) -> &str {
-        self.hub().split('.').next().unwrap_or_default()
-    }
-
-    /// Whether a hub is meant by this name.
-    pub(crate) fn is_hub_name(&self, name: &str) -> bool {
-        self.hosts.iter().any(|host| host.split('.').next().is_some_and(|first| first.eq_ignore_ascii_case(name)))
+    fn not_registered(&self, endpoint: &Endpoint) -> Outcome {
+        let hub = self.hub(endpoint.hub).short_name();
+        Outcome::new(404, format!("Device {endpoint} at IotHub {hub} not registered."))
     }
 
     /// Whether a device may have links at all.
-    pub(crate) fn standing(&self, id: &str) -> Result<(), hub::Refusal> {
+    pub(crate) fn standing(&self, endpoint: &Endpoint) -> Result<(), hub::Refusal> {
         let state = self.state();
-        hub::enabled(state.registry.device(id).ok_or_else(|| hub::Refusal::device_not_found(id))?).map(drop)
+        hub::enabled(state.device(endpoint).ok_or_else(|| not_found(endpoint))?).map(drop)
     }
 
     /// What a fault tells a device.
-    pub(crate) fn refusal(&self, id: &str) -> Option<hub::Refusal> {
-        self.state().armed.hub_refusal(id).map(|refusal| hub::refused(id, refusal))
+    pub(crate) fn refusal(&self, endpoint: &Endpoint) -> Option<hub::Refusal> {
+        self.state().stands_in_the_way(endpoint).err()
     }
 
     /// Takes messages of a device that was let in before, all or none. When this returns `Ok` they stand in the record.
     pub(crate) fn take(
         &self,
-        id: &str,
+        endpoint: &Endpoint,
         sender: &Sender,
         messages: Result<Vec<Telemetry>, hub::Refusal>,
     ) -> Result<Accepted, hub::Refusal> {
         let now_ms = self.now_ms();
         let mut state = self.state();
-        let device =
-            state.armed.hub_refusal(id).map_or(Ok(()), |refusal| Err(hub::refused(id, refusal))).and_then(|()| {
-                let device = state.registry.device(id).ok_or_else(|| hub::Refusal::device_not_found(id))?;
-                hub::enabled(device).cloned()
-            });
-        let taken = device.and_then(|device| self.take_now(&mut state, &device, sender, messages?, now_ms));
+        let device = state.stands_in_the_way(endpoint).and_then(|()| {
+            let device = state.device(endpoint).ok_or_else(|| not_found(endpoint))?;
+            hub::enabled(device).cloned()
+        });
+        let taken =
+            device.and_then(|device| self.take_now(&mut state, (endpoint.hub, &device), sender, messages?, now_ms));
         state.count_hub_refusal(taken)
     }
 }
@@ -226,23 +213,27 @@ impl Cloud {
 /// The built-in endpoint.
 impl Cloud {
     /// Finds a reader its start.
-    pub(crate) fn open_reader(&self, wish: &Wish) -> Result<Reader, Error> {
-        Reader::open(wish, &self.state().events)
+    pub(crate) fn open_reader(&self, hub: HubId, wish: &Wish) -> Result<Reader, Error> {
+        let state = self.state();
+        let its = state.hubs.get(hub.0).ok_or_else(|| Error::new("amqp:not-found", "There is no such hub"))?;
+        Reader::open(wish, &its.events)
     }
 
     /// What a reader is to be sent next.
-    pub(crate) fn events_for(&self, reader: &mut Reader, credit: usize) -> Vec<Bytes> {
+    pub(crate) fn events_for(&self, hub: HubId, reader: &mut Reader, credit: usize) -> Vec<Bytes> {
         let now_ms = self.now_ms();
         let state = self.state();
-        if reader.has_more(&state.events) { reader.take(&state.events, credit, now_ms) } else { Vec::new() }
+        let Some(its) = state.hubs.get(hub.0) else { return Vec::new() };
+        if reader.has_more(&its.events) { reader.take(&its.events, credit, now_ms) } else { Vec::new() }
     }
 
     /// Answers a request to the management node.
-    pub(crate) fn manage(&self, request: &Message, is_allowed: bool) -> Message {
+    pub(crate) fn manage(&self, hub: HubId, request: &Message, is_allowed: bool) -> Option<Message> {
         let state = self.state();
-        let names = [self.hub_name(), "messages/events"];
-        let hub = management::Hub { names: &names, created_ms: self.created_ms, events: &state.events };
-        management::answer(&hub, request, |_| is_allowed)
+        let names = [self.hub(hub).short_name(), "messages/events"];
+        let events = &state.hubs.get(hub.0)?.events;
+        let hub = management::Hub { names: &names, created_ms: self.created_ms, events };
+        Some(management::answer(&hub, request, |_| is_allowed))
     }
 }
 
@@ -258,6 +249,29 @@ impl Sender {
             subject: telemetry.subject.clone(),
             model_id: self.model_id.clone(),
             ..events::Accepted::new(device, telemetry, now_ms)
+        }
+    }
+}
+
+/// Whom a token's resource names.
+fn endpoint(hub: HubId, form: &[String], is_ours: impl Fn(&str) -> bool) -> Option<Endpoint> {
+    let is = |word: &str, wanted: &str| word.eq_ignore_ascii_case(wanted);
+    match form {
+        [host, devices, id] if is_ours(host) && is(devices, "devices") => Some(Endpoint::device(hub, id)),
+        [host, devices, id, modules, module] if is_ours(host) && is(devices, "devices") && is(modules, "modules") => {
+            Some(Endpoint::module(hub, id, module))
+        }
+        _ => None,
+    }
+}
+
+/// A device, or a module of one, that is not there.
+pub(super) fn not_found(endpoint: &Endpoint) -> hub::Refusal {
+    match &endpoint.module {
+        None => hub::Refusal::device_not_found(&endpoint.device),
+        Some(module) => {
+            let text = format!("Module {module} on device {} not registered", endpoint.device);
+            hub::Refusal::new(404, 404_010, "ModuleNotFound", text)
         }
     }
 }

@@ -3,9 +3,10 @@
 use serde_json::Value;
 
 use super::{Cloud, State, not_written};
-use crate::dps::{self, Answer, Outcome};
+use crate::dps::{self, Answer, Outcome, Registration};
+use crate::endpoint::HubId;
 use crate::identity::Keys;
-use crate::registry::{Device, Registration};
+use crate::registry::Device;
 
 /// A call to the provisioning service, as every protocol can name it.
 pub(crate) struct DpsCall<'a> {
@@ -42,7 +43,7 @@ impl Cloud {
         *state.counts.registrations.entry(call.registration_id.to_owned()).or_default() += 1;
         let outcome = match state.armed.dps_refusal(call.registration_id) {
             Some(refusal) => dps::refused(call.registration_id, refusal)?,
-            None => Outcome::Assigned(state.assign(call.registration_id, keys, self.hub(), now_ms)?),
+            None => Outcome::Assigned(self.assign(state, call.registration_id, keys, now_ms)?),
         };
         Ok(state.operations.begin(outcome, self.pace.assigning_polls))
     }
@@ -53,7 +54,7 @@ impl Cloud {
         let mut state = self.state();
         ids.iter().try_for_each(|id| {
             let keys = dps::enrol(&self.enrolment(), id)?;
-            state.assign(id, keys, self.hub(), now_ms).map(drop)
+            self.assign(&mut state, id, keys, now_ms).map(drop)
         })
     }
 
@@ -83,6 +84,21 @@ impl Cloud {
         dps::admit(&self.enrolment(), call.scope, call.registration_id, call.authorization, now_ms).map(drop)
     }
 
+    /// Gives a device its hub, making it there. One that was switched off at the hub stays so.
+    fn assign(
+        &self,
+        state: &mut State,
+        registration_id: &str,
+        keys: Keys,
+        now_ms: i64,
+    ) -> Result<Registration, dps::Refusal> {
+        let hub = self.default_hub();
+        let before = state.registrations.get(registration_id);
+        let registration = dps::registered(before, registration_id, self.hub(hub).name(), now_ms);
+        state.make(hub, &registration, keys, now_ms)?;
+        Ok(registration)
+    }
+
     /// Seconds until the next poll, as pending answers say.
     pub(crate) fn poll_after_s(&self) -> u64 {
         self.pace.retry_after_s
@@ -90,34 +106,26 @@ impl Cloud {
 }
 
 impl State {
-    /// Gives a device its hub, making it there. One that was switched off at the hub stays so.
-    fn assign(
-        &mut self,
-        registration_id: &str,
-        keys: Keys,
-        hub: &str,
-        now_ms: i64,
-    ) -> Result<Registration, dps::Refusal> {
-        let registration = dps::registered(self.registry.registration(registration_id), registration_id, hub, now_ms);
+    fn make(&mut self, hub: HubId, registration: &Registration, keys: Keys, now_ms: i64) -> Result<(), dps::Refusal> {
+        let failed = |text: String| dps::Refusal::new(500, 500_001, text);
+        let its = self.hub(hub).map_err(|refusal| failed(refusal.text))?;
         let name = &registration.device_id;
-        let device = match self.registry.device(name) {
+        let device = match its.registry.device(name) {
             Some(device) => Device { keys, ..device.clone() },
-            None if self.registry.is_full() => return Err(dps::Refusal::new(500, 500_001, "The hub is full")),
+            None if its.registry.is_full() => return Err(failed("The hub is full".to_owned())),
             None => Device::new(name, keys, now_ms),
         };
-        self.registry
+        its.registry
             .put_device(device)
-            .and_then(|()| self.registry.put_registration(registration.clone()))
-            .map_err(|error| not_written("registry", &error))
-            .map_err(|text| dps::Refusal::new(500, 500_001, text))?;
-        Ok(registration)
+            .and_then(|()| self.registrations.put(registration.clone()))
+            .map_err(|error| failed(not_written("registry", &error)))
     }
 
     fn look_up(&self, registration_id: &str) -> Result<Value, dps::Refusal> {
         if let Some(refusal) = self.armed.dps_refusal(registration_id) {
             return dps::refused(registration_id, refusal).map(|outcome| outcome.state());
         }
-        let registration = self.registry.registration(registration_id).cloned();
+        let registration = self.registrations.get(registration_id).cloned();
         let registration = registration.ok_or_else(|| dps::Refusal::new(404, 404_201, "Registration not found"))?;
         Ok(Outcome::Assigned(registration).state())
     }

@@ -13,15 +13,14 @@ fn keys() -> Keys {
     Keys { primary: KEY.to_owned(), secondary: SECOND_KEY.to_owned() }
 }
 
-fn identity() -> Identity {
-    let policies = ["iothubowner", "device", "registryRead"].map(|name| (name.to_owned(), keys()));
-    Identity { id_scope: String::new(), group: keys(), policies: policies.into() }
+fn policies() -> Policies {
+    ["iothubowner", "device", "registryRead"].map(|name| (name.to_owned(), keys())).into()
 }
 
 /// What a request with this token for device `d1` is told: status and code.
 fn admitted(device: Option<&Device>, authorization: &str) -> Result<(), (u16, u32)> {
     let hosts = ["hub1".to_owned(), "localhost".to_owned()];
-    let names = Names { hosts: &hosts, identity: &identity() };
+    let names = Names { hosts: &hosts, policies: &policies() };
     admit_device(&names, device, "d1", Some(authorization), NOW_MS).map(drop).map_err(|r| (r.status, r.code))
 }
 

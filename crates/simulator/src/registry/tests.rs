@@ -6,33 +6,54 @@ fn device(id: &str, status: Status) -> Device {
     Device { status, ..Device::new(id, Keys::random(32), 0) }
 }
 
+fn module(id: &str, module: &str) -> Device {
+    Device { module: Some(module.to_owned()), ..device(id, Status::Enabled) }
+}
+
+fn ids<'a>(devices: impl Iterator<Item = &'a Device>) -> Vec<String> {
+    devices.map(Device::key).collect()
+}
+
 #[test]
 fn a_line_cut_in_half_is_dropped_and_the_rest_is_there() {
     let dir = std::env::temp_dir().join(format!("registry-torn-{}", std::process::id()));
     std::fs::create_dir_all(&dir).unwrap();
-    let mut registry = Registry::open(Some(&dir)).unwrap();
+    let mut registry = Registry::open(Some(&dir), "hub1").unwrap();
     for id in ["kept", "gone", "off"] {
         registry.put_device(device(id, Status::Enabled)).unwrap();
     }
     registry.put_device(device("off", Status::Disabled)).unwrap();
     registry.delete_device("gone").unwrap();
-    let journal = dir.join(JOURNAL_FILE);
+    let journal = dir.join("devices-hub1.jsonl");
     let mut text = std::fs::read_to_string(&journal).unwrap();
     assert_eq!(text.lines().count(), 5);
     text.push_str(r#"{"device":{"id":"torn","#);
     std::fs::write(&journal, text).unwrap();
 
-    let registry = Registry::open(Some(&dir)).unwrap();
-    let mut ids: Vec<&str> = registry.devices().map(|device| device.id.as_str()).collect();
-    ids.sort_unstable();
-    assert_eq!(ids, ["kept", "off"]);
+    let registry = Registry::open(Some(&dir), "hub1").unwrap();
+    assert_eq!(ids(registry.devices()), ["kept", "off"]);
     assert_eq!(registry.device("off").map(|device| device.status), Some(Status::Disabled));
-    assert_eq!(
-        std::fs::read_to_string(&journal).unwrap().lines().count(),
-        2,
-        "written anew without what was overtaken"
-    );
+    let lines = std::fs::read_to_string(&journal).unwrap().lines().count();
+    assert_eq!(lines, 2, "written anew without what was overtaken");
+    assert_eq!(Registry::open(Some(&dir), "hub2").unwrap().devices().count(), 0, "another hub");
     std::fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
+fn modules_are_no_devices_and_go_with_theirs() {
+    let mut registry = Registry::default();
+    for id in ["d", "d-1", "d0"] {
+        registry.put_device(device(id, Status::Enabled)).unwrap();
+    }
+    for (id, name) in [("d", "m1"), ("d", "m2"), ("d-1", "m1")] {
+        registry.put_device(module(id, name)).unwrap();
+    }
+    assert_eq!(ids(registry.devices()), ["d", "d-1", "d0"]);
+    assert_eq!(ids(registry.modules_of("d")), ["d/m1", "d/m2"]);
+    registry.delete_device("d").unwrap();
+    assert_eq!(ids(registry.devices.values()), ["d-1", "d-1/m1", "d0"]);
+    registry.delete_device("d-1/m1").unwrap();
+    assert_eq!(ids(registry.devices.values()), ["d-1", "d0"]);
 }
 
 #[test]

@@ -18,7 +18,8 @@ async fn an_address_that_means_nothing_is_attached_and_then_closed() {
     }
     let link = client.sender(session, "/devices/d1/modules/m1/messages/events").await;
     let error = client.closed_with(link).await;
-    assert_eq!((error.condition.as_str(), code(&error)), ("amqp:not-found", 404_010));
+    let expected = ("amqp:unauthorized-access", 401_003);
+    assert_eq!((error.condition.as_str(), code(&error)), expected, "a module has a token of its own");
 }
 
 #[tokio::test]

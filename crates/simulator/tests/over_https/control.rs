@@ -39,7 +39,7 @@ async fn state_shows_counts_devices_and_messages_but_no_keys() {
     assert_eq!((&state["hub"], &state["device_count"]), (&json!("localhost"), &json!(1)));
     assert_eq!(state["counts"]["registrations"], json!({"d1": 1}));
     assert_eq!(state["counts"]["dps_calls"], json!({"poll": 1, "register": 1}));
-    assert_eq!(state["devices"], json!([{"device_id": "d1", "status": "enabled", "messages": 1}]));
+    assert_eq!(state["devices"], json!([{"hub": "localhost", "device_id": "d1", "status": "enabled", "messages": 1}]));
     assert!(text.contains(r#""body":{"t":1.50}"#), "numbers stay as they were sent: {text}");
     for secret in [&simulator.started().group_key, &device.key] {
         assert!(!text.contains(secret.as_str()), "a key is shown");

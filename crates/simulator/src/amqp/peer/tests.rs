@@ -9,35 +9,20 @@ use amqp::performative::{DeliveryState, Source, Target};
 use amqp::sasl::Mechanism;
 use bytes::Bytes;
 
-use super::super::directory::Notes;
 use super::super::tokens::{Grant, Holder};
 use super::*;
-use crate::cloud::{Pace, Parts};
+use crate::cloud::tests::{NOW_MS, cloud_with};
+use crate::directory::Notes;
+use crate::endpoint::{Endpoint, HubId};
 use crate::faults::Faults;
-use crate::identity::{Identity, Keys};
-use crate::record::Record;
-use crate::registry::Registry;
-
-const NOW_MS: i64 = 1_767_225_600_000;
-const GROUP: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
 /// A cloud with devices, and its clock.
 pub(in crate::amqp) fn cloud(devices: &[&str]) -> (Arc<Cloud>, Arc<AtomicI64>) {
-    let now_ms = Arc::new(AtomicI64::new(NOW_MS));
-    let clock = Arc::clone(&now_ms);
-    let group = Keys { primary: GROUP.to_owned(), secondary: GROUP.to_owned() };
-    let cloud = Cloud::new(Parts {
-        clock: Arc::new(move || clock.load(Ordering::Relaxed)),
-        hosts: vec!["hub1".to_owned()],
-        identity: Identity { id_scope: "0ne1".to_owned(), group, policies: [].into() },
-        pace: Pace { assigning_polls: 0, retry_after_s: 0 },
-        registry: Registry::default(),
-        record: Record::open(None, None).unwrap(),
-        faults: Faults::default(),
-        amqp_port: 5671,
-    });
-    cloud.enrol(&devices.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>()).unwrap();
-    (Arc::new(cloud), now_ms)
+    cloud_with(devices, Faults::default())
+}
+
+fn endpoint(device: &str) -> Endpoint {
+    Endpoint::device(HubId(0), device)
 }
 
 /// Both ends.
@@ -89,7 +74,7 @@ impl Pair {
 
     /// A telemetry link of a device whose token is good for so long.
     fn telemetry(&mut self, device: &str, ms: i64) -> LinkId {
-        let holder = Holder::Device(device.to_owned());
+        let holder = Holder::Endpoint(endpoint(device));
         self.peer.tokens.put(Grant { holder, expires_ms: NOW_MS + ms }, 1000).unwrap();
         let session = self.client.begin().unwrap();
         let target = Target::at(format!("/devices/{device}/messages/events"));
@@ -191,9 +176,9 @@ fn a_note_that_comes_late_does_not_take_a_link_that_is_newer() {
     let mut pair = Pair::new(&["d1"]);
     let older = pair.telemetry("d1", 600_000);
     let (other, _) = pair.cloud.directory().join();
-    let stolen = pair.cloud.directory().own("d1", other);
+    let stolen = pair.cloud.directory().own(&endpoint("d1"), other);
     let newer = pair.telemetry("d1", 600_000);
-    let notes = Notes { stolen: [("d1".to_owned(), stolen)].into(), ..Notes::default() };
+    let notes = Notes { stolen: [(endpoint("d1"), stolen)].into(), ..Notes::default() };
     let cloud = Arc::clone(&pair.cloud);
     pair.peer.notes(notes, Scene { cloud: &cloud, at: pair.at, now_ms: NOW_MS });
     pair.talk();

@@ -6,29 +6,14 @@ use amqp::message::MessageId;
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::cloud::{Pace, Parts};
+use crate::cloud::tests::{GROUP, NOW_MS, cloud_with};
 use crate::faults::{DpsFaults, DpsRefusal, DpsRefuse, Faults, Throttle, When};
-use crate::identity::{Identity, Keys};
-use crate::record::Record;
-use crate::registry::Registry;
 use crate::sas;
 
-const GROUP: &str = "8isrFI1sGsIlvvFSSFRiMfCNzv21fjbE/+ah/lSh3lF8e2YG1Te7w1KpZhJFFXJrqYKi9yegxkqIChbqOS9Egw==";
-const NOW_MS: i64 = 1_767_225_600_000;
 const ID: &str = "eui-1";
 
-fn cloud(dps: DpsFaults) -> Cloud {
-    let group = Keys { primary: GROUP.to_owned(), secondary: GROUP.to_owned() };
-    Cloud::new(Parts {
-        clock: Arc::new(|| NOW_MS),
-        hosts: vec!["hub1".to_owned()],
-        identity: Identity { id_scope: "0ne1".to_owned(), group, policies: [].into() },
-        pace: Pace { assigning_polls: 1, retry_after_s: 3 },
-        registry: Registry::default(),
-        record: Record::open(None, None).unwrap(),
-        faults: Faults { dps, ..Faults::default() },
-        amqp_port: 5671,
-    })
+fn cloud(dps: DpsFaults) -> Arc<Cloud> {
+    cloud_with(&[], Faults { dps, ..Faults::default() }).0
 }
 
 fn token() -> String {

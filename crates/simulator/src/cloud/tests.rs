@@ -1,0 +1,34 @@
+//! A cloud for tests: one hub in memory, and a clock that is moved by hand.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use super::*;
+use crate::identity::{Keys, Policies};
+
+pub(crate) const NOW_MS: i64 = 1_767_225_600_000;
+/// Primary and secondary key of the enrolment group, and of every policy.
+pub(crate) const GROUP: &str =
+    "8isrFI1sGsIlvvFSSFRiMfCNzv21fjbE/+ah/lSh3lF8e2YG1Te7w1KpZhJFFXJrqYKi9yegxkqIChbqOS9Egw==";
+
+/// With these devices, as if each had registered.
+pub(crate) fn cloud_with(devices: &[&str], faults: Faults) -> (Arc<Cloud>, Arc<AtomicI64>) {
+    let now_ms = Arc::new(AtomicI64::new(NOW_MS));
+    let clock = Arc::clone(&now_ms);
+    let group = Keys { primary: GROUP.to_owned(), secondary: GROUP.to_owned() };
+    let policies: Policies = ["iothubowner", "service", "device"].map(|name| (name.to_owned(), group.clone())).into();
+    let hubs = ["hub1", "hub2"].map(|name| (Hub::new(vec![name.to_owned()], policies.clone()), Registry::default()));
+    let identity = Identity { id_scope: "0ne1".to_owned(), group, policies, more_hubs: BTreeMap::new() };
+    let cloud = Cloud::new(Parts {
+        clock: Arc::new(move || clock.load(Ordering::Relaxed)),
+        hubs: hubs.into(),
+        identity,
+        pace: Pace { assigning_polls: 1, retry_after_s: 3 },
+        registrations: Registrations::default(),
+        record: Record::open(None, None).unwrap(),
+        faults,
+        amqp_port: 5671,
+    });
+    cloud.enrol(&devices.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>()).unwrap();
+    (Arc::new(cloud), now_ms)
+}
