@@ -4,6 +4,15 @@
 //! Promises: errors carry the hub's code, name and body; a batch is taken whole or not at all.
 //! Does not know where accepted messages go.
 
+#[allow(dead_code)]
+pub(crate) mod c2d; // messages to a device
+#[allow(dead_code)]
+pub(crate) mod feedback; // what became of them
+#[allow(dead_code)]
+pub(crate) mod line; // what is locked, handed out and answered
+#[allow(dead_code)]
+pub(crate) mod post; // the queues of all devices, and feedback
+
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
