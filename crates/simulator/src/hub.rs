@@ -12,6 +12,10 @@ pub(crate) mod feedback; // what became of them
 pub(crate) mod line; // what is locked, handed out and answered
 #[allow(dead_code)]
 pub(crate) mod post; // the queues of all devices, and feedback
+#[allow(dead_code)]
+pub(crate) mod query; // the question that picks twins
+#[allow(dead_code)]
+pub(crate) mod twin; // tags, desired and reported properties
 
 use std::collections::BTreeMap;
 
