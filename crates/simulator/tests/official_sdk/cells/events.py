@@ -1,0 +1,200 @@
+"""What azure-eventhub exports, over AMQP and in a WebSocket, blocking and for asyncio."""
+
+import asyncio
+import dataclasses
+import queue
+import re
+import threading
+
+from azure.eventhub import EventData, TransportType
+
+from device import LOOP, asynchronous, expect
+from harness import Cell, Table, clients, operations, poll, within
+from hub_side import Hub, SOON_S, body_of, device_of
+
+SDK = "azure-eventhub"
+EXPORTS = {"azure.eventhub": "", "azure.eventhub.aio": "aio."}
+TRANSPORTS = {"amqp": TransportType.Amqp, "amqp-ws": TransportType.AmqpOverWebsocket}
+
+both, consuming, producing = Table(), Table(), Table()
+TABLES = {"EventHubConsumerClient": consuming, "EventHubProducerClient": producing}
+
+
+@dataclasses.dataclass(frozen=True)
+class At:
+    """Where a cell is: a device of its own, for what is to be read."""
+
+    hub: Hub
+    client: type
+    transport: str
+    device: str
+
+    @property
+    def is_async(self):
+        return ".aio." in self.client.__module__
+
+    @property
+    def consumes(self):
+        return "Consumer" in self.client.__name__
+
+    def make(self):
+        group = {"consumer_group": "$Default"} if self.consumes else {}
+        options = {"transport_type": TRANSPORTS[self.transport], "connection_verify": self.hub.ca_file, "retry_total": 0}
+        make = lambda: self.client.from_connection_string(self.hub.events_string, **group, **options)
+        return asynchronous(make) if self.is_async else make()
+
+    def call(self, client, name, *args, **named):
+        call = getattr(client, name)
+        if self.is_async:
+            return asynchronous(call, *args, **named)
+        return within(SOON_S, name, call, *args, **named)
+
+    def ask(self, name, *args):
+        client = self.make()
+        try:
+            return self.call(client, name, *args)
+        finally:
+            self.call(client, "close")
+
+    def send(self, body):
+        self.hub.device(self.device)
+        self.hub.telemetry(self.device, body)
+
+    def reading(self, name, handle, **options):
+        """Reads from the beginning in the background; gives the client, and what says when reading has ended."""
+        client, ended = self.make(), threading.Event()
+
+        def read():
+            try:
+                if self.is_async:
+                    asyncio.run_coroutine_threadsafe(self.read(client, name, handle, options), LOOP).result()
+                else:
+                    getattr(client, name)(handle, starting_position="-1", **options)
+            finally:
+                ended.set()
+
+        threading.Thread(target=read, daemon=True).start()
+        return client, ended
+
+    @staticmethod
+    async def read(client, name, handle, options):
+        async def handler(context, events):
+            handle(context, events)
+
+        await getattr(client, name)(handler, starting_position="-1", **options)
+
+
+@both.of("from_connection_string")
+def from_connection_string(at):
+    expect(at.ask("get_partition_ids"), ["0", "1", "2", "3"], "partitions")
+    return "what it makes is answered"
+
+
+@both.of("get_eventhub_properties")
+def get_eventhub_properties(at):
+    told = at.ask("get_eventhub_properties")
+    wanted = (at.hub.host.split(".")[0], ["0", "1", "2", "3"])
+    expect((told["eventhub_name"], told["partition_ids"]), wanted, "properties")
+    return "name and partitions"
+
+
+@both.of("get_partition_ids")
+def get_partition_ids(at):
+    expect(at.ask("get_partition_ids"), ["0", "1", "2", "3"], "partitions")
+    return "the four that there are"
+
+
+@both.of("get_partition_properties")
+def get_partition_properties(at):
+    at.send("counted")
+    at.hub.event(at.device, b"counted")
+    told = [at.ask("get_partition_properties", partition) for partition in ("0", "1", "2", "3")]
+    expect(any(not one["is_empty"] and one["last_enqueued_sequence_number"] >= 0 for one in told), True, "filled")
+    return "numbers and offsets; one at least has events"
+
+
+@both.of("close")
+def close(at):
+    client = at.make()
+    at.call(client, "get_partition_ids")
+    at.call(client, "close")
+    return "closes what was open"
+
+
+@consuming.of("receive")
+def receive(at):
+    at.send("read me")
+    heard = queue.Queue()
+    client, ended = at.reading("receive", lambda _, event: heard.put(event))
+    see_read(at, heard)
+    at.call(client, "close")
+    poll(SOON_S, "end of reading", ended.is_set)
+    return "the device's message, and an end when it is closed"
+
+
+def see_read(at, heard):
+    """Others' events come as well."""
+    while device_of(event := heard.get(timeout=SOON_S)) != at.device:
+        pass
+    expect(body_of(event), b"read me", "body")
+
+
+@consuming.of("receive_batch")
+def receive_batch(at):
+    at.send("read me")
+    heard = queue.Queue()
+    handle = lambda _, events: [heard.put(event) for event in events]
+    client, ended = at.reading("receive_batch", handle, max_batch_size=10, max_wait_time=1)
+    see_read(at, heard)
+    at.call(client, "close")
+    poll(SOON_S, "end of reading", ended.is_set)
+    return "the device's message, and an end when it is closed"
+
+
+# Nor is it at the real service: policies of a hub's endpoint may read there and nothing else.
+ONLY_READ = {"absent": "sending past the hub's devices", "told": "404006|Unauthorized"}
+
+
+@producing.of("create_batch")
+def create_batch(at):
+    expect(at.ask("create_batch").max_size_in_bytes > 0, True, "room")
+    return "with the room that the link offers; to send it is another matter"
+
+
+@producing.of("send_batch", **ONLY_READ)
+def send_batch(at):
+    at.ask("send_batch", [EventData("past the devices")])
+
+
+@producing.of("send_event", **ONLY_READ)
+def send_event(at):
+    at.ask("send_event", EventData("past the devices"))
+
+
+@producing.of("flush")
+def flush(at):
+    at.ask("flush")
+    return "nothing to do without a buffer"
+
+
+@producing.of("get_buffered_event_count")
+def get_buffered_event_count(at):
+    expect(at.make().get_buffered_event_count("0"), None, "count")
+    return "none without a buffer; asks nobody"
+
+
+@producing.of("total_buffered_event_count")
+def total_buffered_event_count(at):
+    expect(at.make().total_buffered_event_count, None, "count")
+    return "none without a buffer; asks nobody"
+
+
+def cells(hub):
+    for exports, prefix in EXPORTS.items():
+        for client in clients(exports):
+            checks = {**both, **TABLES.get(client.__name__, {})}
+            for operation in operations(client):
+                name = f"{prefix}{client.__name__}.{operation}"
+                for transport in TRANSPORTS:
+                    device = re.sub("[^a-z0-9]+", "-", f"py-{name}-{transport}".lower())
+                    yield Cell(SDK, transport, name, checks.get(operation), At(hub, client, transport, device))
