@@ -7,9 +7,12 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
+use tokio::sync::oneshot;
 
 mod amqp; // what AMQP connections ask besides
 mod hubs; // the hubs there are, and their names
+#[allow(dead_code)] // no protocol asks yet
+mod methods; // direct methods on their way
 mod provisioning; // what a call to the provisioning service does
 
 pub use amqp::AmqpCounts;
@@ -23,7 +26,7 @@ use crate::dps::{Enrolment, Operations, Registration, Registrations};
 use crate::endpoint::{Endpoint, HubId};
 use crate::events::Events;
 use crate::faults::{Armed, Faults, Weather};
-use crate::hub::{self, Telemetry};
+use crate::hub::{self, Telemetry, method};
 use crate::identity::Identity;
 use crate::options::Clock;
 use crate::record::{Record, Recorded};
@@ -102,6 +105,8 @@ struct State {
     armed: Armed,
     record: Record,
     counts: Counts,
+    /// Methods that are not answered.
+    calls: method::Pending<oneshot::Sender<method::Answer>>,
 }
 
 /// What changes at one hub.
@@ -121,6 +126,7 @@ impl Cloud {
             armed: Armed::new(faults),
             record,
             counts: Counts::default(),
+            calls: method::Pending::default(),
         });
         let created_ms = clock();
         Self { state, clock, hubs, identity, pace, directory: Directory::default(), amqp_port, created_ms }

@@ -106,6 +106,14 @@ pub(crate) fn guid() -> String {
     format!("{}-{}-4{}-a{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..])
 }
 
+/// A random name as its bytes: RFC 4122, version 4. Node's SDK echoes no other as an AMQP uuid.
+pub(crate) fn uuid() -> [u8; 16] {
+    let mut bytes: [u8; 16] = random_bytes();
+    bytes[6] = bytes[6] & 0x0F | 0x40;
+    bytes[8] = bytes[8] & 0x3F | 0x80;
+    bytes
+}
+
 /// Quoted and encoded, as both services hand out etags.
 pub(crate) fn etag() -> String {
     STANDARD.encode(format!("\"{}\"", guid()))
