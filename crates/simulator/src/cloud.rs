@@ -3,8 +3,8 @@
 //! Promises: the same answers whatever protocol asks. Nothing waits while the lock is held except for short writes to
 //! local files (journal and record), which is what makes "recorded before accepted" hold. Does not know sockets or HTTP.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 use tokio::sync::oneshot;
@@ -13,10 +13,13 @@ mod amqp; // what AMQP connections ask besides
 mod hubs; // the hubs there are, and their names
 #[allow(dead_code)] // no protocol asks yet
 mod methods; // direct methods on their way
+mod owner; // what the owner of a hub asks
 mod provisioning; // what a call to the provisioning service does
+#[allow(dead_code)]
+mod twins; // what devices and their owner do with twins
 
 pub use amqp::AmqpCounts;
-pub(crate) use amqp::Sender;
+pub(crate) use amqp::{Sender, not_found};
 pub(crate) use hubs::Hub;
 pub(crate) use provisioning::DpsCall;
 
@@ -31,7 +34,6 @@ use crate::identity::Identity;
 use crate::options::Clock;
 use crate::record::{Record, Recorded};
 use crate::registry::{Device, Registry, Status};
-use crate::service;
 
 /// How provisioning behaves when nothing is wrong.
 #[derive(Clone, Copy, Debug)]
@@ -113,6 +115,16 @@ struct State {
 struct HubState {
     registry: Registry,
     events: Events,
+    /// By the registry's key, since the start.
+    seen: HashMap<String, Seen>,
+}
+
+/// What a device did last.
+#[derive(Debug, Default)]
+struct Seen {
+    activity_ms: i64,
+    /// What it said of itself when it last said something.
+    model_id: Option<String>,
 }
 
 impl Cloud {
@@ -120,7 +132,7 @@ impl Cloud {
         let Parts { clock, hubs, identity, pace, registrations, record, faults, amqp_port } = parts;
         let (hubs, registries): (Vec<_>, Vec<_>) = hubs.into_iter().unzip();
         let state = Mutex::new(State {
-            hubs: registries.into_iter().map(|registry| HubState { registry, events: Events::default() }).collect(),
+            hubs: registries.into_iter().map(HubState::new).collect(),
             registrations,
             operations: Operations::default(),
             armed: Armed::new(faults),
@@ -129,7 +141,8 @@ impl Cloud {
             calls: method::Pending::default(),
         });
         let created_ms = clock();
-        Self { state, clock, hubs, identity, pace, directory: Directory::default(), amqp_port, created_ms }
+        let directory = Directory::new(Arc::clone(&clock));
+        Self { state, clock, hubs, identity, pace, directory, amqp_port, created_ms }
     }
 
     /// A panic elsewhere leaves the state as it was before or after a change, so it can go on being used.
@@ -249,63 +262,13 @@ impl Cloud {
         let recorded = messages.into_iter().map(|message| Recorded::new(name, &device.id, message, now_ms));
         state.keep(&device.id, &recorded.collect::<Vec<_>>())?;
         if let Some(its) = state.hubs.get_mut(hub.0) {
+            its.saw(device, sender.model_id.as_deref(), now_ms);
             for event in events {
                 its.events.append(event);
             }
         }
         self.directory.tell_readers();
         Ok(if state.armed.loses_answer(now_ms) { state.lose_answer() } else { Accepted::Answered })
-    }
-}
-
-/// The owner's view of the registry.
-impl Cloud {
-    /// Performs a call to the service side after its token was checked.
-    pub(crate) fn service(&self, hub: HubId, call: &service::Call<'_>) -> Result<service::Answer, hub::Refusal> {
-        let now_ms = self.now_ms();
-        let mut state = self.state();
-        let answer = service::admit(&self.names(hub), call, now_ms).and_then(|()| {
-            let its = state.hub(hub)?;
-            let decision = service::decide(its.registry.device(call.device_id), call, now_ms)?;
-            its.perform(decision)
-        });
-        self.directory.tell_owner(&Endpoint::device(hub, call.device_id));
-        state.count_hub_refusal(answer)
-    }
-
-    pub(crate) fn devices(&self) -> Vec<DeviceView> {
-        let state = self.state();
-        let view = |hub: &Hub, device: &Device| DeviceView {
-            hub: hub.name().to_owned(),
-            device_id: device.id.clone(),
-            status: device.status,
-            messages: state.counts.messages.get(&device.id).copied().unwrap_or_default(),
-        };
-        let each = self.hubs.iter().zip(&state.hubs);
-        each.flat_map(|(hub, its)| its.registry.devices().map(move |device| view(hub, device))).collect()
-    }
-
-    /// Switches a device on or off at whichever hub has it. `Ok(false)` when none has.
-    pub(crate) fn set_status(&self, id: &str, status: Status) -> std::io::Result<bool> {
-        let mut state = self.state();
-        let Some((hub, device)) = state.find(id) else { return Ok(false) };
-        let changed = Device { status, etag: crate::identity::etag(), ..device.clone() };
-        if let Some(its) = state.hubs.get_mut(hub.0) {
-            its.registry.put_device(changed)?;
-        }
-        self.directory.tell_owner(&Endpoint::device(hub, id));
-        Ok(true)
-    }
-
-    /// Forgets a device at whichever hub has it; its registration stays. `Ok(false)` when none has.
-    pub(crate) fn delete_device(&self, id: &str) -> std::io::Result<bool> {
-        let mut state = self.state();
-        let Some((hub, _)) = state.find(id) else { return Ok(false) };
-        if let Some(its) = state.hubs.get_mut(hub.0) {
-            its.registry.delete_device(id)?;
-        }
-        self.directory.tell_owner(&Endpoint::device(hub, id));
-        Ok(true)
     }
 }
 
@@ -334,10 +297,7 @@ impl State {
     }
 
     fn keep(&mut self, id: &str, messages: &[Recorded]) -> Result<(), hub::Refusal> {
-        self.record
-            .append(messages)
-            .map_err(|error| not_written("record", &error))
-            .map_err(|text| hub::Refusal::new(500, 500_001, "ServerError", text))?;
+        self.record.append(messages).map_err(|error| server_error("record", &error))?;
         let count = messages.len() as u64;
         *self.counts.messages.entry(id.to_owned()).or_default() += count;
         self.counts.messages_total += count;
@@ -355,18 +315,23 @@ impl State {
 }
 
 impl HubState {
-    fn perform(&mut self, decision: service::Decision) -> Result<service::Answer, hub::Refusal> {
-        let written = match &decision.change {
-            service::Change::None => Ok(()),
-            service::Change::Put(_) if self.registry.is_full() => return Err(hub::Refusal::unavailable()),
-            service::Change::Put(device) => self.registry.put_device(device.clone()),
-            service::Change::Delete(id) => self.registry.delete_device(id),
-        };
-        written
-            .map_err(|error| not_written("registry", &error))
-            .map_err(|text| hub::Refusal::new(500, 500_001, "ServerError", text))?;
-        Ok(decision.answer)
+    fn new(registry: Registry) -> Self {
+        Self { registry, events: Events::default(), seen: HashMap::new() }
     }
+
+    /// Forgets a device with all that is its, or a module, by the registry's key.
+    fn forget(&mut self, key: &str) -> std::io::Result<()> {
+        let modules: Vec<String> = self.registry.modules_of(key).map(Device::key).collect();
+        self.registry.delete_device(key)?;
+        for key in modules.iter().map(String::as_str).chain([key]) {
+            self.seen.remove(key);
+        }
+        Ok(())
+    }
+}
+
+fn server_error(what: &str, error: &std::io::Error) -> hub::Refusal {
+    hub::Refusal::new(500, 500_001, "ServerError", not_written(what, error))
 }
 
 fn not_written(what: &str, error: &std::io::Error) -> String {

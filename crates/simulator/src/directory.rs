@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use crate::amqp::readers::{Seat, Seats};
 use crate::endpoint::{Endpoint, HubId};
 use crate::faults::AllConnections;
+use crate::options::Clock;
 
 /// Direct methods that a connection has not taken yet. Each has at most 128 KiB: 32 MiB at worst, and a connection takes
 /// them as fast as it can write.
@@ -125,8 +126,10 @@ impl Mailbox {
 }
 
 /// All connections.
-#[derive(Debug, Default)]
-pub(crate) struct Directory(Mutex<Inner>);
+pub(crate) struct Directory {
+    inner: Mutex<Inner>,
+    clock: Clock,
+}
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -137,6 +140,8 @@ struct Inner {
     seats: HashMap<HubId, Seats<ReaderKey>>,
     readers: HashMap<ConnectionId, Vec<Place>>,
     wait_for_feedback: BTreeSet<(HubId, ConnectionId)>,
+    /// When somebody began or ceased to speak for an endpoint, since the start. It takes a good token to come in here.
+    turned_ms: HashMap<Endpoint, i64>,
 }
 
 /// Who speaks for an endpoint.
@@ -156,8 +161,12 @@ struct Place {
 }
 
 impl Directory {
+    pub(crate) fn new(clock: Clock) -> Self {
+        Self { inner: Mutex::default(), clock }
+    }
+
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A new connection.
@@ -172,9 +181,12 @@ impl Directory {
 
     /// A connection is gone, with all that it had.
     pub(crate) fn leave(&self, id: ConnectionId) {
+        let now_ms = (self.clock)();
         let mut inner = self.inner();
         inner.mailboxes.remove(&id);
-        inner.owners.retain(|_, owner| owner.connection != id);
+        let gone: Vec<Endpoint> =
+            inner.owners.extract_if(|_, owner| owner.connection == id).map(|(of, _)| of).collect();
+        inner.turned_ms.extend(gone.into_iter().map(|endpoint| (endpoint, now_ms)));
         inner.wait_for_feedback.retain(|(_, connection)| *connection != id);
         for place in inner.readers.remove(&id).unwrap_or_default() {
             inner.free(&place, id);
@@ -189,12 +201,17 @@ impl Directory {
 
     /// A connection speaks for an endpoint now. Another one that did is told.
     pub(crate) fn own(&self, endpoint: &Endpoint, me: ConnectionId) -> Claim {
+        let now_ms = (self.clock)();
         let mut inner = self.inner();
         inner.claims += 1;
         let claim = Claim(inner.claims);
         let ears = inner.owners.get(endpoint).filter(|owner| owner.connection == me).map(|owner| owner.ears);
         let owner = Owner { connection: me, ears: ears.unwrap_or_default() };
-        let before = inner.owners.insert(endpoint.clone(), owner).filter(|before| before.connection != me);
+        let before = inner.owners.insert(endpoint.clone(), owner);
+        if before.is_none() {
+            inner.turned_ms.insert(endpoint.clone(), now_ms);
+        }
+        let before = before.filter(|before| before.connection != me);
         if let Some(mailbox) = before.and_then(|before| inner.mailboxes.get(&before.connection)) {
             mailbox.tell(|notes| {
                 notes.stolen.insert(endpoint.clone(), claim);
@@ -205,9 +222,11 @@ impl Directory {
 
     /// A connection does not speak for an endpoint any more.
     pub(crate) fn give_up(&self, endpoint: &Endpoint, me: ConnectionId) {
+        let now_ms = (self.clock)();
         let mut inner = self.inner();
         if inner.owners.get(endpoint).is_some_and(|owner| owner.connection == me) {
             inner.owners.remove(endpoint);
+            inner.turned_ms.insert(endpoint.clone(), now_ms);
         }
     }
 
@@ -221,6 +240,11 @@ impl Directory {
     /// Somebody speaks for it.
     pub(crate) fn is_connected(&self, endpoint: &Endpoint) -> bool {
         self.inner().owners.contains_key(endpoint)
+    }
+
+    /// When somebody began to speak for it, or ceased to.
+    pub(crate) fn turned_ms(&self, endpoint: &Endpoint) -> Option<i64> {
+        self.inner().turned_ms.get(endpoint).copied()
     }
 
     /// How many devices of a hub somebody speaks for; modules are not counted.
@@ -384,7 +408,7 @@ mod tests {
 
     #[test]
     fn the_newer_connection_owns_a_device_and_the_older_is_told_once() {
-        let directory = Directory::default();
+        let directory = Directory::new(Arc::new(|| 0));
         let ((a, at_a), (b, at_b)) = (directory.join(), directory.join());
         let first = directory.own(&d1(), a);
         directory.own(&d1(), a);
@@ -399,7 +423,7 @@ mod tests {
 
     #[test]
     fn a_connection_that_is_gone_owns_nothing() {
-        let directory = Directory::default();
+        let directory = Directory::new(Arc::new(|| 0));
         let ((a, _), (b, _)) = (directory.join(), directory.join());
         directory.own(&d1(), a);
         directory.leave(a);
@@ -409,7 +433,7 @@ mod tests {
 
     #[tokio::test]
     async fn notes_are_merged_and_found_later() {
-        let directory = Directory::default();
+        let directory = Directory::new(Arc::new(|| 0));
         let (a, at_a) = directory.join();
         directory.own(&d1(), a);
         for _ in 0..3 {
@@ -422,7 +446,7 @@ mod tests {
 
     #[test]
     fn only_the_owner_is_told_and_only_what_it_listens_to() {
-        let directory = Directory::default();
+        let directory = Directory::new(Arc::new(|| 0));
         let ((a, at_a), (b, at_b)) = (directory.join(), directory.join());
         let call = || Call { request_id: [7; 16], name: "reboot".to_owned(), payload: Bytes::new() };
         assert_eq!(directory.call(&d1(), call()), Err(CallFailed::NotOnline), "nobody is there");

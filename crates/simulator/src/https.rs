@@ -3,6 +3,8 @@
 //! Promises: each answer has the status, headers and body of the real service as far as they are known. Told apart by
 //! path, not by host name: one address serves both, which is what unpatched SDKs need on one machine.
 
+mod owner; // the owner's side
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +23,6 @@ use crate::endpoint::{Endpoint, HubId};
 use crate::faults::{Outage, Weather};
 use crate::hub::{self, Telemetry};
 use crate::identity::guid;
-use crate::service::{self, Verb};
 use crate::sockets::{Reset, Wire};
 
 /// The content type that makes a body a batch.
@@ -40,9 +41,12 @@ impl Answers for Https {
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
         match path.as_slice() {
             [scope, "registrations", id, rest @ ..] => self.dps(&ask, scope, id, rest).await,
-            ["devices", id, rest @ ..] => self.hub(&ask, &Endpoint::device(self.hub_of(&ask), *id), rest).await,
+            ["devices", id, "messages", rest @ ..] => {
+                self.hub(&ask, &Endpoint::device(self.hub_of(&ask), *id), rest).await
+            }
+            ["devices" | "twins" | "statistics", ..] => self.owner(&ask, &path).await,
             ["$iothub" | "$servicebus", "websocket"] => Ok(websocket::answer(&ask.parts.headers)),
-            _ => Ok(self.hub_error(&hub::Refusal::new(404, 404_006, "InvalidUrl", "There is nothing at this address"))),
+            _ => Ok(self.hub_error(&nothing())),
         }
     }
 
@@ -124,16 +128,13 @@ impl Https {
             return reply;
         }
         let answered = match (&ask.parts.method, rest) {
-            _ if query(ask, "api-version").is_none() => {
-                Err(hub::Refusal::new(400, 400_001, "InvalidProtocolVersion", "The api-version is missing"))
-            }
-            (&Method::POST, ["messages", "events"]) => return self.telemetry(ask, device),
-            (&Method::GET, ["messages", "devicebound"]) => {
+            _ if query(ask, "api-version").is_none() => Err(no_version()),
+            (&Method::POST, ["events"]) => return self.telemetry(ask, device),
+            (&Method::GET, ["devicebound"]) => {
                 self.cloud.admit_device(device, text(&ask.parts.headers, header::AUTHORIZATION)).map(|()| no_content())
             }
-            (method, []) => self.identity(method, ask, device),
-            (_, ["messages", "events" | "devicebound"]) => Err(not_allowed()),
-            _ => Err(hub::Refusal::new(404, 404_006, "InvalidUrl", "There is nothing at this address")),
+            (_, ["events" | "devicebound"]) => Err(not_allowed()),
+            _ => Err(nothing()),
         };
         Ok(answered.unwrap_or_else(|refusal| self.hub_error(&refusal)))
     }
@@ -145,28 +146,6 @@ impl Https {
             Ok(Accepted::Lost) => Err(Cut),
             Err(refusal) => Ok(self.hub_error(&refusal)),
         }
-    }
-
-    fn identity(&self, method: &Method, ask: &Ask, device: &Endpoint) -> Result<Response<Full<Bytes>>, hub::Refusal> {
-        let verb = match *method {
-            Method::GET => Verb::Get,
-            Method::PUT => Verb::Put,
-            Method::DELETE => Verb::Delete,
-            _ => return Err(not_allowed()),
-        };
-        let authorization = text(&ask.parts.headers, header::AUTHORIZATION);
-        let if_match = text(&ask.parts.headers, header::IF_MATCH);
-        let body = whole(ask)?;
-        let call = service::Call { verb, device_id: &device.device, authorization, if_match, body };
-        let answer = self.cloud.service(device.hub, &call)?;
-        let mut response = match &answer.body {
-            Some(body) => json(status(answer.status), body),
-            None => no_content(),
-        };
-        if let Some(etag) = &answer.etag {
-            put(response.headers_mut(), header::ETAG.as_str(), etag);
-        }
-        Ok(response)
     }
 
     fn hub_error(&self, refusal: &hub::Refusal) -> Response<Full<Bytes>> {
@@ -197,6 +176,14 @@ fn whole(ask: &Ask) -> Result<&Bytes, hub::Refusal> {
         Unread::TooLarge => hub::Refusal::too_large(),
         Unread::Broken => hub::Refusal::argument("The body could not be read"),
     })
+}
+
+fn no_version() -> hub::Refusal {
+    hub::Refusal::new(400, 400_001, "InvalidProtocolVersion", "The api-version is missing")
+}
+
+fn nothing() -> hub::Refusal {
+    hub::Refusal::new(404, 404_006, "InvalidUrl", "There is nothing at this address")
 }
 
 fn not_allowed() -> hub::Refusal {

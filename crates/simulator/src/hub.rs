@@ -14,9 +14,7 @@ pub(crate) mod line; // what is locked, handed out and answered
 pub(crate) mod method; // direct methods
 #[allow(dead_code)]
 pub(crate) mod post; // the queues of all devices, and feedback
-#[allow(dead_code)]
 pub(crate) mod query; // the question that picks twins
-#[allow(dead_code)]
 pub(crate) mod twin; // tags, desired and reported properties
 
 use std::collections::BTreeMap;

@@ -1,20 +1,25 @@
-//! The devices of one hub, and their modules.
+//! The devices of one hub, their modules, and the twins of both.
 //!
-//! Promises: with a directory, what was changed is there after a restart (`journal`). Relies on the caller for who may
-//! change it.
+//! Promises: with a directory, what was changed is there after a restart (`journal`). Everybody who is here has a twin,
+//! and nobody else. Relies on the caller for who may change it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Bound;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::endpoint::Endpoint;
+use crate::hub::twin::Twin;
 use crate::identity::{Keys, etag};
 use crate::journal::Journal;
 
 /// As many as a real hub takes.
 pub(crate) const DEVICES_MAX: usize = 1_000_000;
+/// 0001-01-01 to 1970-01-01.
+const EPOCH_MS: i64 = 62_135_596_800_000;
 
 /// Whether a device may talk to the hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +40,12 @@ pub(crate) struct Device {
     pub(crate) module: Option<String>,
     pub(crate) keys: Keys,
     pub(crate) status: Status,
+    /// In its owner's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) status_reason: Option<String>,
+    /// When it was switched last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) status_updated_ms: Option<i64>,
     pub(crate) etag: String,
     pub(crate) generation: String,
 }
@@ -42,19 +53,29 @@ pub(crate) struct Device {
 impl Device {
     pub(crate) fn new(id: &str, keys: Keys, now_ms: i64) -> Self {
         let (id, status) = (id.to_owned(), Status::Enabled);
-        Self { id, module: None, keys, status, etag: etag(), generation: generation(now_ms) }
+        let (etag, generation) = (etag(), generation(now_ms));
+        Self { id, module: None, keys, status, status_reason: None, status_updated_ms: None, etag, generation }
+    }
+
+    /// This, switched on or off.
+    pub(crate) fn switched(self, status: Status, now_ms: i64) -> Self {
+        let updated = if status == self.status { self.status_updated_ms } else { Some(now_ms) };
+        Self { status, status_updated_ms: updated, ..self }
+    }
+
+    /// When it was made, as its generation tells.
+    fn created_ms(&self) -> i64 {
+        self.generation.parse::<i64>().map_or(0, |ticks| ticks / 10_000 - EPOCH_MS)
     }
 
     /// Where it is kept: no id has a slash.
-    fn key(&self) -> String {
+    pub(crate) fn key(&self) -> String {
         self.module.as_ref().map_or_else(|| self.id.clone(), |module| format!("{}/{module}", self.id))
     }
 }
 
 /// The generation tells a device from an earlier one of the same name: ticks of 100 ns since the year 1.
 fn generation(now_ms: i64) -> String {
-    /// 0001-01-01 to 1970-01-01.
-    const EPOCH_MS: i64 = 62_135_596_800_000;
     now_ms.saturating_add(EPOCH_MS).saturating_mul(10_000).to_string()
 }
 
@@ -63,8 +84,10 @@ fn generation(now_ms: i64) -> String {
 #[serde(rename_all = "snake_case")]
 enum Change {
     Device(Device),
-    /// By key; its modules go with it.
+    /// By key; its modules go with it, and the twins of all.
     Deleted(String),
+    /// Of whom, and how it is now.
+    Twin(String, Twin),
 }
 
 /// All of them, in memory, with a journal beside.
@@ -72,6 +95,8 @@ enum Change {
 pub(crate) struct Registry {
     /// By id, modules by `device/module`.
     devices: BTreeMap<String, Device>,
+    /// By the same keys, those that were ever changed.
+    twins: BTreeMap<String, Twin>,
     journal: Journal,
 }
 
@@ -81,22 +106,26 @@ impl Registry {
         let file = format!("devices-{name}.jsonl");
         let mut registry = Self::default();
         Journal::read(dir, &file)?.into_iter().for_each(|change| registry.apply(change));
-        registry.journal = Journal::open(dir, &file, registry.devices.values().cloned().map(Change::Device))?;
-        Ok(registry)
+        let devices = registry.devices.values().cloned().map(Change::Device);
+        let twins = registry.twins.iter().map(|(key, twin)| Change::Twin(key.clone(), twin.clone()));
+        let journal = Journal::open(dir, &file, devices.chain(twins))?;
+        Ok(Self { journal, ..registry })
     }
 
     fn apply(&mut self, change: Change) {
         match change {
             Change::Device(device) => drop(self.devices.insert(device.key(), device)),
             Change::Deleted(key) => self.forget(&key),
+            Change::Twin(key, twin) if self.devices.contains_key(&key) => drop(self.twins.insert(key, twin)),
+            Change::Twin(..) => {}
         }
     }
 
     fn forget(&mut self, key: &str) {
-        self.devices.remove(key);
         let modules: Vec<String> = self.modules_of(key).map(Device::key).collect();
-        for module in modules {
-            self.devices.remove(&module);
+        for key in modules.iter().map(String::as_str).chain([key]) {
+            self.devices.remove(key);
+            self.twins.remove(key);
         }
     }
 
@@ -122,6 +151,12 @@ impl Registry {
         self.devices.values().filter(|device| device.module.is_none())
     }
 
+    /// Devices and modules behind this key, in the order of keys.
+    pub(crate) fn after(&self, key: Option<&str>) -> impl Iterator<Item = &Device> {
+        let start = key.map_or(Bound::Unbounded, Bound::Excluded);
+        self.devices.range::<str, _>((start, Bound::Unbounded)).map(|(_, device)| device)
+    }
+
     /// The modules of a device, by id.
     pub(crate) fn modules_of(&self, device: &str) -> impl Iterator<Item = &Device> {
         // `0` is what comes after the slash.
@@ -136,9 +171,19 @@ impl Registry {
         self.commit(Change::Device(device))
     }
 
-    /// Forgets a device with its modules.
-    pub(crate) fn delete_device(&mut self, id: &str) -> io::Result<()> {
-        self.commit(Change::Deleted(id.to_owned()))
+    /// Forgets a device with its modules, or a module, by key.
+    pub(crate) fn delete_device(&mut self, key: &str) -> io::Result<()> {
+        self.commit(Change::Deleted(key.to_owned()))
+    }
+
+    /// The twin of somebody who is here; a new one where nobody changed it yet.
+    pub(crate) fn twin(&self, device: &Device) -> Cow<'_, Twin> {
+        self.twins.get(&device.key()).map_or_else(|| Cow::Owned(Twin::new(device.created_ms())), Cow::Borrowed)
+    }
+
+    /// Keeps a changed twin.
+    pub(crate) fn put_twin(&mut self, device: &Device, twin: Twin) -> io::Result<()> {
+        self.commit(Change::Twin(device.key(), twin))
     }
 
     /// Makes the journal safe against a power cut; called when the simulator stops.

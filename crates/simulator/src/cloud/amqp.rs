@@ -266,7 +266,7 @@ fn endpoint(hub: HubId, form: &[String], is_ours: impl Fn(&str) -> bool) -> Opti
 }
 
 /// A device, or a module of one, that is not there.
-pub(super) fn not_found(endpoint: &Endpoint) -> hub::Refusal {
+pub(crate) fn not_found(endpoint: &Endpoint) -> hub::Refusal {
     match &endpoint.module {
         None => hub::Refusal::device_not_found(&endpoint.device),
         Some(module) => {

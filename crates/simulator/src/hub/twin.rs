@@ -17,7 +17,7 @@ use self::section::{Metadata, Section};
 use super::Refusal;
 use crate::directory::DesiredChange;
 use crate::identity::timestamp;
-use crate::registry::Status;
+use crate::registry::Device;
 
 /// What the service says of a time that never was.
 pub(crate) const NEVER: &str = "0001-01-01T00:00:00Z";
@@ -39,18 +39,16 @@ pub(crate) struct Twin {
     owner_changes: u64,
 }
 
-/// What the registry knows, for the part of a twin that is not the twin's own.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct About<'a> {
-    pub(crate) device_id: &'a str,
-    pub(crate) module_id: Option<&'a str>,
-    pub(crate) etag: &'a str,
-    pub(crate) status: Status,
-    pub(crate) status_updated_ms: Option<i64>,
+/// What the hub sees of a device or module now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Live {
     pub(crate) is_connected: bool,
+    /// When that began.
+    pub(crate) connection_updated_ms: Option<i64>,
     pub(crate) last_activity_ms: Option<i64>,
-    pub(crate) c2d_count: u64,
-    pub(crate) model_id: Option<&'a str>,
+    pub(crate) c2d_count: usize,
+    /// What it last said of itself.
+    pub(crate) model_id: Option<String>,
 }
 
 /// A change that the owner of the hub asks for; sections that are not named stay as they are.
@@ -140,19 +138,19 @@ impl Twin {
     }
 
     /// As the service shows it.
-    pub(crate) fn for_service(&self, about: &About<'_>) -> Value {
+    pub(crate) fn for_service(&self, device: &Device, live: &Live) -> Value {
         let mut shown = json!({
-            "deviceId": about.device_id,
+            "deviceId": device.id,
             "etag": self.etag(),
-            "deviceEtag": about.etag,
-            "status": about.status,
-            "statusUpdateTime": at(about.status_updated_ms),
-            "connectionState": connection_state(about.is_connected),
-            "lastActivityTime": at(about.last_activity_ms),
-            "cloudToDeviceMessageCount": about.c2d_count,
+            "deviceEtag": device.etag,
+            "status": device.status,
+            "statusUpdateTime": at(device.status_updated_ms),
+            "connectionState": connection_state(live.is_connected),
+            "lastActivityTime": at(live.last_activity_ms),
+            "cloudToDeviceMessageCount": live.c2d_count,
             "authenticationType": "sas",
             "x509Thumbprint": {"primaryThumbprint": null, "secondaryThumbprint": null},
-            "modelId": about.model_id.unwrap_or_default(),
+            "modelId": live.model_id.as_deref().unwrap_or_default(),
             "version": self.version,
             "properties": self.properties(),
         });
@@ -160,8 +158,8 @@ impl Twin {
         if !self.tags.values().is_empty() {
             shown["tags"] = Value::Object(self.tags.values().clone());
         }
-        match about.module_id {
-            Some(module) => shown["moduleId"] = module.into(),
+        match &device.module {
+            Some(module) => shown["moduleId"] = module.as_str().into(),
             None => shown["capabilities"] = json!({"iotEdge": false}),
         }
         shown
@@ -180,10 +178,6 @@ impl Twin {
     /// It does not count what the device reports: Microsoft's tutorials show twins at `AAAAAAAAAAE=` after reports.
     pub(crate) fn etag(&self) -> String {
         STANDARD.encode(self.owner_changes.to_be_bytes())
-    }
-
-    pub(crate) fn version(&self) -> u64 {
-        self.version
     }
 }
 

@@ -61,3 +61,29 @@ fn a_generation_counts_ticks_since_the_year_one() {
     assert_eq!(generation(0), "621355968000000000");
     assert_eq!(generation(1), "621355968000010000");
 }
+
+#[test]
+fn twins_and_modules_are_there_after_a_restart_and_gone_with_their_device() {
+    let dir = std::env::temp_dir().join(format!("registry-twins-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let desired = |value: u64| serde_json::json!({"properties": {"desired": {"a": value}}});
+    let mut registry = Registry::open(Some(&dir), "hub1").unwrap();
+    let all = [device("d", Status::Enabled), module("d", "m"), device("gone", Status::Enabled)];
+    for (value, device) in (1..).zip(&all) {
+        registry.put_device(device.clone()).unwrap();
+        let mut twin = registry.twin(device).into_owned();
+        twin.patch(&desired(value), 0).unwrap();
+        registry.put_twin(device, twin).unwrap();
+    }
+    registry.delete_device("gone").unwrap();
+    registry.put_device(all[2].clone()).unwrap();
+    assert_eq!(*registry.twin(&all[2]), Twin::new(0), "one of the same name begins anew");
+
+    let again = Registry::open(Some(&dir), "hub1").unwrap();
+    assert_eq!(ids(again.after(None)), ["d", "d/m", "gone"]);
+    for (version, device) in [2, 2, 1].into_iter().zip(&all) {
+        assert_eq!(again.twin(device), registry.twin(device));
+        assert_eq!(again.twin(device).for_device()["desired"]["$version"], version);
+    }
+    std::fs::remove_dir_all(dir).unwrap();
+}

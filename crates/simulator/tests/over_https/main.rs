@@ -7,4 +7,5 @@ mod client;
 mod control;
 mod errors;
 mod faults;
+mod owner;
 mod provision_and_send;

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::limits::size_of_members;
 use super::*;
+use crate::identity::Keys;
 
 const THEN: i64 = 1_767_225_600_000;
 const NOW: i64 = THEN + 1_500;
@@ -12,18 +13,9 @@ fn twin() -> Twin {
     Twin::new(THEN)
 }
 
-fn about() -> About<'static> {
-    About {
-        device_id: "d1",
-        module_id: None,
-        etag: "NjM4",
-        status: Status::Enabled,
-        status_updated_ms: None,
-        is_connected: true,
-        last_activity_ms: Some(THEN),
-        c2d_count: 3,
-        model_id: None,
-    }
+fn shown(twin: &Twin) -> Value {
+    let live = Live { is_connected: true, last_activity_ms: Some(THEN), c2d_count: 3, ..Live::default() };
+    twin.for_service(&Device::new("d1", Keys::random(32), THEN), &live)
 }
 
 fn desired(values: Value) -> Value {
@@ -48,12 +40,12 @@ fn reported(twin: &mut Twin, values: &Value) -> Result<u64, Refusal> {
 
 #[test]
 fn a_new_twin_is_the_one_of_a_new_device() {
-    let shown = twin().for_service(&about());
-    assert_eq!((&shown["etag"], &shown["version"]), (&json!("AAAAAAAAAAE="), &json!(2)));
+    let whole = shown(&twin());
+    assert_eq!((&whole["etag"], &whole["version"]), (&json!("AAAAAAAAAAE="), &json!(2)));
     let section = json!({"$metadata": {"$lastUpdated": "2026-01-01T00:00:00.000Z"}, "$version": 1});
-    assert_eq!(shown["properties"], json!({"desired": section, "reported": section}));
-    assert_eq!((&shown["statusUpdateTime"], &shown["connectionState"]), (&json!(NEVER), &json!("Connected")));
-    assert_eq!((&shown["lastActivityTime"], &shown["tags"]), (&json!("2026-01-01T00:00:00.000Z"), &Value::Null));
+    assert_eq!(whole["properties"], json!({"desired": section, "reported": section}));
+    assert_eq!((&whole["statusUpdateTime"], &whole["connectionState"]), (&json!(NEVER), &json!("Connected")));
+    assert_eq!((&whole["lastActivityTime"], &whole["tags"]), (&json!("2026-01-01T00:00:00.000Z"), &Value::Null));
     assert_eq!(twin().for_device(), json!({"desired": {"$version": 1}, "reported": {"$version": 1}}));
 }
 
@@ -64,7 +56,7 @@ fn a_patch_of_desired_properties_is_told_as_it_came_with_the_version_after_it() 
     let second = heard(twin.patch(&desired(json!({"a": null, "b": {"d": [1, "two"]}})), NOW));
     assert_eq!(second, Some(json!({"a": null, "b": {"d": [1, "two"]}, "$version": 3})));
     assert_eq!(twin.for_device()["desired"], json!({"b": {"c": "x", "d": [1, "two"]}, "$version": 3}));
-    assert_eq!((twin.version(), twin.etag()), (4, "AAAAAAAAAAM=".to_owned()));
+    assert_eq!((twin.version, twin.etag()), (4, "AAAAAAAAAAM=".to_owned()));
 }
 
 #[test]
@@ -73,16 +65,16 @@ fn metadata_says_of_each_object_and_value_when_it_was_written() {
     twin.patch(&desired(json!({"a": 1, "b": {"c": "x", "e": 5}})), NOW).unwrap();
     twin.patch(&desired(json!({"b": {"c": null}})), NOW + 1000).unwrap();
     reported(&mut twin, &json!({"r": true})).unwrap();
-    let shown = twin.for_service(&about());
+    let whole = shown(&twin);
     let (first, second) = ("2026-01-01T00:00:01.500Z", "2026-01-01T00:00:02.500Z");
     let written = |at, version| json!({"$lastUpdated": at, "$lastUpdatedVersion": version});
     let mut b = written(second, 3);
     b["e"] = written(first, 2);
     let mut all = written(second, 3);
     (all["a"], all["b"]) = (written(first, 2), b);
-    assert_eq!(shown["properties"]["desired"]["$metadata"], all);
+    assert_eq!(whole["properties"]["desired"]["$metadata"], all);
     assert_eq!(
-        shown["properties"]["reported"]["$metadata"],
+        whole["properties"]["reported"]["$metadata"],
         json!({"$lastUpdated": first, "r": {"$lastUpdated": first}}),
         "no versions among what a device reports"
     );
@@ -107,11 +99,11 @@ fn a_replacement_is_told_as_all_there_is_with_null_for_what_went() {
         .unwrap();
     let heard = heard(twin.replace(&desired(json!({"a": 1, "c": 100, "n": null, "o": {"y": 2}})), NOW));
     assert_eq!(heard, Some(json!({"a": 1, "b": null, "c": 100, "o": {"x": null, "y": 2}, "$version": 3})));
-    let shown = twin.for_service(&about());
-    assert_eq!(shown["tags"], json!({"t": 1}), "not named, not touched");
+    let whole = shown(&twin);
+    assert_eq!(whole["tags"], json!({"t": 1}), "not named, not touched");
     assert_eq!(twin.for_device()["desired"], json!({"a": 1, "c": 100, "o": {"y": 2}, "$version": 3}));
     assert!(twin.replace(&json!({"tags": {"u": 2}}), NOW).unwrap().is_none(), "the device does not hear of tags");
-    assert_eq!(twin.for_service(&about())["tags"], json!({"u": 2}));
+    assert_eq!(shown(&twin)["tags"], json!({"u": 2}));
     assert_eq!(twin.for_device()["desired"]["$version"], 3);
 }
 
@@ -119,7 +111,7 @@ fn a_replacement_is_told_as_all_there_is_with_null_for_what_went() {
 fn a_whole_twin_may_be_sent_back() {
     let mut twin = twin();
     twin.patch(&json!({"tags": {"t": 1}, "properties": {"desired": {"a": 1}}}), NOW).unwrap();
-    let whole = twin.for_service(&about());
+    let whole = shown(&twin);
     twin.replace(&whole, NOW).unwrap();
     assert_eq!(twin.for_device()["desired"], json!({"a": 1, "$version": 3}));
 }
@@ -129,9 +121,9 @@ fn the_etag_counts_what_the_owner_changes_and_the_version_everything() {
     let mut twin = twin();
     assert_eq!(reported(&mut twin, &json!({"a": 1})).unwrap(), 2);
     assert_eq!(reported(&mut twin, &json!({})).unwrap(), 3, "each report counts");
-    assert_eq!((twin.version(), twin.etag()), (4, "AAAAAAAAAAE=".to_owned()));
+    assert_eq!((twin.version, twin.etag()), (4, "AAAAAAAAAAE=".to_owned()));
     twin.patch(&json!({"tags": {"t": 1}, "properties": {"desired": {"a": 1}}}), NOW).unwrap();
-    assert_eq!((twin.version(), twin.etag()), (5, "AAAAAAAAAAI=".to_owned()));
+    assert_eq!((twin.version, twin.etag()), (5, "AAAAAAAAAAI=".to_owned()));
 }
 
 #[test]
@@ -273,8 +265,8 @@ proptest! {
             }
             prop_assert_eq!(&without_version(twin.for_device()["desired"].clone()), &expected);
             prop_assert_eq!(&followed, &expected);
-            let shown = twin.for_service(&about());
-            prop_assert!(is_covered(&expected, &shown["properties"]["desired"]["$metadata"]));
+            let whole = shown(&twin);
+            prop_assert!(is_covered(&expected, &whole["properties"]["desired"]["$metadata"]));
         }
         let counted: Vec<u64> = (1..).take(versions.len()).collect();
         prop_assert_eq!(versions, counted);
