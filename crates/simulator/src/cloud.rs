@@ -13,6 +13,7 @@ mod amqp; // what AMQP connections ask besides
 mod hubs; // the hubs there are, and their names
 #[allow(dead_code)] // no protocol asks yet
 mod methods; // direct methods on their way
+mod moving; // devices from hub to hub, and the owner's wishes for registrations
 mod owner; // what the owner of a hub asks
 mod provisioning; // what a call to the provisioning service does
 #[allow(dead_code)]
@@ -21,16 +22,16 @@ mod twins; // what devices and their owner do with twins
 pub use amqp::AmqpCounts;
 pub(crate) use amqp::{Sender, not_found};
 pub(crate) use hubs::Hub;
+pub(crate) use moving::Several;
 pub(crate) use provisioning::DpsCall;
 
 use crate::amqp::tokens::Key;
 use crate::directory::Directory;
-use crate::dps::{Enrolment, Operations, Registration, Registrations};
+use crate::dps::{Operations, Registrations, Scopes};
 use crate::endpoint::{Endpoint, HubId};
 use crate::events::Events;
 use crate::faults::{Armed, Faults, Weather};
 use crate::hub::{self, Telemetry, method};
-use crate::identity::Identity;
 use crate::options::Clock;
 use crate::record::{Record, Recorded};
 use crate::registry::{Device, Registry, Status};
@@ -91,7 +92,6 @@ pub(crate) struct Cloud {
     clock: Clock,
     /// Never empty; the first answers to every name that is none of the others'.
     hubs: Vec<Hub>,
-    identity: Identity,
     pace: Pace,
     directory: Directory,
     /// Where AMQP is served; redirects name it.
@@ -102,6 +102,7 @@ pub(crate) struct Cloud {
 struct State {
     /// As many as there are hubs.
     hubs: Vec<HubState>,
+    scopes: Scopes,
     registrations: Registrations,
     operations: Operations,
     armed: Armed,
@@ -129,10 +130,11 @@ struct Seen {
 
 impl Cloud {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { clock, hubs, identity, pace, registrations, record, faults, amqp_port } = parts;
+        let Parts { clock, hubs, scopes, pace, registrations, record, faults, amqp_port } = parts;
         let (hubs, registries): (Vec<_>, Vec<_>) = hubs.into_iter().unzip();
         let state = Mutex::new(State {
             hubs: registries.into_iter().map(HubState::new).collect(),
+            scopes,
             registrations,
             operations: Operations::default(),
             armed: Armed::new(faults),
@@ -142,7 +144,7 @@ impl Cloud {
         });
         let created_ms = clock();
         let directory = Directory::new(Arc::clone(&clock));
-        Self { state, clock, hubs, identity, pace, directory, amqp_port, created_ms }
+        Self { state, clock, hubs, pace, directory, amqp_port, created_ms }
     }
 
     /// A panic elsewhere leaves the state as it was before or after a change, so it can go on being used.
@@ -152,14 +154,6 @@ impl Cloud {
 
     pub(crate) fn now_ms(&self) -> i64 {
         (self.clock)()
-    }
-
-    pub(crate) fn identity(&self) -> &Identity {
-        &self.identity
-    }
-
-    fn enrolment(&self) -> Enrolment<'_> {
-        Enrolment { id_scope: &self.identity.id_scope, group: &self.identity.group }
     }
 
     pub(crate) fn dps_weather(&self) -> Weather {
@@ -192,10 +186,6 @@ impl Cloud {
 
     pub(crate) fn messages(&self, count: usize) -> Vec<Recorded> {
         self.state().record.last(count)
-    }
-
-    pub(crate) fn registration(&self, id: &str) -> Option<Registration> {
-        self.state().registrations.get(id).cloned()
     }
 
     pub(crate) fn sync(&self) -> std::io::Result<()> {
@@ -284,12 +274,6 @@ impl State {
         self.hubs.get(endpoint.hub.0)?.registry.get(endpoint)
     }
 
-    /// The hub that has a device of this name, the first of them.
-    fn find(&self, id: &str) -> Option<(HubId, &Device)> {
-        let mut each = self.hubs.iter().enumerate();
-        each.find_map(|(at, hub)| Some((HubId(at), hub.registry.device(id)?)))
-    }
-
     /// What a fault tells a device.
     fn stands_in_the_way(&self, endpoint: &Endpoint) -> Result<(), hub::Refusal> {
         let id = &endpoint.device;
@@ -344,7 +328,7 @@ pub(crate) struct Parts {
     pub(crate) clock: Clock,
     /// The first answers to every name that is none of the others'.
     pub(crate) hubs: Vec<(Hub, Registry)>,
-    pub(crate) identity: Identity,
+    pub(crate) scopes: Scopes,
     pub(crate) pace: Pace,
     pub(crate) registrations: Registrations,
     pub(crate) record: Record,

@@ -10,16 +10,18 @@ use http::{Method, Response, StatusCode, header};
 use http_body_util::Full;
 use serde_json::json;
 
-use crate::cloud::Cloud;
+use crate::cloud::{Cloud, Several};
 use crate::connections::{Answers, Ask, Reply};
-use crate::https::json;
+use crate::https::{decoded, json, query};
 use crate::record::Recorded;
 use crate::registry::Status;
+
+mod provisioning; // registrations and groups
 
 const PAGE: &str = include_str!("control/page.html");
 /// As many messages as the page shows.
 const SHOWN_MAX: usize = 50;
-/// As many devices as the page shows; more are counted.
+/// As many devices, and registrations, as are shown; more are counted.
 const DEVICES_SHOWN_MAX: usize = 1000;
 
 const LOCAL_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
@@ -41,7 +43,8 @@ impl Answers for Control {
             (&Method::GET, ["api", "faults"]) => json(StatusCode::OK, &self.cloud.faults()),
             (&Method::POST, ["api", "faults"]) => self.set_faults(&ask),
             (&Method::POST, ["api", "devices"]) => self.enrol(&ask),
-            (&Method::POST, ["api", "devices", id, action]) => self.device(id, action),
+            (&Method::POST, ["api", "devices", id, action]) => self.device(&ask, id, action),
+            (method, ["api", "registrations" | "groups", ..]) => self.provisioning(&ask, method, &path),
             (_, [""] | ["api", "state" | "faults" | "devices"] | ["api", "devices", _, _]) => {
                 problem(StatusCode::METHOD_NOT_ALLOWED, "method: not one for this address")
             }
@@ -55,6 +58,7 @@ impl Control {
         let mut devices = self.cloud.devices();
         let device_count = devices.len();
         devices.truncate(DEVICES_SHOWN_MAX);
+        let (registration_count, registrations) = self.cloud.registrations(DEVICES_SHOWN_MAX);
         let messages: Vec<_> = self.cloud.messages(SHOWN_MAX).iter().map(raw_line).collect();
         json(
             StatusCode::OK,
@@ -63,6 +67,9 @@ impl Control {
                 counts: self.cloud.counts(),
                 device_count,
                 devices,
+                registration_count,
+                registrations,
+                groups: self.cloud.groups().iter().map(provisioning::GroupView::of).collect(),
                 messages,
             },
         )
@@ -95,12 +102,19 @@ impl Control {
         }
     }
 
-    fn device(&self, id: &str, action: &str) -> Response<Full<Bytes>> {
-        let id = percent_encoding::percent_decode_str(id).decode_utf8_lossy();
+    fn device(&self, ask: &Ask, id: &str, action: &str) -> Response<Full<Bytes>> {
+        let id = decoded(id);
+        let hub = match self.cloud.whereabouts(&id, query(ask, "hub").as_deref()) {
+            Ok(Some(hub)) => hub,
+            Ok(None) => return problem(StatusCode::NOT_FOUND, "device: not known at any hub, or not at this one"),
+            Err(Several) => {
+                return problem(StatusCode::CONFLICT, "hub: several have a device of this name, add ?hub=NAME");
+            }
+        };
         let done = match action {
-            "enable" => self.cloud.set_status(&id, Status::Enabled),
-            "disable" => self.cloud.set_status(&id, Status::Disabled),
-            "delete" => self.cloud.delete_device(&id),
+            "enable" => self.cloud.set_status_at(hub, &id, Status::Enabled),
+            "disable" => self.cloud.set_status_at(hub, &id, Status::Disabled),
+            "delete" => self.cloud.delete_device_at(hub, &id),
             _ => return problem(StatusCode::NOT_FOUND, "action: not one of enable, disable, delete"),
         };
         match done {
@@ -117,6 +131,9 @@ struct State<'a> {
     counts: crate::cloud::Counts,
     device_count: usize,
     devices: Vec<crate::cloud::DeviceView>,
+    registration_count: usize,
+    registrations: Vec<crate::dps::Registration>,
+    groups: Vec<provisioning::GroupView>,
     messages: Vec<Box<serde_json::value::RawValue>>,
 }
 

@@ -3,6 +3,7 @@
 //! Promises: nothing is on unless asked for; a change takes effect with the next call. Pure: `now` comes in, a verdict
 //! goes out; waiting, closing and hanging are done by whoever holds the socket.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,9 @@ pub use amqp::{AllConnections, AmqpAction, AmqpFault, AmqpFaults, Gateway, LinkS
 
 /// The longest delay that is taken, so that a slip of the keyboard does not hold connections for ever.
 const DELAY_MAX: Duration = Duration::from_secs(600);
+/// Devices whose polls are counted one by one, as many as operations are remembered; of more, all are counted anew. 20 000
+/// entries of about 200 bytes are 4 MB.
+const POLLING_DEVICES_MAX: usize = 20_000;
 
 /// Everything that can be made to go wrong. The default is: nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +38,8 @@ pub struct DpsFaults {
     pub throttle: Option<Throttle>,
     /// 429 on polls and status look-ups; the real service counts them apart from registrations.
     pub throttle_polls: Option<Throttle>,
+    /// 429 on polls of a device that comes too often; the real service counts each device by itself.
+    pub device_polls: Option<DevicePolls>,
     /// Refusals of some or all devices. The first that matches counts.
     pub refuse: Vec<DpsRefuse>,
     /// Before every answer, milliseconds, at most ten minutes.
@@ -81,6 +87,17 @@ pub struct Throttle {
     /// Which calls.
     pub when: When,
     /// The `Retry-After` that goes with it, seconds; none when absent, as the hub does.
+    #[serde(default)]
+    pub retry_after_s: Option<u64>,
+}
+
+/// 429 for polls of one device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DevicePolls {
+    /// Beyond so many in ten seconds (token bucket; all of them may come at once). The real service allows 5.
+    pub above_per_10_s: u32,
+    /// The `Retry-After` that goes with it, seconds; none when absent.
     #[serde(default)]
     pub retry_after_s: Option<u64>,
 }
@@ -187,6 +204,8 @@ pub(crate) struct Armed {
     faults: Faults,
     dps_throttle: Counter,
     dps_poll_throttle: Counter,
+    /// By registration id, in lower case.
+    device_polls: HashMap<String, Counter>,
     hub_throttle: Counter,
     lost_answers: Counter,
     amqp: amqp::Counters,
@@ -218,6 +237,16 @@ impl Armed {
     /// `Some` when this poll or look-up is to be throttled.
     pub(crate) fn throttles_poll(&mut self, now_ms: i64) -> Option<Throttle> {
         self.faults.dps.throttle_polls.filter(|throttle| self.dps_poll_throttle.hits(throttle.when, 1, now_ms))
+    }
+
+    /// `Some` with the seconds to wait, if any are to be told, when this device polls too often.
+    pub(crate) fn throttles_device_poll(&mut self, id: &str, now_ms: i64) -> Option<Option<u64>> {
+        let DevicePolls { above_per_10_s, retry_after_s } = self.faults.dps.device_polls?;
+        if self.device_polls.len() >= POLLING_DEVICES_MAX {
+            self.device_polls.clear();
+        }
+        let counter = self.device_polls.entry(id.to_ascii_lowercase()).or_default();
+        (!counter.takes(f64::from(above_per_10_s), 10_000.0, 1.0, now_ms)).then_some(retry_after_s)
     }
 
     /// `Some` when this request with so many messages is to be throttled.

@@ -203,12 +203,12 @@ async fn stand(weather: Weather, unavailable: impl FnOnce() -> Response<Full<Byt
     }
 }
 
-fn decoded(segment: &str) -> String {
+pub(crate) fn decoded(segment: &str) -> String {
     percent_decode_str(segment).decode_utf8_lossy().into_owned()
 }
 
 /// A query parameter, decoded.
-fn query(ask: &Ask, name: &str) -> Option<String> {
+pub(crate) fn query(ask: &Ask, name: &str) -> Option<String> {
     let pairs = ask.parts.uri.query()?.split('&');
     pairs.filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| decoded(value))
 }

@@ -10,6 +10,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
+use crate::setup::GROUP_NAME;
+
 const IDENTITY_FILE: &str = "identity.json";
 /// The size of the keys that the portal makes, in bytes.
 const GROUP_KEY_BYTES: usize = 64;
@@ -51,6 +53,9 @@ pub(crate) struct Identity {
     /// Of the hubs besides the first, by host name.
     #[serde(default)]
     pub(crate) more_hubs: BTreeMap<String, Policies>,
+    /// Of the enrolment groups of a setup, by `scope/name`.
+    #[serde(default)]
+    more_groups: BTreeMap<String, Keys>,
 }
 
 impl Identity {
@@ -61,6 +66,7 @@ impl Identity {
             group: Keys::random(GROUP_KEY_BYTES),
             policies: random_policies(),
             more_hubs: BTreeMap::new(),
+            more_groups: BTreeMap::new(),
         }
     }
 
@@ -76,6 +82,15 @@ impl Identity {
     pub(crate) fn keep(&self, dir: Option<&Path>) -> io::Result<()> {
         let Some(dir) = dir else { return Ok(()) };
         write_whole(&dir.join(IDENTITY_FILE), &serde_json::to_vec_pretty(self)?, Readers::Owner)
+    }
+
+    /// The keys of an enrolment group, made on first use.
+    pub(crate) fn group_keys(&mut self, id_scope: &str, name: &str) -> Keys {
+        if name == GROUP_NAME && id_scope == self.id_scope {
+            return self.group.clone();
+        }
+        let kept = self.more_groups.entry(format!("{id_scope}/{name}"));
+        kept.or_insert_with(|| Keys::random(GROUP_KEY_BYTES)).clone()
     }
 
     /// The policies of another hub, made on first use.

@@ -22,21 +22,26 @@ mod https; // HTTP addresses to calls, answers to statuses
 mod hub; // telemetry: what is accepted, what is refused how
 mod identity; // id scope and keys, kept over restarts
 mod journal; // changes on disk, one line each
+mod opening; // from options, and what is kept, to hubs and groups
 mod options; // what a simulator is to be
 mod record; // what was accepted, one line each
 mod registry; // the devices that a hub has
 mod sas; // is this token good for that resource
 mod service; // the owner's view of the registry: get, put, delete
+mod setup; // hubs, id scopes and groups, as a file says
 mod simulator; // wiring: start and stop
 mod sockets; // accepting connections, TLS
 mod started; // what clients have to know of one that runs
 
 pub use cloud::{AmqpCounts, Counts, DeviceView};
-pub use dps::Registration;
+pub use dps::{Registration, Substatus, Unmovable};
 pub use faults::{AllConnections, AmqpAction, AmqpFault, AmqpFaults, Gateway, LinkState};
-pub use faults::{DpsFaults, DpsRefusal, DpsRefuse, Faults, HubFaults, HubRefusal, HubRefuse, Outage, Throttle, When};
+pub use faults::{
+    DevicePolls, DpsFaults, DpsRefusal, DpsRefuse, Faults, HubFaults, HubRefusal, HubRefuse, Outage, Throttle, When,
+};
 pub use options::{Clock, OnMessage, Options};
 pub use record::Recorded;
 pub use registry::Status;
+pub use setup::{Allocation, GroupSetup, Reprovision, ScopeSetup, Setup, SetupError};
 pub use simulator::{Simulator, StartError, start};
-pub use started::{HubAddress, Started};
+pub use started::{GroupAddress, HubAddress, Started};

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::faults::Faults;
 use crate::record::Recorded;
+use crate::setup::Setup;
 
 /// Milliseconds since 1970, UTC.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -26,10 +27,12 @@ pub struct Options {
     pub amqp_port: u16,
     /// Port of the page and the control API (plain HTTP, no login); 0 takes any, `None` has none.
     pub page_port: Option<u16>,
-    /// Names besides `localhost`. The first is the hub that devices are assigned to; all lead to it, and to DPS.
+    /// Names besides `localhost`. The first is the hub, unless the setup has one; all lead to it, and to DPS.
     pub hosts: Vec<String>,
-    /// Host names of hubs besides that one, each with devices, keys and events of its own.
+    /// Host names of hubs besides that one, each with devices, keys and events of its own. Devices are spread over all.
     pub more_hubs: Vec<String>,
+    /// Hubs, id scopes and enrolment groups; none: one id scope with one group for all hubs.
+    pub setup: Option<Setup>,
     /// Keeps CA, id scope, keys, devices and registrations over restarts. Made when missing.
     pub dir: Option<PathBuf>,
     /// Where the CA's certificate is written for clients. Default: in `dir`, else a file of its own in the system's directory
@@ -37,9 +40,9 @@ pub struct Options {
     pub ca_file: Option<PathBuf>,
     /// Accepted messages are appended here, one JSON line each.
     pub record: Option<PathBuf>,
-    /// Instead of the kept or a random one.
+    /// Instead of the kept or a random one; of the scope that a setup leaves out.
     pub id_scope: Option<String>,
-    /// Primary group key, base64, instead of the kept or a random one.
+    /// Primary group key, base64, instead of the kept or a random one; of the group that there is without a setup.
     pub group_key: Option<String>,
     /// How many polls are answered `assigning` before a registration is final.
     pub assigning_polls: u32,
@@ -62,6 +65,7 @@ impl Options {
             page_port: None,
             hosts: Vec::new(),
             more_hubs: Vec::new(),
+            setup: None,
             dir: None,
             ca_file: None,
             record: None,

@@ -19,13 +19,15 @@ use crate::ca::{Authority, CA_FILE, CaError};
 use crate::cloud::{Cloud, Counts, DeviceView, Hub, Pace, Parts};
 use crate::connections::Http;
 use crate::control::Control;
-use crate::dps::{Registration, Registrations};
+use crate::dps::{Registration, Registrations, Unmovable};
 use crate::faults::Faults;
 use crate::https::Https;
-use crate::identity::{Identity, Readers, guid, write_whole};
+use crate::identity::{Readers, guid, write_whole};
+use crate::opening::{self, Hosts};
 use crate::options::Options;
 use crate::record::{Record, Recorded};
 use crate::registry::{Registry, Status};
+use crate::setup::SetupError;
 use crate::sockets::serve;
 use crate::started::{Started, describe};
 
@@ -62,6 +64,9 @@ pub enum StartError {
     /// The group key cannot be one.
     #[error("group_key: not base64 of 16 to 64 bytes, leave it out to have one made")]
     GroupKey,
+    /// The setup cannot be served.
+    #[error("take the setup")]
+    Setup(#[from] SetupError),
 }
 
 impl From<CaError> for StartError {
@@ -95,13 +100,12 @@ pub async fn start(options: Options) -> Result<Simulator, StartError> {
     let now_ms = (options.clock)();
     let dir = options.dir.as_deref();
     let claim = dir.map(claim).transpose()?;
-    let hosts = all_hosts(&options.hosts);
-    let certified: Vec<String> = hosts.iter().chain(&options.more_hubs).cloned().collect();
+    let hosts = Hosts::of(&options)?;
     let authority = Authority::open(dir, now_ms)?;
-    let tls = TlsAcceptor::from(Arc::new(authority.server_config(dir, &certified, now_ms)?));
+    let tls = TlsAcceptor::from(Arc::new(authority.server_config(dir, &hosts.all(), now_ms)?));
     let (ca_file, passing_ca_file) = place_ca(&options, &authority.pem)?;
     let (amqp, amqp_listeners) = listen(&options.bind, options.amqp_port).await?;
-    let cloud = Arc::new(open_cloud(&options, hosts, amqp)?);
+    let cloud = Arc::new(open_cloud(&options, &hosts, amqp)?);
 
     let mut services = JoinSet::new();
     for listener in amqp_listeners {
@@ -138,16 +142,7 @@ fn claim(dir: &Path) -> Result<File, StartError> {
     }
 }
 
-/// The names as asked for, and `localhost`, which always works.
-fn all_hosts(asked: &[String]) -> Vec<String> {
-    let mut hosts = asked.to_vec();
-    if !hosts.iter().any(|host| host.eq_ignore_ascii_case("localhost")) {
-        hosts.push("localhost".to_owned());
-    }
-    hosts
-}
-
-fn at(path: &Path) -> impl FnOnce(io::Error) -> StartError {
+pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> StartError {
     let path = path.to_owned();
     move |source| StartError::File { path, source }
 }
@@ -164,45 +159,27 @@ fn place_ca(options: &Options, pem: &str) -> Result<(PathBuf, Option<PathBuf>), 
     Ok((path.clone(), is_passing.then_some(path)))
 }
 
-fn open_cloud(options: &Options, hosts: Vec<String>, amqp_port: u16) -> Result<Cloud, StartError> {
+fn open_cloud(options: &Options, hosts: &Hosts, amqp_port: u16) -> Result<Cloud, StartError> {
     let dir = options.dir.as_deref();
     let shown_dir = dir.unwrap_or(Path::new(""));
-    let mut identity = open_identity(options)?;
-    let open = |name: &str| Registry::open(dir, name).map_err(at(shown_dir));
-    let first = Hub::new(hosts, identity.policies.clone());
-    let registry = open(first.name())?;
-    let mut hubs = vec![(first, registry)];
-    for name in &options.more_hubs {
-        hubs.push((Hub::new(vec![name.clone()], identity.policies_of(name).clone()), open(name)?));
-    }
+    let mut identity = opening::identity(options)?;
+    let scopes = opening::scopes(options.setup.as_ref(), &hosts.hubs, &mut identity)?;
+    let hubs = hosts.open(&mut identity);
     identity.keep(dir).map_err(at(shown_dir))?;
+    let open = |hub: Hub| Registry::open(dir, hub.name()).map(|registry| (hub, registry));
+    let hubs = hubs.into_iter().map(open).collect::<io::Result<_>>().map_err(at(shown_dir))?;
     let record_path = options.record.as_deref();
     let record = Record::open(record_path, options.on_message.clone()).map_err(at(record_path.unwrap_or(shown_dir)))?;
     Ok(Cloud::new(Parts {
         clock: Arc::clone(&options.clock),
         hubs,
-        identity,
+        scopes,
         pace: Pace { assigning_polls: options.assigning_polls, retry_after_s: options.retry_after_s },
         registrations: Registrations::open(dir).map_err(at(shown_dir))?,
         record,
         faults: options.faults.clone(),
         amqp_port,
     }))
-}
-
-fn open_identity(options: &Options) -> Result<Identity, StartError> {
-    let dir = options.dir.as_deref();
-    let mut identity = Identity::open(dir).map_err(at(dir.unwrap_or(Path::new(""))))?;
-    if let Some(scope) = &options.id_scope {
-        identity.id_scope.clone_from(scope);
-    }
-    if let Some(key) = &options.group_key {
-        if !crate::sas::is_key(key) {
-            return Err(StartError::GroupKey);
-        }
-        identity.group.primary.clone_from(key);
-    }
-    Ok(identity)
 }
 
 /// Listens on all addresses with one port. Only the first address has to work: a machine may lack IPv6.
@@ -273,20 +250,59 @@ impl Simulator {
         self.cloud.enrol(ids).map_err(|refusal| io::Error::other(refusal.message))
     }
 
-    /// Switches a device on or off at whichever hub has it. `Ok(false)` when none has.
+    /// Switches a device on or off, at the hub that has it. `Ok(false)` when none has.
     ///
     /// # Errors
-    /// When the change could not be written.
+    /// When the change could not be written, or several hubs have such a device.
     pub fn set_status(&self, device_id: &str, status: Status) -> io::Result<bool> {
         self.cloud.set_status(device_id, status)
     }
 
-    /// Forgets a device at whichever hub has it. `Ok(false)` when none has.
+    /// Forgets a device, at the hub that has it; its registration stays. `Ok(false)` when none has.
+    ///
+    /// # Errors
+    /// When the change could not be written, or several hubs have such a device.
+    pub fn delete_device(&self, device_id: &str) -> io::Result<bool> {
+        self.cloud.delete_device(device_id)
+    }
+
+    /// The same at the hub of this host name.
     ///
     /// # Errors
     /// When the change could not be written.
-    pub fn delete_device(&self, device_id: &str) -> io::Result<bool> {
-        self.cloud.delete_device(device_id)
+    pub fn set_status_at(&self, hub: &str, device_id: &str, status: Status) -> io::Result<bool> {
+        self.cloud.hub_named(hub).map_or(Ok(false), |hub| self.cloud.set_status_at(hub, device_id, status))
+    }
+
+    /// The same at the hub of this host name.
+    ///
+    /// # Errors
+    /// When the change could not be written.
+    pub fn delete_device_at(&self, hub: &str, device_id: &str) -> io::Result<bool> {
+        self.cloud.hub_named(hub).map_or(Ok(false), |hub| self.cloud.delete_device_at(hub, device_id))
+    }
+
+    /// Sends a device to another hub of its group: it is gone from the old one at once, and its next registration says
+    /// where it is.
+    ///
+    /// # Errors
+    /// See [`Unmovable`].
+    pub fn move_to(&self, id_scope: Option<&str>, registration_id: &str, hub: &str) -> Result<(), Unmovable> {
+        self.cloud.move_to(id_scope, registration_id, hub)
+    }
+
+    /// Forgets a registration; the device stays at its hub. `Ok(false)` when there is none.
+    ///
+    /// # Errors
+    /// When the change could not be written.
+    pub fn forget_registration(&self, id_scope: Option<&str>, registration_id: &str) -> io::Result<bool> {
+        self.cloud.forget_registration(id_scope, registration_id)
+    }
+
+    /// Switches the enrolment groups of this name on or off, of one scope or of all, until the simulator ends. How many
+    /// there are.
+    pub fn switch_group(&self, id_scope: Option<&str>, name: &str, is_enabled: bool) -> usize {
+        self.cloud.switch_group(id_scope, name, is_enabled)
     }
 
     /// Cuts all connections, frees the ports and makes the registry safe on disk.

@@ -21,13 +21,13 @@ pub struct Started {
     pub page: Option<u16>,
     /// The name to dial.
     pub host: String,
-    /// The id scope of the provisioning service.
+    /// The id scope of the provisioning service, the first of them.
     pub id_scope: String,
-    /// Primary key of the enrolment group, base64.
+    /// Primary key of its first enrolment group, base64.
     pub group_key: String,
     /// `host:port` of the provisioning service.
     pub dps_endpoint: String,
-    /// The hub that devices are assigned to, a bare name.
+    /// The hub that answers to every name, a bare name; where there are no others, devices are assigned to it.
     pub hub: String,
     /// For service SDKs; a bare host name.
     pub service_connection_string: String,
@@ -36,8 +36,29 @@ pub struct Started {
     /// Hubs besides that one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub more_hubs: Vec<HubAddress>,
+    /// Enrolment groups besides the first, also of other scopes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub more_groups: Vec<GroupAddress>,
     /// The CA's certificate, PEM.
     pub ca_file: PathBuf,
+}
+
+/// One of several enrolment groups. Holds its key.
+#[derive(Clone, Serialize)]
+pub struct GroupAddress {
+    /// Of its provisioning service.
+    pub id_scope: String,
+    /// Its name.
+    pub group: String,
+    /// Its primary key, base64.
+    pub group_key: String,
+}
+
+impl fmt::Debug for GroupAddress {
+    /// Without the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GroupAddress").field("group", &self.group).finish_non_exhaustive()
+    }
 }
 
 /// One of several hubs. Holds keys.
@@ -67,21 +88,28 @@ impl fmt::Debug for Started {
 
 /// Gathers it.
 pub(crate) fn describe(cloud: &Cloud, https: u16, page: Option<u16>, ca_file: PathBuf) -> Started {
-    let (hub, identity) = (cloud.hub(cloud.default_hub()), cloud.identity());
+    let hub = cloud.hub(cloud.default_hub());
+    let mut groups = cloud.groups().into_iter().map(|(id_scope, group)| GroupAddress {
+        id_scope,
+        group: group.name,
+        group_key: group.keys.primary,
+    });
+    let first = groups.next().expect("a simulator is made with a group");
     let host = hub.name().to_owned();
     Started {
         https,
         amqp: cloud.amqp_port(),
         mqtt: None,
         page,
-        id_scope: identity.id_scope.clone(),
-        group_key: identity.group.primary.clone(),
+        id_scope: first.id_scope,
+        group_key: first.group_key,
         dps_endpoint: format!("{host}:{https}"),
         service_connection_string: hub.service_connection_string(),
         event_hub_connection_string: hub.event_hub_connection_string(),
         hub: host.clone(),
         host,
         more_hubs: cloud.hubs().iter().skip(1).map(address).collect(),
+        more_groups: groups.collect(),
         ca_file,
     }
 }

@@ -82,6 +82,11 @@ impl Cloud {
         self.hubs.iter().position(|hub| hub.is_called(bare)).map(HubId)
     }
 
+    /// The hub whose own name this is.
+    pub(super) fn hub_called(&self, name: &str) -> Option<HubId> {
+        self.hubs.iter().position(|hub| hub.name().eq_ignore_ascii_case(name)).map(HubId)
+    }
+
     /// The hub that is meant where its host name is not known here: a proxy's, or a bare address.
     pub(crate) fn default_hub(&self) -> HubId {
         HubId(0)

@@ -182,29 +182,6 @@ impl Cloud {
         let each = self.hubs.iter().zip(&state.hubs);
         each.flat_map(|(hub, its)| its.registry.devices().map(move |device| view(hub, device))).collect()
     }
-
-    /// Switches a device on or off at whichever hub has it. `Ok(false)` when none has.
-    pub(crate) fn set_status(&self, id: &str, status: Status) -> std::io::Result<bool> {
-        let mut state = self.state();
-        let Some((hub, device)) = state.find(id) else { return Ok(false) };
-        let changed = Device { etag: crate::identity::etag(), ..device.clone() }.switched(status, self.now_ms());
-        if let Some(its) = state.hubs.get_mut(hub.0) {
-            its.registry.put_device(changed)?;
-            self.tell_changed(its, &Endpoint::device(hub, id));
-        }
-        Ok(true)
-    }
-
-    /// Forgets a device at whichever hub has it; its registration stays. `Ok(false)` when none has.
-    pub(crate) fn delete_device(&self, id: &str) -> std::io::Result<bool> {
-        let mut state = self.state();
-        let Some((hub, _)) = state.find(id) else { return Ok(false) };
-        if let Some(its) = state.hubs.get_mut(hub.0) {
-            self.tell_changed(its, &Endpoint::device(hub, id));
-            its.forget(id)?;
-        }
-        Ok(true)
-    }
 }
 
 /// The registry's key of a twin that a cursor names.

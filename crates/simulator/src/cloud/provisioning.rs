@@ -3,8 +3,9 @@
 use serde_json::Value;
 
 use super::{Cloud, State, not_written};
-use crate::dps::{self, Answer, Outcome, Registration};
+use crate::dps::{self, Admitted, Answer, Assignment, Outcome, Registration};
 use crate::endpoint::HubId;
+use crate::faults::DpsRefusal;
 use crate::identity::Keys;
 use crate::registry::Device;
 
@@ -38,14 +39,14 @@ impl Cloud {
         if let Some(throttle) = state.armed.throttles_register(now_ms) {
             return Err(dps::Refusal::throttled(throttle.retry_after_s));
         }
-        let keys = dps::admit(&self.enrolment(), call.scope, call.registration_id, call.authorization, now_ms)?;
-        dps::check_register_body(call.registration_id, body)?;
+        let admitted = state.admit(call, now_ms)?;
+        let sent = dps::read_register_body(call.registration_id, body)?;
         *state.counts.registrations.entry(call.registration_id.to_owned()).or_default() += 1;
-        let outcome = match state.armed.dps_refusal(call.registration_id) {
-            Some(refusal) => dps::refused(call.registration_id, refusal)?,
-            None => Outcome::Assigned(self.assign(state, call.registration_id, keys, now_ms)?),
+        let outcome = match state.stands_against(call.registration_id, &admitted)? {
+            Some(outcome) => outcome,
+            None => self.assign(state, &admitted, call.registration_id, sent, now_ms)?,
         };
-        Ok(state.operations.begin(outcome, self.pace.assigning_polls))
+        Ok(state.operations.begin(&admitted.scope, outcome, self.pace.assigning_polls))
     }
 
     /// Makes devices as if each had registered. Stops at the first that cannot be made; those before it are there.
@@ -53,8 +54,8 @@ impl Cloud {
         let now_ms = self.now_ms();
         let mut state = self.state();
         ids.iter().try_for_each(|id| {
-            let keys = dps::enrol(&self.enrolment(), id)?;
-            self.assign(&mut state, id, keys, now_ms).map(drop)
+            let admitted = state.scopes.enrol(id)?;
+            self.assign(&mut state, &admitted, id, None, now_ms).map(drop)
         })
     }
 
@@ -62,41 +63,44 @@ impl Cloud {
     pub(crate) fn poll(&self, call: &DpsCall<'_>, operation_id: &str) -> Result<Answer, dps::Refusal> {
         let mut state = self.state();
         state.count_dps("poll");
-        let answer =
-            self.admit_poll(&mut state, call).and_then(|()| state.operations.poll(call.registration_id, operation_id));
+        let now_ms = self.now_ms();
+        let answer = state.admit_poll(call, now_ms).and_then(|_| {
+            if let Some(throttle) = state.armed.throttles_device_poll(call.registration_id, now_ms) {
+                return Err(dps::Refusal::throttled(throttle));
+            }
+            state.operations.poll(call.scope, call.registration_id, operation_id)
+        });
         state.count_dps_refusal(answer)
     }
 
     /// What is known of a device, without registering it.
     pub(crate) fn look_up(&self, call: &DpsCall<'_>) -> Result<Value, dps::Refusal> {
+        let now_ms = self.now_ms();
         let mut state = self.state();
         state.count_dps("look_up");
-        let found = self.admit_poll(&mut state, call).and_then(|()| state.look_up(call.registration_id));
+        let found = state.admit_poll(call, now_ms).and_then(|admitted| state.look_up(call.registration_id, &admitted));
         state.count_dps_refusal(found)
-    }
-
-    fn admit_poll(&self, state: &mut State, call: &DpsCall<'_>) -> Result<(), dps::Refusal> {
-        let now_ms = self.now_ms();
-        dps::check_call(call.api_version, call.registration_id)?;
-        if let Some(throttle) = state.armed.throttles_poll(now_ms) {
-            return Err(dps::Refusal::throttled(throttle.retry_after_s));
-        }
-        dps::admit(&self.enrolment(), call.scope, call.registration_id, call.authorization, now_ms).map(drop)
     }
 
     /// Gives a device its hub, making it there. One that was switched off at the hub stays so.
     fn assign(
         &self,
         state: &mut State,
+        admitted: &Admitted,
         registration_id: &str,
-        keys: Keys,
+        sent: Option<Value>,
         now_ms: i64,
-    ) -> Result<Registration, dps::Refusal> {
-        let hub = self.default_hub();
-        let before = state.registrations.get(registration_id);
-        let registration = dps::registered(before, registration_id, self.hub(hub).name(), now_ms);
-        state.make(hub, &registration, keys, now_ms)?;
-        Ok(registration)
+    ) -> Result<Outcome, dps::Refusal> {
+        let before = state.registrations.get(&admitted.scope, registration_id);
+        let Assignment { registration, data } = dps::assign(admitted, before, registration_id, sent, now_ms);
+        let hub = self.hub_called(&registration.hub).ok_or_else(|| failed("The hub is not there"))?;
+        let failed_to_write = |error: std::io::Error| failed(&not_written("registry", &error));
+        self.bring(state, &data, (hub, &registration.device_id), now_ms).map_err(failed_to_write)?;
+        state.make(hub, &registration, admitted.keys.clone(), now_ms)?;
+        self.leave(state, &data, &registration.device_id).map_err(failed_to_write)?;
+        // What the device sent is of no use to it.
+        let shown = Registration { payload: None, ..registration };
+        Ok(Outcome::Assigned(Box::new(shown), admitted.group.payload.clone()))
     }
 
     /// Seconds until the next poll, as pending answers say.
@@ -105,29 +109,51 @@ impl Cloud {
     }
 }
 
+fn failed(text: &str) -> dps::Refusal {
+    dps::Refusal::new(500, 500_001, text)
+}
+
 impl State {
+    fn admit(&self, call: &DpsCall<'_>, now_ms: i64) -> Result<Admitted, dps::Refusal> {
+        self.scopes.admit(call.scope, call.registration_id, call.authorization, now_ms)
+    }
+
+    fn admit_poll(&mut self, call: &DpsCall<'_>, now_ms: i64) -> Result<Admitted, dps::Refusal> {
+        dps::check_call(call.api_version, call.registration_id)?;
+        if let Some(throttle) = self.armed.throttles_poll(now_ms) {
+            return Err(dps::Refusal::throttled(throttle.retry_after_s));
+        }
+        self.admit(call, now_ms)
+    }
+
+    /// How a registration ends without a hub: as a fault wants it, or because the group is switched off.
+    fn stands_against(&self, registration_id: &str, admitted: &Admitted) -> Result<Option<Outcome>, dps::Refusal> {
+        let refusal = self.armed.dps_refusal(registration_id);
+        let refusal = refusal.or_else(|| (!admitted.group.is_enabled).then_some(&DpsRefusal::Disabled));
+        refusal.map(|refusal| dps::refused(registration_id, refusal)).transpose()
+    }
+
     fn make(&mut self, hub: HubId, registration: &Registration, keys: Keys, now_ms: i64) -> Result<(), dps::Refusal> {
-        let failed = |text: String| dps::Refusal::new(500, 500_001, text);
-        let its = self.hub(hub).map_err(|refusal| failed(refusal.text))?;
+        let its = self.hub(hub).map_err(|refusal| failed(&refusal.text))?;
         let name = &registration.device_id;
         let device = match its.registry.device(name) {
             Some(device) => Device { keys, ..device.clone() },
-            None if its.registry.is_full() => return Err(failed("The hub is full".to_owned())),
+            None if its.registry.is_full() => return Err(failed("The hub is full")),
             None => Device::new(name, keys, now_ms),
         };
         its.registry
             .put_device(device)
             .and_then(|()| self.registrations.put(registration.clone()))
-            .map_err(|error| failed(not_written("registry", &error)))
+            .map_err(|error| failed(&not_written("registry", &error)))
     }
 
-    fn look_up(&self, registration_id: &str) -> Result<Value, dps::Refusal> {
-        if let Some(refusal) = self.armed.dps_refusal(registration_id) {
-            return dps::refused(registration_id, refusal).map(|outcome| outcome.state());
+    fn look_up(&self, registration_id: &str, admitted: &Admitted) -> Result<Value, dps::Refusal> {
+        if let Some(outcome) = self.stands_against(registration_id, admitted)? {
+            return Ok(outcome.state());
         }
-        let registration = self.registrations.get(registration_id).cloned();
+        let registration = self.registrations.get(&admitted.scope, registration_id).cloned();
         let registration = registration.ok_or_else(|| dps::Refusal::new(404, 404_201, "Registration not found"))?;
-        Ok(Outcome::Assigned(registration).state())
+        Ok(Outcome::Assigned(Box::new(registration), admitted.group.payload.clone()).state())
     }
 
     fn count_dps(&mut self, kind: &'static str) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::*;
+use crate::dps::Scope;
 use crate::identity::{Keys, Policies};
 
 pub(crate) const NOW_MS: i64 = 1_767_225_600_000;
@@ -18,11 +19,13 @@ pub(crate) fn cloud_with(devices: &[&str], faults: Faults) -> (Arc<Cloud>, Arc<A
     let group = Keys { primary: GROUP.to_owned(), secondary: GROUP.to_owned() };
     let policies: Policies = ["iothubowner", "service", "device"].map(|name| (name.to_owned(), group.clone())).into();
     let hubs = ["hub1", "hub2"].map(|name| (Hub::new(vec![name.to_owned()], policies.clone()), Registry::default()));
-    let identity = Identity { id_scope: "0ne1".to_owned(), group, policies, more_hubs: BTreeMap::new() };
+    let hub1 = vec!["hub1".to_owned()];
+    let group = crate::dps::tests::group("simulated-group", GROUP, GROUP, &hub1);
+    let scopes = Scopes(vec![Scope { id: "0ne1".to_owned(), groups: vec![Arc::new(group)] }]);
     let cloud = Cloud::new(Parts {
         clock: Arc::new(move || clock.load(Ordering::Relaxed)),
         hubs: hubs.into(),
-        identity,
+        scopes,
         pace: Pace { assigning_polls: 1, retry_after_s: 3 },
         registrations: Registrations::default(),
         record: Record::open(None, None).unwrap(),

@@ -1,7 +1,12 @@
 //! Who may register and what is answered, without a socket.
 
+use super::operations::OPERATIONS_MAX;
 use super::*;
+use crate::identity::Keys;
 use crate::sas;
+use crate::setup::{Allocation, Reprovision};
+
+mod assignments; // which hub, and from which
 
 const GROUP: &str = "8isrFI1sGsIlvvFSSFRiMfCNzv21fjbE/+ah/lSh3lF8e2YG1Te7w1KpZhJFFXJrqYKi9yegxkqIChbqOS9Egw==";
 const OTHER_GROUP: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
@@ -10,10 +15,30 @@ const TOKEN: &str = "SharedAccessSignature sr=0ne00AAAA01%2Fregistrations%2Feui-
 const ID: &str = "eui-70b3d57ed0051234";
 const BEFORE_MS: i64 = 1_767_225_000_000;
 
+/// A group for tests.
+pub(crate) fn group(name: &str, primary: &str, secondary: &str, hubs: &[String]) -> Group {
+    Group {
+        name: name.to_owned(),
+        keys: Keys { primary: primary.to_owned(), secondary: secondary.to_owned() },
+        hubs: hubs.to_vec(),
+        allocation: Allocation::Hashed,
+        reprovision: Reprovision::Migrate,
+        is_enabled: true,
+        payload: None,
+    }
+}
+
+fn hubs(count: usize) -> Vec<String> {
+    (1..=count).map(|at| format!("hub{at}.azure-devices.net")).collect()
+}
+
+fn scopes(groups: Vec<Group>) -> Scopes {
+    Scopes(vec![Scope { id: "0ne00AAAA01".to_owned(), groups: groups.into_iter().map(Arc::new).collect() }])
+}
+
 fn admitted(primary: &str, secondary: &str, scope: &str, id: &str, now_ms: i64) -> Result<Keys, u32> {
-    let group = Keys { primary: primary.to_owned(), secondary: secondary.to_owned() };
-    let enrolment = Enrolment { id_scope: "0ne00AAAA01", group: &group };
-    admit(&enrolment, scope, id, Some(TOKEN), now_ms).map_err(|refusal| refusal.code)
+    let scopes = scopes(vec![group("g", primary, secondary, &hubs(1))]);
+    scopes.admit(scope, id, Some(TOKEN), now_ms).map(|admitted| admitted.keys).map_err(|refusal| refusal.code)
 }
 
 #[test]
@@ -37,18 +62,26 @@ fn another_key_scope_device_or_time_is_401002() {
 }
 
 #[test]
+fn a_registration_belongs_to_the_group_whose_key_signed() {
+    let scopes = scopes(vec![group("a", OTHER_GROUP, OTHER_GROUP, &hubs(1)), group("b", OTHER_GROUP, GROUP, &hubs(1))]);
+    let by = |token: &str| scopes.admit("0NE00aaaa01", ID, Some(token), BEFORE_MS).map(|it| it.group.name.clone());
+    assert_eq!(by(TOKEN).as_deref(), Ok("b"));
+    let other = sas::derive_key(OTHER_GROUP, ID).unwrap();
+    let token = sas::tests::signed_until(&format!("0ne00AAAA01/registrations/{ID}"), &other, BEFORE_MS / 1000 + 60);
+    assert_eq!(by(&token).as_deref(), Ok("a"));
+}
+
+#[test]
 fn the_group_key_itself_signs_nothing() {
-    let group = Keys { primary: GROUP.to_owned(), secondary: GROUP.to_owned() };
     let derived = sas::derive_key(GROUP, ID).unwrap();
-    assert!(!admit_with(&group, GROUP), "the group key was taken for a device's");
-    assert!(admit_with(&group, &derived));
+    assert!(!admits(GROUP), "the group key was taken for a device's");
+    assert!(admits(&derived));
 }
 
 /// Whether a token signed with `key` is admitted.
-fn admit_with(group: &Keys, key: &str) -> bool {
-    let enrolment = Enrolment { id_scope: "s", group };
-    let token = sas::tests::signed_until(&format!("s/registrations/{ID}"), key, BEFORE_MS / 1000 + 60);
-    admit(&enrolment, "s", ID, Some(&token), BEFORE_MS).is_ok()
+fn admits(key: &str) -> bool {
+    let token = sas::tests::signed_until(&format!("0ne00AAAA01/registrations/{ID}"), key, BEFORE_MS / 1000 + 60);
+    scopes(vec![group("g", GROUP, GROUP, &hubs(1))]).admit("0ne00AAAA01", ID, Some(&token), BEFORE_MS).is_ok()
 }
 
 #[test]
@@ -74,45 +107,47 @@ fn a_body_must_be_json_and_name_the_same_device() {
         r#"{"registrationId":"D1","payload":{"modelId":"dtmi:a;1"}}"#,
         r#"{"payload":null}"#,
     ] {
-        assert_eq!(check_register_body("d1", body.as_bytes()), Ok(()), "{body}");
+        assert_eq!(read_register_body("d1", body.as_bytes()).map(drop), Ok(()), "{body}");
     }
     for body in ["{", r#"{"registrationId":"d2"}"#, r#"{"registrationId":7}"#] {
-        assert_eq!(check_register_body("d1", body.as_bytes()).map_err(|r| r.status), Err(400), "{body}");
+        assert_eq!(read_register_body("d1", body.as_bytes()).map_err(|r| r.status), Err(400), "{body}");
     }
 }
 
 #[test]
 fn an_operation_is_put_off_as_often_as_asked_and_then_stays_final() {
     let mut operations = Operations::default();
-    let outcome = Outcome::Assigned(registered(None, "d1", "hub", 0));
-    let begun = operations.begin(outcome, 2);
+    let outcome = Outcome::Disabled { registration_id: "d1".to_owned() };
+    let begun = operations.begin("s", outcome, 2);
     assert!(begun.is_pending && begun.operation_id.starts_with("5."));
     let mut words = Vec::new();
     for _ in 0..4 {
-        words.push(operations.poll("D1", &begun.operation_id).unwrap().status);
+        words.push(operations.poll("S", "D1", &begun.operation_id).unwrap().status);
     }
-    assert_eq!(words, ["assigning", "assigning", "assigned", "assigned"]);
+    assert_eq!(words, ["assigning", "assigning", "disabled", "disabled"]);
     assert_eq!(
-        operations.poll("d2", &begun.operation_id).map_err(|r| r.code),
+        operations.poll("s", "d2", &begun.operation_id).map_err(|r| r.code),
         Err(404_202),
         "another device's operation"
     );
-    assert_eq!(operations.poll("d1", "5.0.0").map_err(|r| r.code), Err(404_202));
+    assert_eq!(operations.poll("t", "d1", &begun.operation_id).map_err(|r| r.code), Err(404_202), "another scope's");
+    assert_eq!(operations.poll("s", "d1", "5.0.0").map_err(|r| r.code), Err(404_202));
 }
 
 #[test]
 fn operations_are_bounded_and_the_oldest_go_first() {
     let mut operations = Operations::default();
-    let begin =
-        |operations: &mut Operations| operations.begin(refused("d1", &DpsRefusal::Disabled).unwrap(), 0).operation_id;
+    let begin = |operations: &mut Operations| {
+        operations.begin("s", refused("d1", &DpsRefusal::Disabled).unwrap(), 0).operation_id
+    };
     let first = begin(&mut operations);
     let second = begin(&mut operations);
     for _ in 0..OPERATIONS_MAX - 1 {
         begin(&mut operations);
     }
-    assert!(operations.poll("d1", &first).is_err());
-    assert!(operations.poll("d1", &second).is_ok());
-    assert_eq!(operations.open.len(), OPERATIONS_MAX);
+    assert!(operations.poll("s", "d1", &first).is_err());
+    assert!(operations.poll("s", "d1", &second).is_ok());
+    assert_eq!(operations.len(), OPERATIONS_MAX);
 }
 
 #[test]
@@ -127,15 +162,6 @@ fn bad_ends_have_their_status_and_reason() {
     let codes = [DpsRefusal::Unauthorized, DpsRefusal::NotEnrolled, DpsRefusal::NotFound]
         .map(|r| refused("d1", &r).unwrap_err());
     assert_eq!(codes.map(|r| (r.status, r.code)), [(401, 401_002), (401, 401_000), (404, 404_201)]);
-}
-
-#[test]
-fn registering_again_keeps_name_and_first_date() {
-    let first = registered(None, "d1", "hub1", 1_000);
-    let again = registered(Some(&first), "D1", "hub2", 2_000);
-    assert_eq!((again.device_id.as_str(), again.hub.as_str()), ("d1", "hub2"));
-    assert_eq!((again.created_ms, again.updated_ms), (1_000, 2_000));
-    assert_ne!(again.etag, first.etag);
 }
 
 #[test]
