@@ -38,6 +38,9 @@ pub(crate) struct Device {
     /// The module's own id; none for the device itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) module: Option<String>,
+    /// Who looks after the module, in its owner's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) managed_by: Option<String>,
     pub(crate) keys: Keys,
     pub(crate) status: Status,
     /// In its owner's words.
@@ -54,7 +57,8 @@ impl Device {
     pub(crate) fn new(id: &str, keys: Keys, now_ms: i64) -> Self {
         let (id, status) = (id.to_owned(), Status::Enabled);
         let (etag, generation) = (etag(), generation(now_ms));
-        Self { id, module: None, keys, status, status_reason: None, status_updated_ms: None, etag, generation }
+        let (module, managed_by, status_reason, status_updated_ms) = (None, None, None, None);
+        Self { id, module, managed_by, keys, status, status_reason, status_updated_ms, etag, generation }
     }
 
     /// This, switched on or off.

@@ -163,7 +163,7 @@ impl Cloud {
             Collection::Jobs => false,
         };
         let twins = its.registry.after(after.as_deref()).filter(wanted);
-        let page = query.page(twins.map(|device| self.twin_shown(hub, its, device).0), &cursor, rows_max);
+        let page = query.page(twins.map(|device| self.twin_shown(hub, its, device).0), &cursor, rows_max)?;
         let answer = Answer::ok(page.rows.into()).with("x-ms-item-type", page.item_type.to_owned());
         Ok(page.continuation.into_iter().fold(answer, |answer, text| answer.with("x-ms-continuation", text)))
     }

@@ -111,16 +111,21 @@ impl Query {
     }
 
     /// One page. `twins` are those after the cursor, ordered by device and module.
-    pub(crate) fn page(&self, twins: impl Iterator<Item = Value>, cursor: &Cursor, rows_max: usize) -> Page {
+    pub(crate) fn page(
+        &self,
+        twins: impl Iterator<Item = Value>,
+        cursor: &Cursor,
+        rows_max: usize,
+    ) -> Result<Page, Refusal> {
         let rows_max = self.top.map_or(rows_max, |top| rows_max.min(top.saturating_sub(cursor.rows)));
         let (rows, next) = if self.selection.is_aggregate() {
-            self.aggregate(twins, cursor, rows_max)
+            self.aggregate(twins, cursor, rows_max)?
         } else {
             self.plain(twins, cursor, rows_max)
         };
         let is_done = self.top.is_some_and(|top| cursor.rows + rows.len() >= top);
         let continuation = next.filter(|_| !is_done).map(|next| next.text());
-        Page { rows, continuation, item_type: self.item_type() }
+        Ok(Page { rows, continuation, item_type: self.item_type() })
     }
 
     fn plain(
@@ -150,11 +155,12 @@ impl Query {
         twins: impl Iterator<Item = Value>,
         cursor: &Cursor,
         rows_max: usize,
-    ) -> (Vec<Value>, Option<Cursor>) {
+    ) -> Result<(Vec<Value>, Option<Cursor>), Refusal> {
         let all = self.selection.aggregated(twins.filter(|twin| self.matches(twin)));
+        let all = all.ok_or_else(|| bad_query("there are more than 10000 groups"))?;
         let end = cursor.rows.saturating_add(rows_max);
         let next = (all.len() > end).then_some(Cursor { after: None, rows: end });
-        (all.into_iter().skip(cursor.rows).take(rows_max).collect(), next)
+        Ok((all.into_iter().skip(cursor.rows).take(rows_max).collect(), next))
     }
 
     fn matches(&self, twin: &Value) -> bool {

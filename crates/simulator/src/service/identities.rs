@@ -15,7 +15,7 @@ const KEY_BYTES: usize = 32;
 const ID_CHARS_MAX: usize = 128;
 /// As documented.
 pub(crate) const MODULES_MAX: usize = 50;
-/// As documented.
+/// As documented; taken for what manages a module as well.
 const REASON_CHARS_MAX: usize = 128;
 
 /// What a body may set. Everything else in it is let pass, as it is what a `GET` showed.
@@ -24,6 +24,7 @@ const REASON_CHARS_MAX: usize = 128;
 pub(super) struct Wish {
     device_id: Option<String>,
     module_id: Option<String>,
+    managed_by: Option<String>,
     status: Option<Status>,
     status_reason: Option<String>,
     authentication: Option<Authentication>,
@@ -116,14 +117,16 @@ impl Wish {
         if authentication.kind.is_some_and(|kind| !kind.eq_ignore_ascii_case("sas")) {
             return Err(Refusal::argument("The simulator knows devices with symmetric keys only"));
         }
-        if self.status_reason.as_ref().is_some_and(|reason| reason.chars().count() > REASON_CHARS_MAX) {
-            return Err(Refusal::argument("The status reason is longer than 128 characters"));
+        let is_long = |text: &Option<String>| text.as_ref().is_some_and(|text| text.chars().count() > REASON_CHARS_MAX);
+        if is_long(&self.status_reason) || is_long(&self.managed_by) {
+            return Err(Refusal::argument("A status reason or manager is longer than 128 characters"));
         }
         let keys = authentication.symmetric_key.unwrap_or_default();
         let given = |key: Option<String>| key.filter(|key| !key.is_empty());
         device.keys.primary = given(keys.primary_key).unwrap_or(device.keys.primary);
         device.keys.secondary = given(keys.secondary_key).unwrap_or(device.keys.secondary);
         device.status_reason = self.status_reason;
+        device.managed_by = self.managed_by.filter(|_| device.module.is_some());
         let status = self.status.unwrap_or(device.status);
         Ok(device.switched(status, now_ms))
     }
@@ -146,7 +149,7 @@ pub(crate) fn shown(device: &Device, live: &Live) -> Answer {
         },
     });
     let more = match &device.module {
-        Some(module) => json!({"moduleId": module, "managedBy": null}),
+        Some(module) => json!({"moduleId": module, "managedBy": device.managed_by}),
         None => json!({
             "status": device.status,
             "statusReason": device.status_reason,

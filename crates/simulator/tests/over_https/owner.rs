@@ -108,8 +108,8 @@ async fn a_twin_is_patched_and_replaced_under_its_etag() {
 #[tokio::test]
 async fn modules_are_identities_with_twins_of_their_own() {
     let simulator = with_devices(&["d1"]).await;
-    let made = put(&simulator, "/devices/d1/modules/m1", json!({"deviceId": "d1", "moduleId": "m1"})).await;
-    assert_eq!((&made["moduleId"], &made["deviceId"]), (&json!("m1"), &json!("d1")));
+    let made = put(&simulator, "/devices/d1/modules/m1", json!({"moduleId": "m1", "managedBy": "me"})).await;
+    assert_eq!((&made["moduleId"], &made["deviceId"], &made["managedBy"]), (&json!("m1"), &json!("d1"), &json!("me")));
     assert_eq!(get(&simulator, "/devices/d1/modules").await, json!([made]));
     let again = call(&simulator, "PUT", "/devices/d1/modules/m1", &[], &json!({})).await;
     assert_eq!(error_of(&again), (409, "ModuleAlreadyExistsOnDevice"));

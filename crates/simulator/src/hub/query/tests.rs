@@ -24,7 +24,7 @@ fn twins() -> Vec<Value> {
 
 fn answer(text: &str) -> Vec<Value> {
     let query = Query::parse(text).unwrap_or_else(|refusal| panic!("{text}: {}", refusal.text));
-    query.page(twins().into_iter(), &Cursor::default(), 1000).rows
+    query.page(twins().into_iter(), &Cursor::default(), 1000).unwrap().rows
 }
 
 fn ids(condition: &str) -> Vec<String> {
@@ -46,7 +46,7 @@ fn all_twins_are_what_a_star_asks_for() {
     let query = |text| Query::parse(text).unwrap();
     assert_eq!(query("SELECT * FROM devices.modules WHERE moduleId = 'm'").collection, Collection::Modules);
     let jobs = query("SELECT * FROM devices.jobs WHERE devices.jobs.deviceId = 'd1'");
-    assert_eq!(jobs.page(std::iter::empty(), &Cursor::default(), 10).item_type, "DeviceJob");
+    assert_eq!(jobs.page(std::iter::empty(), &Cursor::default(), 10).unwrap().item_type, "DeviceJob");
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn members_of_a_row_have_the_names_that_were_given_or_their_own() {
     );
     assert_eq!(rows, [json!({"deviceId": "d1", "r": "US", "n": null}), json!({"deviceId": "d2", "r": "US"})]);
     let query = Query::parse("SELECT deviceId FROM devices").unwrap();
-    assert_eq!(query.page(std::iter::empty(), &Cursor::default(), 10).item_type, "Raw");
+    assert_eq!(query.page(std::iter::empty(), &Cursor::default(), 10).unwrap().item_type, "Raw");
 }
 
 #[test]
@@ -125,6 +125,16 @@ fn twins_are_counted_and_grouped() {
     );
 }
 
+#[test]
+fn groups_are_bounded() {
+    let grouped = |count: usize| {
+        let query = Query::parse("SELECT deviceId, COUNT() AS n FROM devices GROUP BY deviceId").unwrap();
+        let many = (0..count).map(|n| json!({"deviceId": n}));
+        query.page(many, &Cursor::default(), 1000).map(|page| page.rows.len()).map_err(|refusal| refusal.code)
+    };
+    assert_eq!((grouped(10_000), grouped(10_001)), (Ok(1000), Err(400_004)));
+}
+
 fn pages(text: &str, rows_max: usize) -> Vec<Vec<Value>> {
     let query = Query::parse(text).unwrap();
     let mut pages = Vec::new();
@@ -133,7 +143,7 @@ fn pages(text: &str, rows_max: usize) -> Vec<Vec<Value>> {
         let cursor = Cursor::parse(continuation.as_deref()).unwrap();
         let after = cursor.after().map(|(device, module)| (device.to_owned(), module.to_owned()));
         let rest = twins().into_iter().filter(|twin| after.as_ref().is_none_or(|after| name(twin) > *after));
-        let page = query.page(rest, &cursor, rows_max);
+        let page = query.page(rest, &cursor, rows_max).unwrap();
         pages.push(page.rows);
         continuation = page.continuation;
         if continuation.is_none() {
@@ -163,7 +173,7 @@ fn a_page_looks_at_so_many_twins_and_no_more() {
     loop {
         let after = cursor.after().map(|(device, _)| device.to_owned());
         let rest = many.clone().filter(|twin| after.as_ref().is_none_or(|after| name(twin).0 > *after));
-        let page = query.page(rest, &cursor, 10);
+        let page = query.page(rest, &cursor, 10).unwrap();
         pages.push(page.rows.len());
         match page.continuation {
             Some(text) => cursor = Cursor::parse(Some(&text)).unwrap(),
@@ -289,7 +299,7 @@ proptest! {
         let asked = [text.clone(), format!("SELECT * FROM devices WHERE {text}"), format!("SELECT {text} FROM devices")];
         for text in asked {
             if let Ok(query) = Query::parse(&text) {
-                query.page(twins().into_iter(), &Cursor::default(), 10);
+                query.page(twins().into_iter(), &Cursor::default(), 10).unwrap();
             }
         }
     }
