@@ -15,7 +15,9 @@ mod errors; // the hub's errors as AMQP carries them
 mod later; // answers that are to wait
 mod links; // what a connection's links are for
 pub(crate) mod management; // `$management`: what hub and partitions look like
+mod methods; // direct methods
 mod news; // what others did
+mod pairs; // two links on which a device is asked and answers
 mod peer; // one connection: what happened, what follows
 mod provisioning; // registrations
 pub(crate) mod readers; // links that read from the built-in endpoint
@@ -24,6 +26,7 @@ mod sasl; // who a client says it is
 mod telemetry; // deliveries to telemetry
 pub(crate) mod tokens; // what a connection's tokens open
 mod trouble; // faults that act on links
+mod twins; // twins
 pub(crate) mod websocket; // AMQP in WebSocket frames
 
 pub(crate) use driver::Amqp;

@@ -11,12 +11,10 @@ use tokio::sync::oneshot;
 
 mod amqp; // what AMQP connections ask besides
 mod hubs; // the hubs there are, and their names
-#[allow(dead_code)] // no protocol asks yet
 mod methods; // direct methods on their way
 mod moving; // devices from hub to hub, and the owner's wishes for registrations
 mod owner; // what the owner of a hub asks
 mod provisioning; // what a call to the provisioning service does
-#[allow(dead_code)]
 mod twins; // what devices and their owner do with twins
 
 pub use amqp::AmqpCounts;

@@ -5,6 +5,8 @@
 //! they cannot, so that a mailbox stays as small as what its connection has. Never waits. Knows no protocol, but that
 //! readers of events are links.
 
+mod wants; // waiting until somebody listens
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -142,6 +144,8 @@ struct Inner {
     wait_for_feedback: BTreeSet<(HubId, ConnectionId)>,
     /// When somebody began or ceased to speak for an endpoint, since the start. It takes a good token to come in here.
     turned_ms: HashMap<Endpoint, i64>,
+    /// Rings when somebody listens for methods.
+    wants: HashMap<Endpoint, Arc<Notify>>,
 }
 
 /// Who speaks for an endpoint.
@@ -232,8 +236,11 @@ impl Directory {
 
     /// What the owner listens to from now on; of others it is of no interest.
     pub(crate) fn listen(&self, endpoint: &Endpoint, me: ConnectionId, ears: Ears) {
-        if let Some(owner) = self.inner().owners.get_mut(endpoint).filter(|owner| owner.connection == me) {
-            owner.ears = ears;
+        let mut inner = self.inner();
+        let Some(owner) = inner.owners.get_mut(endpoint).filter(|owner| owner.connection == me) else { return };
+        owner.ears = ears;
+        if let Some(bell) = inner.wants.get(endpoint).filter(|_| ears.methods) {
+            bell.notify_waiters();
         }
     }
 
@@ -397,6 +404,11 @@ impl Inner {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Nobody is here.
+    pub(super) fn directory() -> Directory {
+        Directory::new(Arc::new(|| 0))
+    }
 
     fn d1() -> Endpoint {
         Endpoint::device(HubId(0), "d1")

@@ -3,6 +3,7 @@
 //! Promises: each answer has the status, headers and body of the real service as far as they are known. Told apart by
 //! path, not by host name: one address serves both, which is what unpatched SDKs need on one machine.
 
+mod methods; // direct methods
 mod owner; // the owner's side
 
 use std::sync::Arc;
@@ -43,6 +44,10 @@ impl Answers for Https {
             [scope, "registrations", id, rest @ ..] => self.dps(&ask, scope, id, rest).await,
             ["devices", id, "messages", rest @ ..] => {
                 self.hub(&ask, &Endpoint::device(self.hub_of(&ask), *id), rest).await
+            }
+            ["twins", id, "methods"] => self.invoke(&ask, &Endpoint::device(self.hub_of(&ask), *id)).await,
+            ["twins", id, "modules", module, "methods"] => {
+                self.invoke(&ask, &Endpoint::module(self.hub_of(&ask), *id, *module)).await
             }
             ["devices" | "twins" | "statistics", ..] => self.owner(&ask, &path).await,
             ["$iothub" | "$servicebus", "websocket"] => Ok(websocket::answer(&ask.parts.headers)),

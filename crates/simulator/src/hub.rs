@@ -10,7 +10,6 @@ pub(crate) mod c2d; // messages to a device
 pub(crate) mod feedback; // what became of them
 #[allow(dead_code)]
 pub(crate) mod line; // what is locked, handed out and answered
-#[allow(dead_code)] // no protocol asks yet
 pub(crate) mod method; // direct methods
 #[allow(dead_code)]
 pub(crate) mod post; // the queues of all devices, and feedback

@@ -20,6 +20,10 @@ pub(super) enum Node {
     Telemetry(Endpoint),
     /// `/devices/ID/messages/devicebound`
     DeviceBound(Endpoint),
+    /// `/devices/ID/methods/devicebound`, both ways
+    Methods(Endpoint),
+    /// `/devices/ID/twin`, both ways
+    Twin(Endpoint),
     /// `SCOPE/registrations/ID`
     Registration { scope: String, id: String },
     /// `$management`, or below an entity.
@@ -57,6 +61,8 @@ impl Node {
         match (below, &endpoint.module) {
             (["messages", "events"], _) => Self::Telemetry(endpoint),
             (["messages", "devicebound"], None) => Self::DeviceBound(endpoint),
+            (["methods", "devicebound"], _) => Self::Methods(endpoint),
+            (["twin"], _) => Self::Twin(endpoint),
             _ => Self::Unknown,
         }
     }
@@ -65,6 +71,7 @@ impl Node {
     pub(super) fn endpoint(&self) -> Option<&Endpoint> {
         match self {
             Self::Telemetry(endpoint) | Self::DeviceBound(endpoint) => Some(endpoint),
+            Self::Methods(endpoint) | Self::Twin(endpoint) => Some(endpoint),
             _ => None,
         }
     }
@@ -72,9 +79,8 @@ impl Node {
     /// The device that the link is of.
     pub(super) fn device(&self) -> Option<&str> {
         match self {
-            Self::Telemetry(endpoint) | Self::DeviceBound(endpoint) => Some(&endpoint.device),
             Self::Registration { id, .. } => Some(id),
-            _ => None,
+            node => node.endpoint().map(|endpoint| endpoint.device.as_str()),
         }
     }
 }
@@ -110,6 +116,11 @@ mod tests {
             assert_eq!(Node::parse(HUB, address), Node::Telemetry(Endpoint::device(HUB, "Dev 1")), "{address}");
         }
         assert_eq!(Node::parse(HUB, "/devices/d/messages/deviceBound"), Node::DeviceBound(Endpoint::device(HUB, "d")));
+        let (d, m) = (Endpoint::device(HUB, "d"), Endpoint::module(HUB, "d", "m"));
+        assert_eq!(Node::parse(HUB, "/devices/d/methods/deviceBound"), Node::Methods(d.clone()));
+        assert_eq!(Node::parse(HUB, "/devices/d/twin/"), Node::Twin(d));
+        assert_eq!(Node::parse(HUB, "/devices/d/modules/m/methods/devicebound"), Node::Methods(m.clone()));
+        assert_eq!(Node::parse(HUB, "amqps://h/devices/d/modules/m/twin"), Node::Twin(m));
         assert_eq!(Node::parse(HUB, "$CBS"), Node::Cbs);
         let registration = Node::Registration { scope: "0ne00".to_owned(), id: "eui-1".to_owned() };
         assert_eq!(Node::parse(HUB, "0ne00/registrations/eui-1"), registration);
@@ -133,7 +144,7 @@ mod tests {
 
     #[test]
     fn what_is_not_here_is_nothing() {
-        for address in ["", "/", "/devices/d", "/devices/d/twin", "/devices/d/methods/devicebound", "x://", "a/b/c"] {
+        for address in ["", "/", "/devices/d", "/devices/d/twins", "/devices/d/methods", "x://", "a/b/c"] {
             assert_eq!(Node::parse(HUB, address), Node::Unknown, "{address}");
         }
         assert_eq!(Node::parse(HUB, &"a/".repeat(5000)), Node::Unknown);

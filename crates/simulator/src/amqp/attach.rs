@@ -11,6 +11,7 @@ use super::address::{self, Node};
 use super::errors::{self, Hits};
 use super::later::Job;
 use super::links::{Answers, Kind, Link, Reading, Service, Telemetry};
+use super::pairs::Purpose;
 use super::peer::{Peer, Scene};
 use super::provisioning;
 use super::readers::{Seat, Wish};
@@ -89,6 +90,7 @@ impl Peer {
                 self.top_up(link, scene);
                 self.meet_idle(link, scene);
             }
+            Some(Kind::Half(_)) => self.begin_half(link, scene),
             Some(Kind::Reader(_)) => self.readers.add(link),
             _ => {}
         }
@@ -104,6 +106,8 @@ impl Peer {
                 let claim = scene.cloud.directory().own(&endpoint, self.id);
                 Ok(Kind::DeviceBound { endpoint, claim }.into())
             }
+            (Node::Methods(endpoint), _) => Ok(self.half_link((Purpose::Methods, endpoint), attach, scene)?.into()),
+            (Node::Twin(endpoint), _) => Ok(self.half_link((Purpose::Twin, endpoint), attach, scene)?.into()),
             (Node::Registration { scope, id }, _) => self.registration(&scope, &id, attach, scene),
             (Node::Management(entity), _) => self.management(entity.as_deref(), attach, scene),
             (Node::Partition(_), false) => self.reader(link, attach, scene),
@@ -112,7 +116,7 @@ impl Peer {
     }
 
     /// Whether an endpoint may have links on this connection, and by whose key.
-    fn lets_have(&self, endpoint: &Endpoint, scene: Scene<'_>) -> Result<Key, Error> {
+    pub(super) fn lets_have(&self, endpoint: &Endpoint, scene: Scene<'_>) -> Result<Key, Error> {
         let key = self.tokens.opens(endpoint).ok_or_else(|| errors::unauthorized(scene.now_ms))?;
         scene.cloud.standing(endpoint).map_err(|refusal| errors::of(&refusal, scene.now_ms).1)?;
         // What a fault says of messages only is said when there is one.

@@ -12,6 +12,7 @@ use amqp::performative::DeliveryState;
 use super::errors::{self, Hits};
 use super::later::Job;
 use super::links::{Kind, Link};
+use super::pairs::Purpose;
 use super::peer::{Fate, Peer, Scene};
 use super::telemetry;
 use crate::cloud::Accepted;
@@ -42,6 +43,10 @@ impl Peer {
                 self.requested(link, service, &delivery, scene);
             }
             Some(Kind::Telemetry(_)) => self.sent(link, &delivery, scene),
+            Some(Kind::Half(half)) => match half.purpose {
+                Purpose::Methods => self.answered_method(link, &delivery, scene),
+                Purpose::Twin => self.asked_twin(link, &delivery, scene),
+            },
             _ => {}
         }
     }

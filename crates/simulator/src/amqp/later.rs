@@ -20,6 +20,8 @@ pub(super) enum Job {
     Attach(SessionId, LinkId, Box<Attach>),
     /// A message is to be answered.
     Settle(LinkId, u32, DeliveryState),
+    /// A request about a twin is to be answered: the link on which it came, what.
+    TwinAnswer(LinkId, Bytes),
     /// A request is to be answered: whose, where to, what.
     Reply(Service, Option<String>, Bytes),
 }

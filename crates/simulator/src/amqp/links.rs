@@ -2,6 +2,7 @@
 
 use amqp::connection::{LinkId, SessionId};
 
+use super::pairs::Half;
 use super::peer::Peer;
 use super::readers::Reader;
 use crate::cloud::Sender;
@@ -27,6 +28,8 @@ pub(super) enum Kind {
     Telemetry(Box<Telemetry>),
     /// A device listens.
     DeviceBound { endpoint: Endpoint, claim: Claim },
+    /// A device is asked and answers, on two of them.
+    Half(Box<Half>),
     /// Somebody reads events.
     Reader(Box<Reading>),
 }
@@ -90,6 +93,7 @@ impl Kind {
             Self::Requests(service) | Self::Answers(Answers { service, .. }) => service.word(),
             Self::Telemetry(_) => "telemetry",
             Self::DeviceBound { .. } => "devicebound",
+            Self::Half(half) => half.purpose.word(),
             Self::Reader(_) => "reader",
         }
     }
@@ -99,6 +103,7 @@ impl Kind {
         match self {
             Self::Telemetry(its) => Some((&its.endpoint, its.claim)),
             Self::DeviceBound { endpoint, claim } => Some((endpoint, *claim)),
+            Self::Half(half) => Some((&half.endpoint, half.claim)),
             _ => None,
         }
     }

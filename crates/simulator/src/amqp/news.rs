@@ -25,6 +25,12 @@ impl Peer {
                 self.detach(link, true, Some(error), scene);
             }
         }
+        for (endpoint, call) in notes.calls {
+            self.call_method(&endpoint, call);
+        }
+        for (endpoint, change) in notes.desired {
+            self.tell_desired(&endpoint, change);
+        }
         if notes.faults {
             self.meet_faults(scene);
         }

@@ -202,7 +202,10 @@ impl Peer {
             Event::Attaching(session, link, attach) => self.attaching(session, link, attach, scene),
             Event::Delivered(link, delivery) => self.delivered(link, delivery, scene),
             Event::Credit(link, credit) => self.readers.credit(&mut self.links, link, credit),
-            Event::Done(sent, _) => self.answered(sent.link()),
+            Event::Done(sent, _) => {
+                self.answered(sent.link());
+                self.read(sent.link());
+            }
             Event::Detached(link, detachment) => {
                 // Those that we detach are forgotten at once.
                 let reason = if detachment.by_us { "with_session" } else { "by_client" };
@@ -232,6 +235,7 @@ impl Peer {
         match job {
             Job::Attach(session, link, attach) => self.grant(session, link, &attach, scene),
             Job::Settle(link, delivery, state) => self.settle_now(link, delivery, state, scene),
+            Job::TwinAnswer(link, payload) => self.answer_twin(link, payload),
             Job::Reply(service, reply_to, payload) => self.reply_now(service, reply_to.as_deref(), payload),
         }
     }
@@ -269,10 +273,14 @@ impl Peer {
                 scene.cloud.directory().stand_up(self.id, link);
             }
             kind => {
-                if let Some((endpoint, _)) = kind.owner()
-                    && self.links_of(endpoint, None).is_empty()
-                {
-                    scene.cloud.directory().give_up(endpoint, self.id);
+                if let Kind::Half(half) = kind {
+                    self.end_half(half);
+                }
+                if let Some((endpoint, _)) = kind.owner() {
+                    self.tell_ears(endpoint, scene);
+                    if self.links_of(endpoint, None).is_empty() {
+                        scene.cloud.directory().give_up(endpoint, self.id);
+                    }
                 }
             }
         }

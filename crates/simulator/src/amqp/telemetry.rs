@@ -33,7 +33,7 @@ fn batch(payload: &Bytes) -> Result<Vec<Telemetry>, Refusal> {
     hub::batch_of(messages)
 }
 
-fn decode(payload: &Bytes) -> Result<Message, Refusal> {
+pub(super) fn decode(payload: &Bytes) -> Result<Message, Refusal> {
     Message::decode(payload).map_err(|error| Refusal::not_json(&format!("The message cannot be read: {error}")))
 }
 
@@ -56,7 +56,7 @@ fn message(payload: &Bytes) -> Result<Telemetry, Refusal> {
 }
 
 /// The payload however it is wrapped.
-fn content(body: Body) -> Result<Bytes, Refusal> {
+pub(super) fn content(body: Body) -> Result<Bytes, Refusal> {
     match body {
         Body::Empty | Body::Value(Value::Null) => Ok(Bytes::new()),
         Body::Data(mut sections) => match sections.len() {

@@ -7,13 +7,13 @@ use amqp::connection::{Connection, Detachment, Ended, Event, Fate, LinkId, Optio
 use amqp::message::{Body, Message, MessageId, Properties};
 use amqp::performative::{DeliveryState, Error, Source, Target};
 use amqp::sasl::Mechanism;
-use amqp::value::Value;
+use amqp::value::{Fields, Value};
 use bytes::{Bytes, BytesMut};
 use simulator::Simulator;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::Instant;
 
-use crate::https::{Device, tls_to};
+use crate::https::{Ask, Device, Reply, ask, tls_to, token};
 
 /// Nothing on one machine takes longer, also on a busy one.
 pub const SOON: Duration = Duration::from_secs(10);
@@ -145,6 +145,18 @@ impl Client {
         let link = self.attach(session, Terms::receiver(name, Source::at(address))).await;
         self.engine.credit(link, 10);
         link
+    }
+
+    /// Both links on which a device is asked and answers: the one that it hears on, the one that it speaks on.
+    pub async fn pair(&mut self, session: SessionId, address: &str, names: [&str; 2]) -> (LinkId, LinkId) {
+        self.next_id += 1;
+        let [hears, speaks] = names.map(|name| Fields::default().with("com.microsoft:channel-correlation-id", name));
+        let terms = Terms::receiver(format!("hears-{}", self.next_id), Source::at(address));
+        let hears = self.attach(session, Terms { properties: hears, ..terms }).await;
+        self.engine.credit(hears, 10);
+        let terms = Terms::sender(format!("speaks-{}", self.next_id), Target::at(address));
+        let speaks = self.attach(session, Terms { properties: speaks, ..terms }).await;
+        (hears, speaks)
     }
 
     /// How a link was detached by the server.
@@ -279,6 +291,16 @@ pub async fn with_devices(ids: &[&str]) -> Simulator {
 
 pub fn set_faults(simulator: &Simulator, faults: serde_json::Value) {
     simulator.set_faults(serde_json::from_value(faults).unwrap());
+}
+
+/// What the owner of the hub asks for, under a policy of its.
+pub async fn owner(simulator: &Simulator, policy: &str, method: &str, path: &str, body: &serde_json::Value) -> Reply {
+    let started = simulator.started();
+    let key = started.service_connection_string.rsplit_once("SharedAccessKey=").unwrap().1;
+    // There are other keys for other policies; a wrong name is refused all the same.
+    let headers = vec![("Authorization", token(&started.hub, key, Some(policy)))];
+    let path = format!("{path}?api-version=2021-04-12");
+    ask(simulator, Ask { method, path, headers, body: body.to_string().into() }).await.unwrap()
 }
 
 /// Waits until something is so.

@@ -9,17 +9,19 @@ async fn an_address_that_means_nothing_is_attached_and_then_closed() {
     let mut client = Client::connect(&simulator).await;
     client.telemetry(&Device::new(&simulator, "d1")).await;
     let session = client.begin().await;
-    for address in ["/devices/d1/methods/devicebound", "/devices/d1/twin", "/nowhere", "/messages/devicebound"] {
+    for address in ["/devices/d1/methods", "/devices/d1/twins", "/nowhere", "/messages/devicebound"] {
         let link = client.sender(session, address).await;
         let error = client.closed_with(link).await;
         assert_eq!((error.condition.as_str(), code(&error)), ("amqp:not-found", 404_006), "{address}");
         assert_eq!(error.info.get("com.microsoft:is-filtered"), Some(&true.into()));
         assert!(error.description.unwrap().contains(address), "the address is named");
     }
-    let link = client.sender(session, "/devices/d1/modules/m1/messages/events").await;
-    let error = client.closed_with(link).await;
-    let expected = ("amqp:unauthorized-access", 401_003);
-    assert_eq!((error.condition.as_str(), code(&error)), expected, "a module has a token of its own");
+    for of in ["/devices/d1/modules/m1/messages/events", "/devices/d2/methods/devicebound", "/devices/d2/twin"] {
+        let link = client.sender(session, of).await;
+        let error = client.closed_with(link).await;
+        let expected = ("amqp:unauthorized-access", 401_003);
+        assert_eq!((error.condition.as_str(), code(&error)), expected, "each has a token of its own: {of}");
+    }
 }
 
 #[tokio::test]
