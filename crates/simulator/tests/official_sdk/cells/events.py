@@ -10,7 +10,7 @@ from azure.eventhub import EventData, TransportType
 
 from device import LOOP, asynchronous, expect
 from harness import Cell, Table, clients, operations, poll, within
-from hub_side import Hub, SOON_S, body_of, device_of
+from hub_side import Hub, SOON_S, body_of, checked, device_of
 
 SDK = "azure-eventhub"
 EXPORTS = {"azure.eventhub": "", "azure.eventhub.aio": "aio."}
@@ -40,6 +40,9 @@ class At:
     def make(self):
         group = {"consumer_group": "$Default"} if self.consumes else {}
         options = {"transport_type": TRANSPORTS[self.transport], "connection_verify": self.hub.ca_file, "retry_total": 0}
+        if self.consumes:
+            # Between two looks of the SDK, whether it is closed as well.
+            options["load_balancing_interval"] = 1
         make = lambda: self.client.from_connection_string(self.hub.events_string, **group, **options)
         return asynchronous(make) if self.is_async else make()
 
@@ -60,28 +63,35 @@ class At:
         self.hub.device(self.device)
         self.hub.telemetry(self.device, body)
 
-    def reading(self, name, handle, **options):
-        """Reads from the beginning in the background; gives the client, and what says when reading has ended."""
-        client, ended = self.make(), threading.Event()
+    def reading(self, name, **options):
+        """Reads from the beginning in the background; gives the client, its events, and what says when reading has ended."""
+        client, heard, ended = self.make(), queue.Queue(), threading.Event()
+        options = {"starting_position": "-1", **options}
+
+        def handle(_, events):
+            for event in events if isinstance(events, list) else [events]:
+                heard.put(event)
 
         def read():
             try:
                 if self.is_async:
                     asyncio.run_coroutine_threadsafe(self.read(client, name, handle, options), LOOP).result()
                 else:
-                    getattr(client, name)(handle, starting_position="-1", **options)
+                    getattr(client, name)(handle, **options)
+            except Exception as error:
+                heard.put(error)
             finally:
                 ended.set()
 
         threading.Thread(target=read, daemon=True).start()
-        return client, ended
+        return client, heard, ended
 
     @staticmethod
     async def read(client, name, handle, options):
         async def handler(context, events):
             handle(context, events)
 
-        await getattr(client, name)(handler, starting_position="-1", **options)
+        await getattr(client, name)(handler, **options)
 
 
 @both.of("from_connection_string")
@@ -121,34 +131,26 @@ def close(at):
     return "closes what was open"
 
 
-@consuming.of("receive")
-def receive(at):
+def reads(at, name, **options):
     at.send("read me")
-    heard = queue.Queue()
-    client, ended = at.reading("receive", lambda _, event: heard.put(event))
-    see_read(at, heard)
+    client, heard, ended = at.reading(name, **options)
+    # Others' events come as well.
+    while device_of(event := checked(heard.get(timeout=SOON_S))) != at.device:
+        pass
+    expect(body_of(event), b"read me", "body")
     at.call(client, "close")
     poll(SOON_S, "end of reading", ended.is_set)
     return "the device's message, and an end when it is closed"
 
 
-def see_read(at, heard):
-    """Others' events come as well."""
-    while device_of(event := heard.get(timeout=SOON_S)) != at.device:
-        pass
-    expect(body_of(event), b"read me", "body")
+@consuming.of("receive")
+def receive(at):
+    return reads(at, "receive")
 
 
 @consuming.of("receive_batch")
 def receive_batch(at):
-    at.send("read me")
-    heard = queue.Queue()
-    handle = lambda _, events: [heard.put(event) for event in events]
-    client, ended = at.reading("receive_batch", handle, max_batch_size=10, max_wait_time=1)
-    see_read(at, heard)
-    at.call(client, "close")
-    poll(SOON_S, "end of reading", ended.is_set)
-    return "the device's message, and an end when it is closed"
+    return reads(at, "receive_batch", max_batch_size=10, max_wait_time=1)
 
 
 # Nor is it at the real service: policies of a hub's endpoint may read there and nothing else.

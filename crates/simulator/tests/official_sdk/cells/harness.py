@@ -121,6 +121,8 @@ def told(error):
     response = getattr(error, "response", None)
     if response is not None:
         text += f" {response.status_code} {message_of(response.text)}"
+    # What the hub says over AMQP is JSON: its number and its words.
+    text = re.sub(r'\{"errorCode":(\d+),"message":"([^"]*)".*?\}', r"\1 \2", text)
     text = re.sub(r"\b[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}(_G\d+)?\b", "…", text)
     text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z?|\b0x[0-9a-f]+\b", "…", text)
     return " ".join(text.split())[:TOLD_MAX]

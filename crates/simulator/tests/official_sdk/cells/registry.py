@@ -8,6 +8,9 @@ from hub_side import signed
 
 checks = Table()
 
+# Identities that have no key.
+ONLY_KEYS = {"absent": "X.509 attestation", "told": "400 .*symmetric keys only"}
+
 PRIMARY, SECONDARY, NEWER = (signed("a2V5", name) for name in ("primary", "secondary", "newer"))
 THUMBPRINT, OTHER = "A" * 40, "B" * 40
 
@@ -54,14 +57,14 @@ def stale(at, operation, *args):
     return None
 
 
-@checks.of("create_device_with_x509")
+@checks.of("create_device_with_x509", **ONLY_KEYS)
 def create_device_with_x509(at):
     at.call("create_device_with_x509", at.device, THUMBPRINT, OTHER, "enabled")
     expect((kind(at.stored()), thumbprints(at.stored())), ("selfSigned", (THUMBPRINT, OTHER)), "stored")
     return "stored with both thumbprints"
 
 
-@checks.of("update_device_with_x509")
+@checks.of("update_device_with_x509", **ONLY_KEYS)
 def update_device_with_x509(at):
     at.with_device()
     at.call("update_device_with_x509", at.device, at.stored()["etag"], OTHER, THUMBPRINT, "enabled")
@@ -69,14 +72,14 @@ def update_device_with_x509(at):
     return "stored with both thumbprints"
 
 
-@checks.of("create_device_with_certificate_authority")
+@checks.of("create_device_with_certificate_authority", **ONLY_KEYS)
 def create_device_with_certificate_authority(at):
     at.call("create_device_with_certificate_authority", at.device, "enabled")
     expect(kind(at.stored()), "certificateAuthority", "stored")
     return "stored as one whose certificate an authority signs"
 
 
-@checks.of("update_device_with_certificate_authority")
+@checks.of("update_device_with_certificate_authority", **ONLY_KEYS)
 def update_device_with_certificate_authority(at):
     at.with_device()
     at.call("update_device_with_certificate_authority", at.device, at.stored()["etag"], "disabled")
@@ -158,14 +161,14 @@ def update_module_with_sas(at):
     return "stored; with the old etag 412"
 
 
-@checks.of("create_module_with_x509")
+@checks.of("create_module_with_x509", **ONLY_KEYS)
 def create_module_with_x509(at):
     at.call("create_module_with_x509", at.with_device(), "camera", "me", THUMBPRINT, OTHER)
     expect(thumbprints(at.stored("/modules/camera")), (THUMBPRINT, OTHER), "stored")
     return "stored with both thumbprints"
 
 
-@checks.of("update_module_with_x509")
+@checks.of("update_module_with_x509", **ONLY_KEYS)
 def update_module_with_x509(at):
     at.with_module()
     etag = at.stored("/modules/camera")["etag"]
@@ -174,14 +177,14 @@ def update_module_with_x509(at):
     return "stored with both thumbprints"
 
 
-@checks.of("create_module_with_certificate_authority")
+@checks.of("create_module_with_certificate_authority", **ONLY_KEYS)
 def create_module_with_certificate_authority(at):
     at.call("create_module_with_certificate_authority", at.with_device(), "camera", "me")
     expect(kind(at.stored("/modules/camera")), "certificateAuthority", "stored")
     return "stored as one whose certificate an authority signs"
 
 
-@checks.of("update_module_with_certificate_authority")
+@checks.of("update_module_with_certificate_authority", **ONLY_KEYS)
 def update_module_with_certificate_authority(at):
     at.with_module()
     etag = at.stored("/modules/camera")["etag"]
