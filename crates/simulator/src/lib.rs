@@ -23,6 +23,8 @@ mod hub; // telemetry: what is accepted, what is refused how
 mod identity; // id scope and keys, kept over restarts
 mod journal; // changes on disk, one line each
 mod opening; // from options, and what is kept, to hubs and groups
+#[allow(dead_code)]
+mod mqtt; // MQTT: devices and registrations
 mod options; // what a simulator is to be
 mod record; // what was accepted, one line each
 mod registry; // the devices that a hub has
