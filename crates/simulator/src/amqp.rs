@@ -10,7 +10,7 @@ mod attach; // which links are granted
 pub(crate) mod cbs; // tokens, as requests and answers
 mod deliveries; // messages taken and answered
 
-pub(crate) mod driver; // bytes between a socket and a peer
+pub(crate) mod driver; // a peer on a socket
 mod errors; // the hub's errors as AMQP carries them
 mod later; // answers that are to wait
 mod links; // what a connection's links are for
@@ -27,6 +27,6 @@ mod telemetry; // deliveries to telemetry
 pub(crate) mod tokens; // what a connection's tokens open
 mod trouble; // faults that act on links
 mod twins; // twins
-pub(crate) mod websocket; // AMQP in WebSocket frames
 
 pub(crate) use driver::Amqp;
+pub(crate) use peer::Peer;

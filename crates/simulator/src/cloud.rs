@@ -13,6 +13,7 @@ mod amqp; // what AMQP connections ask besides
 mod hubs; // the hubs there are, and their names
 mod methods; // direct methods on their way
 mod moving; // devices from hub to hub, and the owner's wishes for registrations
+mod mqtt; // what MQTT connections ask besides
 mod owner; // what the owner of a hub asks
 mod provisioning; // what a call to the provisioning service does
 mod twins; // what devices and their owner do with twins
@@ -21,10 +22,11 @@ pub use amqp::AmqpCounts;
 pub(crate) use amqp::{Sender, not_found};
 pub(crate) use hubs::Hub;
 pub(crate) use moving::Several;
+pub use mqtt::MqttCounts;
 pub(crate) use provisioning::DpsCall;
 
 use crate::amqp::tokens::Key;
-use crate::directory::Directory;
+use crate::directory::{Directory, Protocol};
 use crate::dps::{Operations, Registrations, Scopes};
 use crate::endpoint::{Endpoint, HubId};
 use crate::events::Events;
@@ -60,6 +62,8 @@ pub struct Counts {
     pub answers_lost: u64,
     /// AMQP connections and their links.
     pub amqp: AmqpCounts,
+    /// MQTT connections.
+    pub mqtt: MqttCounts,
 }
 
 /// A device as the page shows it; no keys.
@@ -108,6 +112,7 @@ struct State {
     counts: Counts,
     /// Methods that are not answered.
     calls: method::Pending<oneshot::Sender<method::Answer>>,
+    mqtt: mqtt::Sessions,
 }
 
 /// What changes at one hub.
@@ -139,6 +144,7 @@ impl Cloud {
             record,
             counts: Counts::default(),
             calls: method::Pending::default(),
+            mqtt: mqtt::Sessions::default(),
         });
         let created_ms = clock();
         let directory = Directory::new(Arc::clone(&clock));
@@ -167,9 +173,12 @@ impl Cloud {
     }
 
     pub(crate) fn set_faults(&self, faults: Faults) {
-        let all = faults.amqp.all;
+        let (amqp, mqtt) = (faults.amqp.all, faults.mqtt.all);
         self.state().armed = Armed::new(faults);
-        self.directory.tell_all(all);
+        self.directory.tell_all(|protocol| match protocol {
+            Protocol::Amqp => amqp,
+            Protocol::Mqtt => mqtt,
+        });
     }
 
     pub(crate) fn amqp_port(&self) -> u16 {
@@ -178,7 +187,8 @@ impl Cloud {
 
     pub(crate) fn counts(&self) -> Counts {
         let mut counts = self.state().counts.clone();
-        (counts.amqp.connections_now, counts.amqp.connections_ever) = self.directory.counts();
+        (counts.amqp.connections_now, counts.amqp.connections_ever) = self.directory.counts(Protocol::Amqp);
+        (counts.mqtt.connections_now, counts.mqtt.connections_ever) = self.directory.counts(Protocol::Mqtt);
         counts
     }
 

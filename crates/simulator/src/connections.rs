@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -48,8 +48,8 @@ pub(crate) type Reply = Result<Response<Full<Bytes>>, Cut>;
 pub(crate) trait Answers: Send + Sync + 'static {
     fn answer(self: Arc<Self>, ask: Ask) -> impl Future<Output = Reply> + Send;
 
-    /// After an answer with status 101: the connection, to speak something else on it.
-    fn upgraded(&self, _: impl Wire, _: Reset) -> impl Future<Output = ()> + Send {
+    /// After an answer with status 101: the connection, to speak on it what the answer named.
+    fn upgraded(&self, _: impl Wire, _spoken: &str, _: Reset) -> impl Future<Output = ()> + Send {
         async {}
     }
 }
@@ -60,14 +60,15 @@ pub(crate) struct Http<A>(pub(crate) Arc<A>);
 impl<A: Answers> Serves for Http<A> {
     async fn serve(self: Arc<Self>, wire: impl Wire, reset: Reset) {
         let answers = Arc::clone(&self.0);
-        if let Some(upgraded) = requests(wire, Arc::clone(&answers)).await {
-            answers.upgraded(TokioIo::new(upgraded), reset).await;
+        if let Some((upgraded, spoken)) = requests(wire, Arc::clone(&answers)).await {
+            let spoken = spoken.to_str().unwrap_or_default();
+            answers.upgraded(TokioIo::new(upgraded), spoken, reset).await;
         }
     }
 }
 
 /// Answers requests until the connection ends, or is to speak something else from now on.
-async fn requests(stream: impl Wire, answers: Arc<impl Answers>) -> Option<Upgraded> {
+async fn requests(stream: impl Wire, answers: Arc<impl Answers>) -> Option<(Upgraded, HeaderValue)> {
     let head = Head::default();
     let noted = Noted { stream, head: head.clone() };
     let upgrade = Arc::new(Mutex::new(None));
@@ -76,8 +77,9 @@ async fn requests(stream: impl Wire, answers: Arc<impl Answers>) -> Option<Upgra
         async move {
             let switch = hyper::upgrade::on(&mut request);
             let reply = answers.answer(read(request, &head).await).await;
-            if reply.as_ref().is_ok_and(|reply| reply.status() == StatusCode::SWITCHING_PROTOCOLS) {
-                *upgrade.lock().unwrap_or_else(PoisonError::into_inner) = Some(switch);
+            let switched = reply.as_ref().ok().filter(|reply| reply.status() == StatusCode::SWITCHING_PROTOCOLS);
+            if let Some(spoken) = switched.and_then(|reply| reply.headers().get(header::SEC_WEBSOCKET_PROTOCOL)) {
+                *upgrade.lock().unwrap_or_else(PoisonError::into_inner) = Some((switch, spoken.clone()));
             }
             reply
         }
@@ -90,7 +92,8 @@ async fn requests(stream: impl Wire, answers: Arc<impl Answers>) -> Option<Upgra
     }
     head.close();
     let upgrade = upgrade.lock().unwrap_or_else(PoisonError::into_inner).take();
-    upgrade?.await.ok()
+    let (switch, spoken) = upgrade?;
+    Some((switch.await.ok()?, spoken))
 }
 
 /// Reads the whole request. Also a body that nobody wants: Node's SDK sends one with a `GET`.

@@ -37,6 +37,13 @@ impl std::fmt::Display for ConnectionId {
     }
 }
 
+/// What is spoken on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Protocol {
+    Amqp,
+    Mqtt,
+}
+
 /// Says how late a device was taken: the higher number is the newer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Claim(u64);
@@ -108,13 +115,18 @@ pub(crate) struct Notes {
 }
 
 /// Where a connection finds its notes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Mailbox {
+    protocol: Protocol,
     notes: Mutex<Notes>,
     bell: Notify,
 }
 
 impl Mailbox {
+    fn new(protocol: Protocol) -> Self {
+        Self { protocol, notes: Mutex::default(), bell: Notify::new() }
+    }
+
     fn tell(&self, write: impl FnOnce(&mut Notes)) {
         write(&mut self.notes.lock().unwrap_or_else(PoisonError::into_inner));
         self.bell.notify_one();
@@ -136,6 +148,7 @@ pub(crate) struct Directory {
 #[derive(Debug, Default)]
 struct Inner {
     ever: u64,
+    ever_by: BTreeMap<Protocol, u64>,
     claims: u64,
     mailboxes: HashMap<ConnectionId, Arc<Mailbox>>,
     owners: HashMap<Endpoint, Owner>,
@@ -173,12 +186,19 @@ impl Directory {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A new connection.
+    /// A new connection of AMQP.
+    #[cfg(test)]
     pub(crate) fn join(&self) -> (ConnectionId, Arc<Mailbox>) {
+        self.join_as(Protocol::Amqp)
+    }
+
+    /// A new connection.
+    pub(crate) fn join_as(&self, protocol: Protocol) -> (ConnectionId, Arc<Mailbox>) {
         let mut inner = self.inner();
         inner.ever += 1;
+        *inner.ever_by.entry(protocol).or_default() += 1;
         let id = ConnectionId(inner.ever);
-        let mailbox = Arc::new(Mailbox::default());
+        let mailbox = Arc::new(Mailbox::new(protocol));
         inner.mailboxes.insert(id, Arc::clone(&mailbox));
         (id, mailbox)
     }
@@ -198,9 +218,10 @@ impl Directory {
     }
 
     /// Connections now, and since the start.
-    pub(crate) fn counts(&self) -> (u64, u64) {
+    pub(crate) fn counts(&self, protocol: Protocol) -> (u64, u64) {
         let inner = self.inner();
-        (inner.mailboxes.len() as u64, inner.ever)
+        let now = inner.mailboxes.values().filter(|mailbox| mailbox.protocol == protocol).count();
+        (now as u64, inner.ever_by.get(&protocol).copied().unwrap_or_default())
     }
 
     /// A connection speaks for an endpoint now. Another one that did is told.
@@ -340,12 +361,12 @@ impl Directory {
         }
     }
 
-    /// Faults were set.
-    pub(crate) fn tell_all(&self, all: Option<AllConnections>) {
+    /// Faults were set, and something is to happen to all connections of a protocol.
+    pub(crate) fn tell_all(&self, all: impl Fn(Protocol) -> Option<AllConnections>) {
         for mailbox in self.inner().mailboxes.values() {
             mailbox.tell(|notes| {
                 notes.faults = true;
-                notes.all = all;
+                notes.all = all(mailbox.protocol);
             });
         }
     }
@@ -440,7 +461,7 @@ mod tests {
         directory.own(&d1(), a);
         directory.leave(a);
         directory.own(&d1(), b);
-        assert_eq!((directory.counts(), directory.inner().owners.len()), ((1, 2), 1));
+        assert_eq!((directory.counts(Protocol::Amqp), directory.inner().owners.len()), ((1, 2), 1));
     }
 
     #[tokio::test]
@@ -450,7 +471,7 @@ mod tests {
         directory.own(&d1(), a);
         for _ in 0..3 {
             directory.tell_owner(&d1());
-            directory.tell_all(None);
+            directory.tell_all(|_| None);
         }
         let notes = at_a.notes().await;
         assert!(notes.changed.len() == 1 && notes.faults && notes.all.is_none());

@@ -9,8 +9,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 mod amqp; // moments of a link's life, and what happens then
+mod mqtt; // answers of MQTT that fail to come, or come otherwise
 
 pub use amqp::{AllConnections, AmqpAction, AmqpFault, AmqpFaults, Gateway, LinkState};
+pub use mqtt::{ConnackFault, MqttFaults, NoPuback};
 
 /// The longest delay that is taken, so that a slip of the keyboard does not hold connections for ever.
 const DELAY_MAX: Duration = Duration::from_secs(600);
@@ -28,6 +30,8 @@ pub struct Faults {
     pub hub: HubFaults,
     /// Of AMQP connections.
     pub amqp: AmqpFaults,
+    /// Of MQTT connections.
+    pub mqtt: MqttFaults,
 }
 
 /// What can go wrong at the provisioning service.
@@ -209,12 +213,14 @@ pub(crate) struct Armed {
     hub_throttle: Counter,
     lost_answers: Counter,
     amqp: amqp::Counters,
+    mqtt: mqtt::Counters,
 }
 
 impl Armed {
     /// All counting starts anew.
     pub(crate) fn new(faults: Faults) -> Self {
-        Self { amqp: amqp::Counters::new(&faults.amqp), faults, ..Self::default() }
+        let (amqp, mqtt) = (amqp::Counters::new(&faults.amqp), mqtt::Counters::new(&faults.mqtt));
+        Self { amqp, mqtt, faults, ..Self::default() }
     }
 
     pub(crate) fn faults(&self) -> &Faults {
@@ -261,6 +267,16 @@ impl Armed {
     /// What is to happen at a moment of a link's life.
     pub(crate) fn amqp_action(&mut self, state: LinkState, device: Option<&str>, now_ms: i64) -> Option<AmqpAction> {
         self.amqp.action(&self.faults.amqp, (state, device), now_ms)
+    }
+
+    /// The code that a CONNECT is to be answered with.
+    pub(crate) fn connack(&mut self, client: &str, now_ms: i64) -> Option<u8> {
+        self.mqtt.connack(&self.faults.mqtt, client, now_ms)
+    }
+
+    /// Whether a message is to have no PUBACK.
+    pub(crate) fn withholds_puback(&mut self, device: &str, now_ms: i64) -> bool {
+        self.mqtt.withholds_puback(&self.faults.mqtt, device, now_ms)
     }
 
     pub(crate) fn accept_delay(&self) -> Duration {

@@ -15,16 +15,18 @@ use http_body_util::Full;
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
-use crate::amqp::driver::drive;
-use crate::amqp::websocket::{self, WebSocket};
+use crate::amqp::Peer;
 use crate::cloud::{Accepted, Cloud, DpsCall};
 use crate::connections::{Answers, Ask, Cut, Reply, Unread};
 use crate::dps;
+use crate::driver::drive;
 use crate::endpoint::{Endpoint, HubId};
 use crate::faults::{Outage, Weather};
 use crate::hub::{self, Telemetry};
 use crate::identity::guid;
+use crate::mqtt::Session;
 use crate::sockets::{Reset, Wire};
+use crate::websocket::{self, AMQP, MQTT, WebSocket};
 
 /// The content type that makes a body a batch.
 const BATCH_TYPE: &str = "application/vnd.microsoft.iothub.json";
@@ -50,13 +52,19 @@ impl Answers for Https {
                 self.invoke(&ask, &Endpoint::module(self.hub_of(&ask), *id, *module)).await
             }
             ["devices" | "twins" | "statistics", ..] => self.owner(&ask, &path).await,
-            ["$iothub" | "$servicebus", "websocket"] => Ok(websocket::answer(&ask.parts.headers)),
+            ["$iothub", "websocket"] => Ok(websocket::answer(&ask.parts.headers, &[AMQP, MQTT])),
+            ["$servicebus", "websocket"] => Ok(websocket::answer(&ask.parts.headers, &[AMQP])),
             _ => Ok(self.hub_error(&nothing())),
         }
     }
 
-    async fn upgraded(&self, wire: impl Wire, reset: Reset) {
-        drive(WebSocket::server(wire).await, Arc::clone(&self.cloud), reset).await;
+    async fn upgraded(&self, wire: impl Wire, spoken: &str, reset: Reset) {
+        let (wire, cloud) = (WebSocket::server(wire).await, Arc::clone(&self.cloud));
+        if spoken == MQTT {
+            drive::<Session>(wire, cloud, reset).await
+        } else {
+            drive::<Peer>(wire, cloud, reset).await
+        }
     }
 }
 

@@ -14,6 +14,7 @@ mod control; // the page and its API
 #[allow(dead_code)] // calls, messages and desired properties have no protocol yet
 mod directory; // who is connected, over all protocols
 mod dps; // registration: who may, what is answered
+mod driver; // bytes between a socket and whoever decides
 mod endpoint; // who talks: a device or a module, at one hub
 mod events; // what readers of the built-in endpoint see
 mod faults; // trouble on request
@@ -22,9 +23,8 @@ mod https; // HTTP addresses to calls, answers to statuses
 mod hub; // telemetry: what is accepted, what is refused how
 mod identity; // id scope and keys, kept over restarts
 mod journal; // changes on disk, one line each
-mod opening; // from options, and what is kept, to hubs and groups
-#[allow(dead_code)]
 mod mqtt; // MQTT: devices and registrations
+mod opening; // from options, and what is kept, to hubs and groups
 mod options; // what a simulator is to be
 mod record; // what was accepted, one line each
 mod registry; // the devices that a hub has
@@ -34,10 +34,13 @@ mod setup; // hubs, id scopes and groups, as a file says
 mod simulator; // wiring: start and stop
 mod sockets; // accepting connections, TLS
 mod started; // what clients have to know of one that runs
+mod websocket; // other protocols in WebSocket frames
 
-pub use cloud::{AmqpCounts, Counts, DeviceView};
+pub use cloud::{AmqpCounts, Counts, DeviceView, MqttCounts};
 pub use dps::{Registration, Substatus, Unmovable};
-pub use faults::{AllConnections, AmqpAction, AmqpFault, AmqpFaults, Gateway, LinkState};
+pub use faults::{
+    AllConnections, AmqpAction, AmqpFault, AmqpFaults, ConnackFault, Gateway, LinkState, MqttFaults, NoPuback,
+};
 pub use faults::{
     DevicePolls, DpsFaults, DpsRefusal, DpsRefuse, Faults, HubFaults, HubRefusal, HubRefuse, Outage, Throttle, When,
 };

@@ -2,11 +2,23 @@
 //!
 //! Promises: what a client may send and hear depends on who it is and on nothing else; a message stands in the record
 //! before its PUBACK is written. Decisions are made without sockets (`session`), bytes are moved without decisions
-//! (`driver`).
+//! (`crate::driver`).
 
 mod answer; // packets that we write
+#[allow(dead_code)] // messages to devices come next
 mod bag; // properties at the end of a topic
+mod connect; // who is let in
+mod dps; // registrations
+mod driver; // a session on a socket
+mod hub; // devices: telemetry, and what others did to them
+mod outbox; // answers on their way, in their order
 mod packet; // packets that we read
+mod session; // one connection: what happened, what follows
 mod subscriptions; // what a client listens to
+#[allow(dead_code)] // twins and methods come next
 mod topic; // where clients publish to
 mod who; // who a client says it is
+
+pub(crate) use driver::Mqtt;
+pub(crate) use session::Session;
+pub(crate) use subscriptions::Granted;

@@ -25,6 +25,8 @@ pub struct Options {
     pub https_port: u16,
     /// Port of DPS, hub and its Event-Hubs-compatible endpoint over AMQP; 0 takes any. Most of Microsoft's SDKs know none but 5671.
     pub amqp_port: u16,
+    /// Port of DPS and hub over MQTT; 0 takes any. Microsoft's SDKs know none but 8883.
+    pub mqtt_port: u16,
     /// Port of the page and the control API (plain HTTP, no login); 0 takes any, `None` has none.
     pub page_port: Option<u16>,
     /// Names besides `localhost`. The first is the hub, unless the setup has one; all lead to it, and to DPS.
@@ -62,6 +64,7 @@ impl Options {
             bind: vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
             https_port: 0,
             amqp_port: 0,
+            mqtt_port: 0,
             page_port: None,
             hosts: Vec::new(),
             more_hubs: Vec::new(),

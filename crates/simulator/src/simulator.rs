@@ -23,13 +23,14 @@ use crate::dps::{Registration, Registrations, Unmovable};
 use crate::faults::Faults;
 use crate::https::Https;
 use crate::identity::{Readers, guid, write_whole};
+use crate::mqtt::Mqtt;
 use crate::opening::{self, Hosts};
 use crate::options::Options;
 use crate::record::{Record, Recorded};
 use crate::registry::{Registry, Status};
 use crate::setup::SetupError;
 use crate::sockets::serve;
-use crate::started::{Started, describe};
+use crate::started::{Ports, Started, describe};
 
 /// Why a simulator did not start.
 #[derive(Debug, thiserror::Error)]
@@ -111,6 +112,10 @@ pub async fn start(options: Options) -> Result<Simulator, StartError> {
     for listener in amqp_listeners {
         services.spawn(serve(listener, Some(tls.clone()), Arc::new(Amqp { cloud: Arc::clone(&cloud) })));
     }
+    let (mqtt, listeners) = listen(&options.bind, options.mqtt_port).await?;
+    for listener in listeners {
+        services.spawn(serve(listener, Some(tls.clone()), Arc::new(Mqtt { cloud: Arc::clone(&cloud) })));
+    }
     let (https, listeners) = listen(&options.bind, options.https_port).await?;
     for listener in listeners {
         let answers = Arc::new(Https { cloud: Arc::clone(&cloud) });
@@ -127,7 +132,7 @@ pub async fn start(options: Options) -> Result<Simulator, StartError> {
             Some(port)
         }
     };
-    let started = describe(&cloud, https, page, ca_file);
+    let started = describe(&cloud, Ports { https, mqtt, page }, ca_file);
     Ok(Simulator { started, ca_pem: authority.pem, cloud, services, passing_ca_file, _claim: claim })
 }
 

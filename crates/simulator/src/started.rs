@@ -14,8 +14,8 @@ pub struct Started {
     pub https: u16,
     /// Port of DPS, hub and its Event-Hubs-compatible endpoint over AMQP.
     pub amqp: u16,
-    /// Port of MQTT over TLS; none yet.
-    pub mqtt: Option<u16>,
+    /// Port of DPS and hub over MQTT.
+    pub mqtt: u16,
     /// Port of the page and the control API.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub page: Option<u16>,
@@ -86,8 +86,16 @@ impl fmt::Debug for Started {
     }
 }
 
+/// Where is listened, but for AMQP, which the cloud knows.
+pub(crate) struct Ports {
+    pub(crate) https: u16,
+    pub(crate) mqtt: u16,
+    pub(crate) page: Option<u16>,
+}
+
 /// Gathers it.
-pub(crate) fn describe(cloud: &Cloud, https: u16, page: Option<u16>, ca_file: PathBuf) -> Started {
+pub(crate) fn describe(cloud: &Cloud, ports: Ports, ca_file: PathBuf) -> Started {
+    let Ports { https, mqtt, page } = ports;
     let hub = cloud.hub(cloud.default_hub());
     let mut groups = cloud.groups().into_iter().map(|(id_scope, group)| GroupAddress {
         id_scope,
@@ -99,7 +107,7 @@ pub(crate) fn describe(cloud: &Cloud, https: u16, page: Option<u16>, ca_file: Pa
     Started {
         https,
         amqp: cloud.amqp_port(),
-        mqtt: None,
+        mqtt,
         page,
         id_scope: first.id_scope,
         group_key: first.group_key,

@@ -22,7 +22,7 @@ pub struct Arguments {
     /// Port of DPS, hub and its Event-Hubs-compatible endpoint over AMQP
     #[arg(long, default_value_t = 5671)]
     amqp: u16,
-    /// Port of MQTT; not served yet
+    /// Port of DPS and hub over MQTT
     #[arg(long, default_value_t = 8883)]
     mqtt: u16,
     /// Port of the page and of the control API
@@ -100,6 +100,7 @@ pub async fn main(arguments: Arguments) -> ExitCode {
     let options = Options {
         https_port: arguments.https,
         amqp_port: arguments.amqp,
+        mqtt_port: arguments.mqtt,
         page_port: Some(arguments.page),
         hosts: arguments.hosts,
         dir: arguments.dir,
@@ -150,10 +151,9 @@ fn away(how: Away) -> Outage {
     }
 }
 
-/// One line with everything that a client needs. A port of 0 is not served.
+/// One line with everything that a client needs.
 fn as_json(simulator: &Simulator) -> String {
     let mut value = serde_json::to_value(simulator.started()).expect("addresses and names are always JSON");
-    value["mqtt"] = 0.into();
     value["ca_file"] = ca_file(simulator).into();
     value.to_string()
 }
@@ -168,7 +168,7 @@ fn as_text(simulator: &Simulator) -> String {
     let s = simulator.started();
     let page = s.page.map(|port| format!("page     http://localhost:{port}\n")).unwrap_or_default();
     format!(
-        "DPS and IoT Hub on https://{host}:{https} and amqps://{host}:{amqp} (hub `{hub}`)\n{page}\
+        "DPS and IoT Hub on https://{host}:{https} amqps://{host}:{amqp} and mqtts://{host}:{mqtt} (hub `{hub}`)\n{page}\
          CA       {ca}\n\n\
          # longhaul.toml\n\
          [azure]\nca_file = \"{ca}\"\nports = {{ https = {https}, amqp = {amqp} }}\n\n\
@@ -177,6 +177,7 @@ fn as_text(simulator: &Simulator) -> String {
         host = s.host,
         https = s.https,
         amqp = s.amqp,
+        mqtt = s.mqtt,
         hub = s.hub,
         ca = ca_file(simulator),
         dps = s.dps_endpoint,

@@ -23,6 +23,7 @@ use super::sasl;
 use super::tokens::Tokens;
 use crate::cloud::Cloud;
 use crate::directory::ConnectionId;
+pub(super) use crate::driver::{Fate, Scene};
 use crate::endpoint::HubId;
 use crate::identity::random_bytes;
 
@@ -37,27 +38,6 @@ const PIECE_BYTES: usize = 256;
 /// The clock of tokens is not the one that timers run by: it is looked at so often.
 const TOKENS_LOOKED_AT: Duration = Duration::from_secs(1);
 
-/// What is asked of everything that happens: where, and when by both clocks.
-#[derive(Clone, Copy)]
-pub(super) struct Scene<'a> {
-    pub(super) cloud: &'a Cloud,
-    /// Since the connection began.
-    pub(super) at: Duration,
-    /// Since 1970.
-    pub(super) now_ms: i64,
-}
-
-/// What is to become of the socket, whatever is still to be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// It is closed.
-    Cut,
-    /// It is reset.
-    Reset,
-    /// It stays as it is.
-    Silent,
-}
-
 /// A device that wants to be registered.
 #[derive(Clone)]
 pub(super) struct Registration {
@@ -68,7 +48,7 @@ pub(super) struct Registration {
 }
 
 /// One connection.
-pub(super) struct Peer {
+pub(crate) struct Peer {
     pub(super) engine: Connection,
     pub(super) id: ConnectionId,
     /// The hub that is meant: by its SASL user, else by the host name of its open.

@@ -25,6 +25,13 @@ pub(crate) struct Grant {
     pub(crate) expires_ms: i64,
 }
 
+impl Grant {
+    /// Whether it lets an endpoint in, and by what.
+    pub(crate) fn opens(&self, endpoint: &Endpoint) -> Option<Key> {
+        self.holder.opens(endpoint)
+    }
+}
+
 /// Policies by what they may.
 const CONNECTS_DEVICES: [&str; 2] = ["iothubowner", "device"];
 const READS_EVENTS: [&str; 2] = ["iothubowner", "service"];

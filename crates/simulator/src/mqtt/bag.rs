@@ -91,7 +91,7 @@ mod tests {
         Publish {
             topic: String::new(),
             payload: Bytes::copy_from_slice(payload),
-            qos: Qos::AtLeastOnce,
+            qos: Qos::One,
             id: Some(1),
             is_duplicate: false,
             is_retained: false,

@@ -11,13 +11,13 @@ const FILTERS_MAX: usize = 64;
 /// Four bytes of seven bits each.
 const LENGTH_BYTES_MAX: usize = 4;
 
-/// How often a message may come.
+/// Quality of service: at most once, at least once, exactly once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Qos {
-    AtMostOnce,
-    AtLeastOnce,
-    /// Nothing here is sent so; clients ask for it.
-    ExactlyOnce,
+pub(crate) enum Qos {
+    Zero,
+    One,
+    /// Clients may ask for it; nothing is sent or taken so.
+    Two,
 }
 
 /// A packet that a client may send.
@@ -168,7 +168,7 @@ fn will(flags: u8, input: &mut Input<'_>) -> Result<Publish, Bad> {
 fn publish(first: u8, input: &mut Input<'_>) -> Result<Publish, Bad> {
     let qos = qos(first >> 1 & 3)?;
     let topic = input.topic()?;
-    let id = (qos > Qos::AtMostOnce).then(|| input.packet_id()).transpose()?;
+    let id = (qos > Qos::Zero).then(|| input.packet_id()).transpose()?;
     let is_duplicate = first & 8 != 0;
     if is_duplicate && id.is_none() {
         return Err(Bad::Malformed);
@@ -185,9 +185,9 @@ fn publish(first: u8, input: &mut Input<'_>) -> Result<Publish, Bad> {
 
 fn qos(number: u8) -> Result<Qos, Bad> {
     match number {
-        0 => Ok(Qos::AtMostOnce),
-        1 => Ok(Qos::AtLeastOnce),
-        2 => Ok(Qos::ExactlyOnce),
+        0 => Ok(Qos::Zero),
+        1 => Ok(Qos::One),
+        2 => Ok(Qos::Two),
         _ => Err(Bad::Malformed),
     }
 }

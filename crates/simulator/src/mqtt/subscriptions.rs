@@ -10,7 +10,7 @@ const FILTERS_MAX: usize = 5;
 
 /// What there is to listen to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Family {
+pub(crate) enum Family {
     C2d,
     Methods,
     TwinAnswers,
@@ -20,7 +20,7 @@ pub(super) enum Family {
 
 /// A filter and what is granted for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Granted {
+pub(crate) struct Granted {
     pub(super) filter: String,
     pub(super) family: Family,
     pub(super) qos: Qos,
@@ -82,7 +82,7 @@ fn matches(filter: &str, topic: &str) -> bool {
 impl Subscriptions {
     /// Listens; one that is there already is granted anew. Nothing is sent more than once at the utmost.
     pub(super) fn add(&mut self, filter: String, family: Family, wanted: Qos) -> Result<Qos, Full> {
-        let qos = wanted.min(Qos::AtLeastOnce);
+        let qos = wanted.min(Qos::One);
         if let Some(granted) = self.0.iter_mut().find(|granted| granted.filter == filter) {
             granted.qos = qos;
         } else if self.0.len() >= FILTERS_MAX {
@@ -149,24 +149,24 @@ mod tests {
         let mut all = Subscriptions::default();
         for name in ["a", "b", "c", "d", "e"] {
             let filter = format!("$iothub/methods/POST/{name}/#");
-            assert_eq!(all.add(filter, Family::Methods, Qos::ExactlyOnce), Ok(Qos::AtLeastOnce));
+            assert_eq!(all.add(filter, Family::Methods, Qos::Two), Ok(Qos::One));
         }
         let again = "$iothub/methods/POST/a/#".to_owned();
-        assert_eq!(all.add(again.clone(), Family::Methods, Qos::AtMostOnce), Ok(Qos::AtMostOnce));
-        assert_eq!(all.add("$iothub/twin/res/#".to_owned(), Family::TwinAnswers, Qos::AtMostOnce), Err(Full));
+        assert_eq!(all.add(again.clone(), Family::Methods, Qos::Zero), Ok(Qos::Zero));
+        assert_eq!(all.add("$iothub/twin/res/#".to_owned(), Family::TwinAnswers, Qos::Zero), Err(Full));
         all.remove(&again);
-        assert!(all.add("$iothub/twin/res/#".to_owned(), Family::TwinAnswers, Qos::AtMostOnce).is_ok());
+        assert!(all.add("$iothub/twin/res/#".to_owned(), Family::TwinAnswers, Qos::Zero).is_ok());
         assert!(all.has(Family::TwinAnswers) && !all.has(Family::C2d));
     }
 
     #[test]
     fn a_message_is_sent_as_the_best_filter_that_fits_allows() {
         let mut all = Subscriptions::default();
-        all.add("$iothub/methods/POST/#".to_owned(), Family::Methods, Qos::AtMostOnce).unwrap();
-        all.add("$iothub/methods/POST/reboot/+".to_owned(), Family::Methods, Qos::AtLeastOnce).unwrap();
+        all.add("$iothub/methods/POST/#".to_owned(), Family::Methods, Qos::Zero).unwrap();
+        all.add("$iothub/methods/POST/reboot/+".to_owned(), Family::Methods, Qos::One).unwrap();
         let qos = |topic| all.qos(Family::Methods, topic);
-        assert_eq!(qos("$iothub/methods/POST/reboot/?$rid=1"), Some(Qos::AtLeastOnce));
-        assert_eq!(qos("$iothub/methods/POST/other/?$rid=1"), Some(Qos::AtMostOnce));
+        assert_eq!(qos("$iothub/methods/POST/reboot/?$rid=1"), Some(Qos::One));
+        assert_eq!(qos("$iothub/methods/POST/other/?$rid=1"), Some(Qos::Zero));
         assert_eq!(all.qos(Family::Desired, "$iothub/methods/POST/other/?$rid=1"), None);
         assert!(!matches("a/+", "a") && matches("a/#", "a") && !matches("a", "a/b") && !matches("a/b", "a"));
     }

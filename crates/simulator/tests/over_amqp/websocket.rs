@@ -92,6 +92,8 @@ async fn a_device_sends_through_a_websocket_at_either_address() {
 #[tokio::test]
 async fn other_protocols_are_refused() {
     let simulator = with_devices(&[]).await;
-    let (head, _) = upgrade(&simulator, "/$iothub/websocket", "mqtt").await;
-    assert!(head.starts_with("HTTP/1.1 400 "), "{head}");
+    for (path, protocol) in [("/$iothub/websocket", "soap"), ("/$servicebus/websocket", "mqtt")] {
+        let (head, _) = upgrade(&simulator, path, protocol).await;
+        assert!(head.starts_with("HTTP/1.1 400 "), "{head}");
+    }
 }

@@ -97,10 +97,19 @@ pub async fn tls(simulator: &Simulator) -> tokio_rustls::client::TlsStream<tokio
 
 /// A connection that trusts nothing but the simulator's CA.
 pub async fn tls_to(simulator: &Simulator, port: u16) -> tokio_rustls::client::TlsStream<tokio::net::TcpStream> {
+    tls_of(simulator, port, rustls::DEFAULT_VERSIONS).await
+}
+
+/// The same with a version of one's own.
+pub async fn tls_of(
+    simulator: &Simulator,
+    port: u16,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> tokio_rustls::client::TlsStream<tokio::net::TcpStream> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(rustls_pki_types::CertificateDer::from_pem_slice(simulator.ca_pem().as_bytes()).unwrap()).unwrap();
     let config = rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();

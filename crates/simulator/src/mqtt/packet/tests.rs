@@ -41,7 +41,7 @@ fn a_will_comes_before_the_name() {
     let Ok(Some(Packet::Connect(connect))) = read(&bytes) else { panic!() };
     let will = connect.will.unwrap();
     assert_eq!((will.topic.as_str(), &will.payload[..]), ("devices/d/messages/events/", b"bye".as_slice()));
-    assert!(connect.is_clean && will.is_retained && will.qos == Qos::AtLeastOnce);
+    assert!(connect.is_clean && will.is_retained && will.qos == Qos::One);
     assert_eq!(connect.user_name.as_deref(), Some("u"));
 }
 
@@ -64,12 +64,9 @@ fn flags_that_contradict_each_other_are_malformed() {
 #[test]
 fn a_message_has_an_id_unless_it_may_be_lost() {
     let Ok(Some(Packet::Publish(one))) = read(b"\x33\x07\0\x01t\0\x05{}") else { panic!() };
-    assert_eq!(
-        (one.id, one.qos, one.is_retained, &one.payload[..]),
-        (Some(5), Qos::AtLeastOnce, true, b"{}".as_slice())
-    );
+    assert_eq!((one.id, one.qos, one.is_retained, &one.payload[..]), (Some(5), Qos::One, true, b"{}".as_slice()));
     let Ok(Some(Packet::Publish(one))) = read(b"\x30\x05\0\x01t{}") else { panic!() };
-    assert_eq!((one.id, one.qos), (None, Qos::AtMostOnce));
+    assert_eq!((one.id, one.qos), (None, Qos::Zero));
     for bytes in [
         b"\x32\x05\0\x01t\0\0".as_slice(), // id 0
         b"\x36\x05\0\x01t\0\x01",          // QoS 3
@@ -85,7 +82,7 @@ fn a_message_has_an_id_unless_it_may_be_lost() {
 
 #[test]
 fn lists_of_topics_have_an_end() {
-    let subscribe = Packet::Subscribe { id: 1, filters: vec![("a/#".to_owned(), Qos::AtLeastOnce)] };
+    let subscribe = Packet::Subscribe { id: 1, filters: vec![("a/#".to_owned(), Qos::One)] };
     assert_eq!(read(b"\x82\x08\0\x01\0\x03a/#\x01"), Ok(Some(subscribe)));
     let unsubscribe = Packet::Unsubscribe { id: 1, filters: vec!["a".to_owned(), "b".to_owned()] };
     assert_eq!(read(b"\xa2\x08\0\x01\0\x01a\0\x01b"), Ok(Some(unsubscribe)));

@@ -1,4 +1,6 @@
-//! AMQP in WebSocket frames: the same bytes, in binary messages of any length.
+//! Other protocols in WebSocket frames: the same bytes, in binary messages of any length.
+//!
+//! Promises: of what the client offers, the first that is spoken at its address is taken, and no extension.
 
 use std::io;
 use std::pin::Pin;
@@ -16,24 +18,29 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::sockets::Wire;
 
-/// What is spoken inside.
-const PROTOCOL: &str = "AMQPWSB10";
+/// What is spoken inside, in the client's list and ours.
+pub(crate) const AMQP: &str = "AMQPWSB10";
+pub(crate) const MQTT: &str = "mqtt";
 const VERSION: &str = "13";
-/// Largest message, bytes. Clients write a frame of AMQP at a time, 64 KiB, or a few of them together.
+/// Largest message, bytes. Clients write a frame of AMQP at a time, 64 KiB, or a packet of MQTT, 256 KiB with its topic, or a
+/// few of them together.
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
 /// What is put into a message of ours.
 const CHUNK_BYTES: usize = 64 << 10;
 
-/// Answers a request for a WebSocket: 101, or 400 with the reason. No extension is taken.
-pub(crate) fn answer(headers: &HeaderMap) -> Response<Full<Bytes>> {
-    match accept_key(headers) {
-        Ok(key) => {
+/// Read at a time. The buffer lives as long as the connection: by default it would be 128 KiB.
+const READ_BYTES: usize = 4 << 10;
+
+/// Answers a request for a WebSocket: 101 with the one of `spoken` that it is to be, or 400 with the reason.
+pub(crate) fn answer(headers: &HeaderMap, spoken: &[&'static str]) -> Response<Full<Bytes>> {
+    match accept(headers, spoken) {
+        Ok((key, protocol)) => {
             let mut response = Response::new(Full::default());
             *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
             let headers = response.headers_mut();
             headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
             headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(PROTOCOL));
+            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocol));
             if let Ok(key) = HeaderValue::try_from(key) {
                 headers.insert(header::SEC_WEBSOCKET_ACCEPT, key);
             }
@@ -47,22 +54,23 @@ pub(crate) fn answer(headers: &HeaderMap) -> Response<Full<Bytes>> {
     }
 }
 
-fn accept_key(headers: &HeaderMap) -> Result<String, &'static str> {
-    let lists = |name: header::HeaderName, wanted: &str| {
-        let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-        values.flat_map(|value| value.split(',')).any(|one| one.trim().eq_ignore_ascii_case(wanted))
+fn accept(headers: &HeaderMap, spoken: &[&'static str]) -> Result<(String, &'static str), &'static str> {
+    let words = |name: header::HeaderName| {
+        let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).map(str::trim)
     };
+    let lists = |name, wanted: &str| words(name).any(|one| one.eq_ignore_ascii_case(wanted));
     if !lists(header::UPGRADE, "websocket") || !lists(header::CONNECTION, "upgrade") {
         return Err("this address speaks WebSocket");
     }
     if !lists(header::SEC_WEBSOCKET_VERSION, VERSION) {
         return Err("the version of WebSocket is not 13");
     }
-    if !lists(header::SEC_WEBSOCKET_PROTOCOL, PROTOCOL) {
-        return Err("the subprotocol is not AMQPWSB10");
-    }
+    let known = |one: &str| spoken.iter().copied().find(|known| known.eq_ignore_ascii_case(one));
+    let protocol = words(header::SEC_WEBSOCKET_PROTOCOL).find_map(known);
+    let protocol = protocol.ok_or("the subprotocol is not spoken here")?;
     let key = headers.get(header::SEC_WEBSOCKET_KEY).ok_or("the key is missing")?;
-    Ok(derive_accept_key(key.as_bytes()))
+    Ok((derive_accept_key(key.as_bytes()), protocol))
 }
 
 /// The bytes inside a WebSocket.
@@ -78,6 +86,7 @@ impl<S: Wire> WebSocket<S> {
         let config = WebSocketConfig::default()
             .max_message_size(Some(MESSAGE_BYTES_MAX))
             .max_frame_size(Some(MESSAGE_BYTES_MAX))
+            .read_buffer_size(READ_BYTES)
             .write_buffer_size(0)
             .max_write_buffer_size(MESSAGE_BYTES_MAX);
         Self { stream: WebSocketStream::from_raw_socket(wire, Role::Server, Some(config)).await, rest: Bytes::new() }
@@ -144,23 +153,23 @@ mod tests {
 
     #[test]
     fn an_upgrade_is_answered_with_the_key_of_rfc_6455_and_no_extension() {
-        let mut headers = asked("mqtt, AMQPWSB10");
+        let mut headers = asked("soap, AMQPWSB10, mqtt");
         headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static("permessage-deflate"));
-        let response = answer(&headers);
+        let response = answer(&headers, &[MQTT, AMQP]);
         assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
         assert_eq!(response.headers()[header::SEC_WEBSOCKET_ACCEPT], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
-        assert_eq!(response.headers()[header::SEC_WEBSOCKET_PROTOCOL], PROTOCOL);
+        assert_eq!(response.headers()[header::SEC_WEBSOCKET_PROTOCOL], AMQP);
         assert!(response.headers().get(header::SEC_WEBSOCKET_EXTENSIONS).is_none());
     }
 
     #[test]
     fn what_is_no_such_request_is_refused() {
-        assert_eq!(answer(&asked("mqtt")).status(), StatusCode::BAD_REQUEST);
-        assert_eq!(answer(&HeaderMap::new()).status(), StatusCode::BAD_REQUEST);
+        assert_eq!(answer(&asked("mqtt"), &[AMQP]).status(), StatusCode::BAD_REQUEST);
+        assert_eq!(answer(&HeaderMap::new(), &[AMQP]).status(), StatusCode::BAD_REQUEST);
         for name in [header::UPGRADE, header::CONNECTION, header::SEC_WEBSOCKET_VERSION, header::SEC_WEBSOCKET_KEY] {
-            let mut headers = asked(PROTOCOL);
+            let mut headers = asked(AMQP);
             headers.remove(&name);
-            assert_eq!(answer(&headers).status(), StatusCode::BAD_REQUEST, "{name}");
+            assert_eq!(answer(&headers, &[MQTT, AMQP]).status(), StatusCode::BAD_REQUEST, "{name}");
         }
     }
 }

@@ -1,0 +1,250 @@
+//! Bytes between a socket and whoever decides what they mean, for protocols that keep a connection.
+//!
+//! Promises: reads nothing while there is something to write, so that a client that does not read is not listened to
+//! either and costs one output's worth of memory; one that takes nothing for a minute is cut. A connection on which nothing
+//! happens holds no buffer. Decides nothing.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::ready;
+use std::time::Duration;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
+use tokio::time::Instant;
+
+use crate::cloud::Cloud;
+use crate::directory::{ConnectionId, Mailbox, Notes, Protocol};
+use crate::sockets::{Reset, Wire};
+
+/// What is read at a time: one TLS record.
+const READ_BYTES: usize = 16 << 10;
+/// A client that takes no byte for so long is gone.
+pub(crate) const STALL_MAX: Duration = Duration::from_secs(60);
+/// How long a silent connection is held; clients give up long before.
+const SILENT_MAX: Duration = Duration::from_secs(600);
+/// After our last word: how long the client may take to close, so that it reads it before the socket goes.
+pub(crate) const LINGER_MAX: Duration = Duration::from_secs(2);
+
+/// What is asked of everything that happens: where, and when by both clocks.
+#[derive(Clone, Copy)]
+pub(crate) struct Scene<'a> {
+    pub(crate) cloud: &'a Cloud,
+    /// Since the connection began.
+    pub(crate) at: Duration,
+    /// Since 1970.
+    pub(crate) now_ms: i64,
+}
+
+/// What is to become of the socket, whatever is still to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It is closed.
+    Cut,
+    /// It is reset.
+    Reset,
+    /// It stays as it is.
+    Silent,
+}
+
+/// One connection without its socket.
+pub(crate) trait Talks: Send {
+    const PROTOCOL: Protocol;
+
+    fn begin(id: ConnectionId, scene: Scene<'_>) -> Self;
+
+    /// What was read.
+    fn receive(&mut self, bytes: &[u8], scene: Scene<'_>);
+
+    /// What others did.
+    fn notes(&mut self, notes: Notes, scene: Scene<'_>);
+
+    /// Does what is due.
+    fn tick(&mut self, scene: Scene<'_>);
+
+    /// When to tick.
+    fn deadline(&self, scene: Scene<'_>) -> Option<Duration>;
+
+    /// Bytes to be written, as many as are to be held at a time.
+    fn output(&mut self, out: &mut BytesMut, scene: Scene<'_>);
+
+    /// Whether more may be read.
+    fn reads(&self) -> bool;
+
+    /// What is to become of the socket, if it is decided.
+    fn fate(&self) -> Option<Fate>;
+
+    /// Nothing more follows but what is to be written.
+    fn is_over(&self) -> bool;
+
+    /// The client is gone.
+    fn cut(&mut self, scene: Scene<'_>);
+
+    /// It is over, whatever the reason.
+    fn gone(&mut self, scene: Scene<'_>);
+}
+
+/// A place among the connections, given back when it is dropped.
+struct Member {
+    cloud: Arc<Cloud>,
+    id: ConnectionId,
+    mailbox: Arc<Mailbox>,
+    began: Instant,
+}
+
+impl Member {
+    fn join(cloud: Arc<Cloud>, protocol: Protocol) -> Self {
+        let (id, mailbox) = cloud.directory().join_as(protocol);
+        Self { cloud, id, mailbox, began: Instant::now() }
+    }
+
+    fn scene(&self) -> Scene<'_> {
+        Scene { cloud: &self.cloud, at: self.began.elapsed(), now_ms: self.cloud.now_ms() }
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.cloud.directory().leave(self.id);
+    }
+}
+
+/// What is on its way to the socket.
+struct Lane<S> {
+    wire: S,
+    out: BytesMut,
+    /// Something was written that may still lie in a layer below.
+    is_unflushed: bool,
+}
+
+/// What came of moving bytes.
+enum Moved {
+    Out,
+    /// Nothing, at the end.
+    In(Bytes),
+}
+
+impl<S: Wire> Lane<S> {
+    fn new(wire: S) -> Self {
+        Self { wire, out: BytesMut::new(), is_unflushed: false }
+    }
+
+    fn has_output(&self) -> bool {
+        !self.out.is_empty() || self.is_unflushed
+    }
+
+    /// Writes, or else reads. May be dropped at any time: each step is taken whole or not at all.
+    async fn step(&mut self, reads: bool) -> io::Result<Moved> {
+        if !self.out.is_empty() {
+            let written = self.wire.write(&self.out).await?;
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            self.out.advance(written);
+            self.is_unflushed = true;
+            return Ok(Moved::Out);
+        }
+        if self.is_unflushed {
+            // The buffer is not kept for the next time, which may be hours away.
+            self.out = BytesMut::new();
+            self.wire.flush().await?;
+            self.is_unflushed = false;
+            return Ok(Moved::Out);
+        }
+        if !reads {
+            return std::future::pending().await;
+        }
+        self.read().await.map(Moved::In)
+    }
+
+    /// Reads into the stack, so that who waits holds no buffer.
+    async fn read(&mut self) -> io::Result<Bytes> {
+        std::future::poll_fn(|context| {
+            let mut room = [MaybeUninit::uninit(); READ_BYTES];
+            let mut buffer = ReadBuf::uninit(&mut room);
+            ready!(Pin::new(&mut self.wire).poll_read(context, &mut buffer))?;
+            Ok(Bytes::copy_from_slice(buffer.filled())).into()
+        })
+        .await
+    }
+
+    /// Ends the connection so that the last words arrive: says that nothing follows, and reads what crosses it.
+    async fn hang_up(mut self) {
+        let linger = async {
+            self.wire.shutdown().await?;
+            let mut crossing = [0; 512];
+            while self.wire.read(&mut crossing).await? > 0 {}
+            io::Result::Ok(())
+        };
+        // Either way it is over.
+        let _ = tokio::time::timeout(LINGER_MAX, linger).await;
+    }
+}
+
+/// Serves one connection to its end.
+pub(crate) async fn drive<T: Talks>(wire: impl Wire, cloud: Arc<Cloud>, reset: Reset) {
+    let mut lane = Lane::new(wire);
+    match run::<T>(&mut lane, cloud).await {
+        Some(Fate::Reset) => reset.instead_of_closing(),
+        Some(Fate::Silent) => tokio::time::sleep(SILENT_MAX).await,
+        Some(Fate::Cut) => {}
+        // Boxed: most connections end some day, but each would hold room for it from the beginning.
+        None => Box::pin(lane.hang_up()).await,
+    }
+}
+
+/// Gives what is to become of the socket; none when all was said.
+async fn run<T: Talks>(lane: &mut Lane<impl Wire>, cloud: Arc<Cloud>) -> Option<Fate> {
+    let member = Member::join(cloud, T::PROTOCOL);
+    let mut talk = T::begin(member.id, member.scene());
+    let fate = turns(lane, &member, &mut talk).await;
+    talk.gone(member.scene());
+    fate
+}
+
+async fn turns(lane: &mut Lane<impl Wire>, member: &Member, talk: &mut impl Talks) -> Option<Fate> {
+    let mut moved_at = member.scene().at;
+    loop {
+        if lane.out.is_empty() {
+            talk.output(&mut lane.out, member.scene());
+        }
+        if let Some(fate) = talk.fate() {
+            return Some(fate);
+        }
+        if talk.is_over() && !lane.has_output() {
+            return None;
+        }
+        let stalled_at = lane.has_output().then_some(moved_at + STALL_MAX);
+        let wake_at = talk.deadline(member.scene()).into_iter().chain(stalled_at).min();
+        tokio::select! {
+            moved = lane.step(talk.reads()) => {
+                moved_at = member.scene().at;
+                match moved {
+                    Ok(Moved::Out) => {}
+                    Ok(Moved::In(bytes)) if !bytes.is_empty() => talk.receive(&bytes, member.scene()),
+                    Ok(Moved::In(_)) | Err(_) => {
+                        talk.cut(member.scene());
+                        return Some(Fate::Cut);
+                    }
+                }
+            }
+            notes = member.mailbox.notes() => talk.notes(notes, member.scene()),
+            () = sleep_until(member.began, wake_at) => {
+                let scene = member.scene();
+                if stalled_at.is_some_and(|at| at <= scene.at) {
+                    return Some(Fate::Cut);
+                }
+                talk.tick(scene);
+            }
+        }
+    }
+}
+
+async fn sleep_until(began: Instant, at: Option<Duration>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(began + at).await,
+        None => std::future::pending().await,
+    }
+}

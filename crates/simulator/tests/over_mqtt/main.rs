@@ -1,0 +1,13 @@
+//! The simulator as an MQTT client meets it: real sockets, real TLS, judged by what comes back and by the record.
+
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
+#![allow(unreachable_pub, missing_docs, reason = "the tests' own client is documented where it is not plain")]
+
+mod client;
+mod devices;
+mod faults;
+#[path = "../over_https/client.rs"]
+#[allow(dead_code, reason = "these tests use a part of it")]
+mod https;
+mod mosquitto;
+mod websocket;
