@@ -118,6 +118,10 @@ def poll(seconds, what, look):
 def told(error):
     """What went wrong, in the SDK's words: its class and its text, without what differs in each run."""
     text = f"{type(error).__name__}: {error}"
+    # What an SDK says in general, it was told in particular.
+    while error.__cause__ is not None and "Unexpected failure" in text:
+        error = error.__cause__
+        text += f" ({type(error).__name__}: {error})"
     response = getattr(error, "response", None)
     if response is not None:
         text += f" {response.status_code} {message_of(response.text)}"
