@@ -11,12 +11,14 @@ mod connect; // who is let in
 mod dps; // registrations
 mod driver; // a session on a socket
 mod hub; // devices: telemetry, and what others did to them
+mod methods; // direct methods
 mod outbox; // answers on their way, in their order
 mod packet; // packets that we read
 mod session; // one connection: what happened, what follows
 mod subscriptions; // what a client listens to
-#[allow(dead_code)] // twins and methods come next
+#[allow(dead_code)] // messages to devices come next
 mod topic; // where clients publish to
+mod twins; // twins
 mod who; // who a client says it is
 
 pub(crate) use driver::Mqtt;

@@ -47,7 +47,12 @@ impl Session {
         let Some(Device { endpoint, .. }) = self.device() else { return };
         match topic::to_hub(&publish.topic, &endpoint.device, endpoint.module.as_deref()) {
             Some(ToHub::Telemetry { bag }) => self.take(bag, publish, delay, scene),
-            _ => self.end("topic", scene),
+            Some(ToHub::TwinGet { request_id }) => self.get_twin(request_id, publish, delay, scene),
+            Some(ToHub::TwinPatch { request_id }) => self.patch_twin(request_id, publish, delay, scene),
+            Some(ToHub::MethodAnswer { status, request_id }) => {
+                self.answered_call((status, request_id), publish, delay, scene);
+            }
+            None => self.end("topic", scene),
         }
     }
 
@@ -89,8 +94,10 @@ impl Session {
         if notes.changed.contains(endpoint)
             && let Err(refusal) = scene.cloud.standing(endpoint)
         {
-            self.end(&refusal.name, scene);
+            return self.end(&refusal.name, scene);
         }
+        notes.calls.iter().for_each(|(_, call)| self.call(call, scene));
+        notes.desired.iter().for_each(|(_, change)| self.tell_desired(change, scene));
     }
 
     /// The connection is over: nothing is held back from the next.

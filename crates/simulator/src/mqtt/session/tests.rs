@@ -10,8 +10,9 @@ use serde_json::Value as Json;
 use super::*;
 use crate::cloud::Cloud;
 use crate::cloud::tests::{GROUP, NOW_MS, cloud_with};
-use crate::directory::Mailbox;
+use crate::directory::{DesiredChange, Mailbox};
 use crate::endpoint::{Endpoint, HubId};
+use crate::hub::method::Invocation;
 use crate::registry::Status;
 use crate::sas;
 
@@ -244,6 +245,7 @@ fn registration(id: &str) -> Connect {
     }
 }
 
+const SOON: Duration = Duration::from_secs(10);
 const EVENTS: &str = "devices/d1/messages/events/";
 const C2D: &str = "devices/d1/messages/devicebound/#";
 const DPS: &str = "$dps/registrations/res/#";
@@ -471,6 +473,64 @@ fn a_will_is_sent_unless_the_client_says_goodbye() {
     let [will] = messages.as_slice() else { panic!("{messages:?}") };
     assert_eq!(will.properties.get("iothub-MessageType").map(String::as_str), Some("Will"));
     assert_eq!((will.properties.get("k").map(String::as_str), &will.body[..]), (Some("v"), b"gone".as_slice()));
+}
+
+#[test]
+fn a_twin_is_read_and_changed_and_an_error_says_why() {
+    let world = World::new("{}");
+    let mut peer = world.device("d1");
+    world.says(&mut peer, &client::subscribe(1, &[("$iothub/twin/res/#", 0)]));
+    let asked = |peer: &mut Peer, topic: &str, payload: &[u8]| {
+        let said = world.says(peer, &client::publish(topic, payload, 0, 0));
+        let [Said::Publish { topic, payload, id: None, .. }] = said.as_slice() else { panic!("{said:?}") };
+        (topic.clone(), serde_json::from_slice::<Json>(payload).unwrap_or_default())
+    };
+    const REPORTED: &str = "$iothub/twin/PATCH/properties/reported/?$rid=7";
+    let (topic, payload) = asked(&mut peer, REPORTED, br#"{"a":1}"#);
+    assert_eq!((topic.as_str(), payload), ("$iothub/twin/res/204/?$rid=7&$version=2", Json::Null));
+    let (topic, twin) = asked(&mut peer, "$iothub/twin/GET/?$rid=8", b" ");
+    assert_eq!(topic, "$iothub/twin/res/200/?$rid=8");
+    assert_eq!((&twin["reported"]["a"], &twin["desired"]["$version"]), (&1.into(), &1.into()));
+    let (topic, error) = asked(&mut peer, REPORTED, b"[]");
+    assert_eq!(topic, "$iothub/twin/res/400/?$rid=7");
+    assert!(error["errorCode"].as_u64().is_some_and(|code| code / 1000 == 400) && error["message"].is_string());
+    let acked = world.says(&mut peer, &client::publish("$iothub/twin/GET/?$rid=9", b"", 1, 4));
+    assert!(matches!(acked.as_slice(), [Said::PubAck(4), Said::Publish { .. }]), "{acked:?}");
+}
+
+#[tokio::test]
+async fn a_device_is_called_and_answers() {
+    let world = World::new("{}");
+    let mut peer = world.device("d1");
+    let d1 = Endpoint::device(HubId(0), "d1");
+    let invocation = || Invocation::parse(br#"{"methodName":"reboot","payload":{"in":5}}"#).unwrap();
+    assert_eq!(world.cloud.invoke(&d1, invocation()).err().map(|refusal| refusal.code), Some(404_103));
+    world.says(&mut peer, &client::subscribe(1, &[("$iothub/methods/POST/#", 0)]));
+    let asked = world.cloud.invoke(&d1, invocation()).unwrap();
+    let said = world.heeds(&mut peer).await;
+    let [Said::Publish { topic, payload, id: None, .. }] = said.as_slice() else { panic!("{said:?}") };
+    let id = topic.strip_prefix("$iothub/methods/POST/reboot/?$rid=").unwrap();
+    assert_eq!(payload, br#"{"in":5}"#);
+    let answer = client::publish(&format!("$iothub/methods/res/200/?$rid={id}"), b"[1]", 1, 3);
+    assert_eq!(world.says(&mut peer, &answer), [Said::PubAck(3)]);
+    let answered = asked.answer(SOON).await.unwrap();
+    assert_eq!(&answered.body()[..], br#"{"status":200,"payload":[1]}"#);
+    assert_eq!(world.says(&mut peer, &answer), [Said::PubAck(3)], "nobody waits any more");
+    world.says(&mut peer, &client::publish("$iothub/methods/res/200/?$rid=1", b"no", 0, 0));
+    world.closed(&peer, "DeserializationError");
+}
+
+#[tokio::test]
+async fn changed_desired_properties_are_told_to_who_listens() {
+    let world = World::new("{}");
+    let mut peer = world.device("d1");
+    world.says(&mut peer, &client::subscribe(1, &[("$iothub/twin/PATCH/properties/desired/#", 1)]));
+    let change = DesiredChange { patch: r#"{"a":1,"$version":2}"#.into(), version: 2 };
+    world.cloud.directory().tell_desired(&Endpoint::device(HubId(0), "d1"), change);
+    let said = world.heeds(&mut peer).await;
+    let [Said::Publish { topic, payload, .. }] = said.as_slice() else { panic!("{said:?}") };
+    assert_eq!(topic, "$iothub/twin/PATCH/properties/desired/?$version=2");
+    assert_eq!(payload, br#"{"a":1,"$version":2}"#);
 }
 
 #[test]
