@@ -4,14 +4,12 @@
 //! local files (journal and record), which is what makes "recorded before accepted" hold. Does not know sockets or HTTP.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 use tokio::sync::oneshot;
 
 mod amqp; // what AMQP connections ask besides
-mod c2d; // messages to devices, and feedback on them
 mod hubs; // the hubs there are, and their names
 mod methods; // direct methods on their way
 mod moving; // devices from hub to hub, and the owner's wishes for registrations
@@ -26,8 +24,6 @@ pub(crate) use hubs::Hub;
 pub(crate) use moving::Several;
 pub use mqtt::MqttCounts;
 pub(crate) use provisioning::DpsCall;
-
-use c2d::KeptPost;
 
 use crate::amqp::tokens::Key;
 use crate::directory::{Directory, Protocol};
@@ -64,8 +60,6 @@ pub struct Counts {
     pub hub_refused: BTreeMap<String, u64>,
     /// Requests accepted and not answered, on request.
     pub answers_lost: u64,
-    /// Messages to devices: `taken`, `handed_out`, and how they ended (`completed`, `rejected`, `exceeded`, `expired`, `purged`).
-    pub c2d: BTreeMap<&'static str, u64>,
     /// AMQP connections and their links.
     pub amqp: AmqpCounts,
     /// MQTT connections.
@@ -122,11 +116,9 @@ struct State {
 }
 
 /// What changes at one hub.
-#[derive(Default)]
-pub(crate) struct HubState {
+struct HubState {
     registry: Registry,
     events: Events,
-    post: KeptPost,
     /// By the registry's key, since the start.
     seen: HashMap<String, Seen>,
 }
@@ -139,20 +131,12 @@ struct Seen {
     model_id: Option<String>,
 }
 
-impl HubState {
-    /// What is kept in `dir` of the hub `name`.
-    pub(crate) fn open(dir: Option<&Path>, name: &str, now_ms: i64) -> std::io::Result<Self> {
-        let (registry, post) = (Registry::open(dir, name)?, KeptPost::open(dir, name, now_ms)?);
-        Ok(Self { registry, post, ..Self::default() })
-    }
-}
-
 impl Cloud {
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { clock, hubs, scopes, pace, registrations, record, faults, amqp_port } = parts;
-        let (hubs, states): (Vec<_>, Vec<_>) = hubs.into_iter().unzip();
+        let (hubs, registries): (Vec<_>, Vec<_>) = hubs.into_iter().unzip();
         let state = Mutex::new(State {
-            hubs: states,
+            hubs: registries.into_iter().map(HubState::new).collect(),
             scopes,
             registrations,
             operations: Operations::default(),
@@ -202,11 +186,7 @@ impl Cloud {
     }
 
     pub(crate) fn counts(&self) -> Counts {
-        let state = self.state();
-        let mut counts = state.counts.clone();
-        for (what, count) in state.hubs.iter().flat_map(|hub| hub.post.counts()) {
-            *counts.c2d.entry(what).or_default() += count;
-        }
+        let mut counts = self.state().counts.clone();
         (counts.amqp.connections_now, counts.amqp.connections_ever) = self.directory.counts(Protocol::Amqp);
         (counts.mqtt.connections_now, counts.mqtt.connections_ever) = self.directory.counts(Protocol::Mqtt);
         counts
@@ -219,7 +199,7 @@ impl Cloud {
     pub(crate) fn sync(&self) -> std::io::Result<()> {
         let state = self.state();
         state.registrations.sync()?;
-        state.hubs.iter().try_for_each(|hub| hub.registry.sync().and_then(|()| hub.post.sync()))
+        state.hubs.iter().try_for_each(|hub| hub.registry.sync())
     }
 }
 
@@ -327,11 +307,14 @@ impl State {
 }
 
 impl HubState {
+    fn new(registry: Registry) -> Self {
+        Self { registry, events: Events::default(), seen: HashMap::new() }
+    }
+
     /// Forgets a device with all that is its, or a module, by the registry's key.
-    fn forget(&mut self, key: &str, now_ms: i64) -> std::io::Result<()> {
+    fn forget(&mut self, key: &str) -> std::io::Result<()> {
         let modules: Vec<String> = self.registry.modules_of(key).map(Device::key).collect();
         self.registry.delete_device(key)?;
-        self.post.purge(key, now_ms);
         for key in modules.iter().map(String::as_str).chain([key]) {
             self.seen.remove(key);
         }
@@ -352,7 +335,7 @@ fn not_written(what: &str, error: &std::io::Error) -> String {
 pub(crate) struct Parts {
     pub(crate) clock: Clock,
     /// The first answers to every name that is none of the others'.
-    pub(crate) hubs: Vec<(Hub, HubState)>,
+    pub(crate) hubs: Vec<(Hub, Registry)>,
     pub(crate) scopes: Scopes,
     pub(crate) pace: Pace,
     pub(crate) registrations: Registrations,

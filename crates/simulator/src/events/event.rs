@@ -9,6 +9,7 @@
 //!                       iothub-connection-auth-generation-id  string
 //!                       iothub-enqueuedtime              timestamp
 //!                       iothub-message-source            string, "Telemetry"
+//!                       iothub-connection-module-id      string, of a module
 //!                       dt-dataschema, dt-subject        string, where there is one
 //! properties            as the device sent them; ids as text
 //! application-properties  string to string
@@ -34,6 +35,8 @@ const SOURCE: &str = "Telemetry";
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Accepted {
     pub(crate) device_id: String,
+    /// Where a module of it has sent.
+    pub(crate) module_id: Option<String>,
     /// Tells the device from an earlier one of the same name.
     pub(crate) generation_id: String,
     /// JSON, see [`Accepted::AUTH_DEVICE`].
@@ -66,6 +69,7 @@ impl Accepted {
     pub(crate) fn new(device: &Device, telemetry: &Telemetry, enqueued_ms: i64) -> Self {
         Self {
             device_id: device.id.clone(),
+            module_id: device.module.clone(),
             generation_id: device.generation.clone(),
             auth_method: Self::AUTH_DEVICE.to_owned(),
             enqueued_ms,
@@ -109,7 +113,11 @@ impl Accepted {
             ("iothub-enqueuedtime", Value::Timestamp(self.enqueued_ms)),
             ("iothub-message-source", SOURCE.into()),
         ];
-        let optional = [("dt-dataschema", &self.model_id), ("dt-subject", &self.subject)];
+        let optional = [
+            ("iothub-connection-module-id", &self.module_id),
+            ("dt-dataschema", &self.model_id),
+            ("dt-subject", &self.subject),
+        ];
         let optional = optional.into_iter().filter_map(|(name, text)| Some((name, text.as_deref()?.into())));
         Fields(known.into_iter().chain(optional).map(|(name, value)| (Symbol::known(name), value)).collect())
     }

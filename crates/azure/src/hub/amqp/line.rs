@@ -283,7 +283,6 @@ impl Line {
             | Event::Opened(_)
             | Event::Begun(..)
             | Event::Credit(..)
-            | Event::Asked(..)
             | Event::Drained(_)
             | Event::Authenticating(_) => {}
         }

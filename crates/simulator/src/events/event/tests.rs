@@ -9,6 +9,7 @@ const PLACE: Place = Place { sequence: 7, offset: 4711, enqueued_ms: 1_767_225_6
 fn full() -> Accepted {
     Accepted {
         device_id: "eui-1".to_owned(),
+        module_id: Some("camera".to_owned()),
         generation_id: "639000000000000000".to_owned(),
         auth_method: Accepted::AUTH_DEVICE.to_owned(),
         enqueued_ms: 1_767_225_600_123,
@@ -38,6 +39,7 @@ fn annotations_have_the_types_that_sdks_read() {
         ("iothub-connection-auth-generation-id", Value::String("639000000000000000".to_owned())),
         ("iothub-enqueuedtime", Value::Timestamp(1_767_225_600_123)),
         ("iothub-message-source", Value::String("Telemetry".to_owned())),
+        ("iothub-connection-module-id", Value::String("camera".to_owned())),
         ("dt-dataschema", Value::String("dtmi:com:example:T;1".to_owned())),
         ("dt-subject", Value::String("thermostat1".to_owned())),
     ];

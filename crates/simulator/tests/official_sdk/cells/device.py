@@ -358,7 +358,8 @@ def answered(at, client, wait):
 @both.of("receive_method_request", "send_method_response")
 def receive_method_request(at):
     client = at.connected()
-    answered(at, client, client.receiving("receive_method_request", "reboot"))
+    # Without a name: the SDK listens before it has a box for a name, and a call that comes between is lost in it.
+    answered(at, client, client.receiving("receive_method_request"))
     return "name and payload are the caller's, and the answer comes to it"
 
 
