@@ -8,10 +8,12 @@ mod address; // what a link's address names
 mod admission; // who is there, and for how long
 mod attach; // which links are granted
 pub(crate) mod cbs; // tokens, as requests and answers
+mod commands; // the service side sends to devices
 mod deliveries; // messages taken and answered
 
 pub(crate) mod driver; // a peer on a socket
 mod errors; // the hub's errors as AMQP carries them
+mod handed; // locked, handed out, answered
 mod later; // answers that are to wait
 mod links; // what a connection's links are for
 pub(crate) mod management; // `$management`: what hub and partitions look like

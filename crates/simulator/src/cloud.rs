@@ -4,12 +4,14 @@
 //! local files (journal and record), which is what makes "recorded before accepted" hold. Does not know sockets or HTTP.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 use tokio::sync::oneshot;
 
 mod amqp; // what AMQP connections ask besides
+mod c2d; // messages to devices, and feedback on them
 mod hubs; // the hubs there are, and their names
 mod methods; // direct methods on their way
 mod moving; // devices from hub to hub, and the owner's wishes for registrations
@@ -24,6 +26,8 @@ pub(crate) use hubs::Hub;
 pub(crate) use moving::Several;
 pub use mqtt::MqttCounts;
 pub(crate) use provisioning::DpsCall;
+
+use c2d::KeptPost;
 
 use crate::amqp::tokens::Key;
 use crate::directory::{Directory, Protocol};
@@ -60,6 +64,8 @@ pub struct Counts {
     pub hub_refused: BTreeMap<String, u64>,
     /// Requests accepted and not answered, on request.
     pub answers_lost: u64,
+    /// Messages to devices: `taken`, `handed_out`, and how they ended (`completed`, `rejected`, `exceeded`, `expired`, `purged`).
+    pub c2d: BTreeMap<&'static str, u64>,
     /// AMQP connections and their links.
     pub amqp: AmqpCounts,
     /// MQTT connections.
@@ -116,9 +122,11 @@ struct State {
 }
 
 /// What changes at one hub.
-struct HubState {
+#[derive(Default)]
+pub(crate) struct HubState {
     registry: Registry,
     events: Events,
+    post: KeptPost,
     /// By the registry's key, since the start.
     seen: HashMap<String, Seen>,
 }
@@ -131,12 +139,20 @@ struct Seen {
     model_id: Option<String>,
 }
 
+impl HubState {
+    /// What is kept in `dir` of the hub `name`.
+    pub(crate) fn open(dir: Option<&Path>, name: &str, now_ms: i64) -> std::io::Result<Self> {
+        let (registry, post) = (Registry::open(dir, name)?, KeptPost::open(dir, name, now_ms)?);
+        Ok(Self { registry, post, ..Self::default() })
+    }
+}
+
 impl Cloud {
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { clock, hubs, scopes, pace, registrations, record, faults, amqp_port } = parts;
-        let (hubs, registries): (Vec<_>, Vec<_>) = hubs.into_iter().unzip();
+        let (hubs, states): (Vec<_>, Vec<_>) = hubs.into_iter().unzip();
         let state = Mutex::new(State {
-            hubs: registries.into_iter().map(HubState::new).collect(),
+            hubs: states,
             scopes,
             registrations,
             operations: Operations::default(),
@@ -186,7 +202,11 @@ impl Cloud {
     }
 
     pub(crate) fn counts(&self) -> Counts {
-        let mut counts = self.state().counts.clone();
+        let state = self.state();
+        let mut counts = state.counts.clone();
+        for (what, count) in state.hubs.iter().flat_map(|hub| hub.post.counts()) {
+            *counts.c2d.entry(what).or_default() += count;
+        }
         (counts.amqp.connections_now, counts.amqp.connections_ever) = self.directory.counts(Protocol::Amqp);
         (counts.mqtt.connections_now, counts.mqtt.connections_ever) = self.directory.counts(Protocol::Mqtt);
         counts
@@ -199,7 +219,7 @@ impl Cloud {
     pub(crate) fn sync(&self) -> std::io::Result<()> {
         let state = self.state();
         state.registrations.sync()?;
-        state.hubs.iter().try_for_each(|hub| hub.registry.sync())
+        state.hubs.iter().try_for_each(|hub| hub.registry.sync().and_then(|()| hub.post.sync()))
     }
 }
 
@@ -307,14 +327,11 @@ impl State {
 }
 
 impl HubState {
-    fn new(registry: Registry) -> Self {
-        Self { registry, events: Events::default(), seen: HashMap::new() }
-    }
-
     /// Forgets a device with all that is its, or a module, by the registry's key.
-    fn forget(&mut self, key: &str) -> std::io::Result<()> {
+    fn forget(&mut self, key: &str, now_ms: i64) -> std::io::Result<()> {
         let modules: Vec<String> = self.registry.modules_of(key).map(Device::key).collect();
         self.registry.delete_device(key)?;
+        self.post.purge(key, now_ms);
         for key in modules.iter().map(String::as_str).chain([key]) {
             self.seen.remove(key);
         }
@@ -335,7 +352,7 @@ fn not_written(what: &str, error: &std::io::Error) -> String {
 pub(crate) struct Parts {
     pub(crate) clock: Clock,
     /// The first answers to every name that is none of the others'.
-    pub(crate) hubs: Vec<(Hub, Registry)>,
+    pub(crate) hubs: Vec<(Hub, HubState)>,
     pub(crate) scopes: Scopes,
     pub(crate) pace: Pace,
     pub(crate) registrations: Registrations,

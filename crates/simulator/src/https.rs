@@ -3,6 +3,7 @@
 //! Promises: each answer has the status, headers and body of the real service as far as they are known. Told apart by
 //! path, not by host name: one address serves both, which is what unpatched SDKs need on one machine.
 
+mod c2d; // messages to devices, and feedback on them
 mod methods; // direct methods
 mod owner; // the owner's side
 
@@ -47,11 +48,17 @@ impl Answers for Https {
             ["devices", id, "messages", rest @ ..] => {
                 self.hub(&ask, &Endpoint::device(self.hub_of(&ask), *id), rest).await
             }
+            ["devices", id, "commands"] => self.commands(&ask, &Endpoint::device(self.hub_of(&ask), *id)).await,
             ["twins", id, "methods"] => self.invoke(&ask, &Endpoint::device(self.hub_of(&ask), *id)).await,
             ["twins", id, "modules", module, "methods"] => {
                 self.invoke(&ask, &Endpoint::module(self.hub_of(&ask), *id, *module)).await
             }
             ["devices" | "twins" | "statistics", ..] => self.owner(&ask, &path).await,
+            ["messages", bound, feedback, below @ ..]
+                if bound.eq_ignore_ascii_case("serviceBound") && feedback.eq_ignore_ascii_case("feedback") =>
+            {
+                self.feedback(&ask, below).await
+            }
             ["$iothub", "websocket"] => Ok(websocket::answer(&ask.parts.headers, &[AMQP, MQTT])),
             ["$servicebus", "websocket"] => Ok(websocket::answer(&ask.parts.headers, &[AMQP])),
             _ => Ok(self.hub_error(&nothing())),
@@ -143,10 +150,8 @@ impl Https {
         let answered = match (&ask.parts.method, rest) {
             _ if query(ask, "api-version").is_none() => Err(no_version()),
             (&Method::POST, ["events"]) => return self.telemetry(ask, device),
-            (&Method::GET, ["devicebound"]) => {
-                self.cloud.admit_device(device, text(&ask.parts.headers, header::AUTHORIZATION)).map(|()| no_content())
-            }
-            (_, ["events" | "devicebound"]) => Err(not_allowed()),
+            (_, ["devicebound", below @ ..]) => self.device_bound(ask, device, below),
+            (_, ["events"]) => Err(not_allowed()),
             _ => Err(nothing()),
         };
         Ok(answered.unwrap_or_else(|refusal| self.hub_error(&refusal)))

@@ -4,14 +4,10 @@
 //! Promises: errors carry the hub's code, name and body; a batch is taken whole or not at all.
 //! Does not know where accepted messages go.
 
-#[allow(dead_code)]
 pub(crate) mod c2d; // messages to a device
-#[allow(dead_code)]
 pub(crate) mod feedback; // what became of them
-#[allow(dead_code)]
 pub(crate) mod line; // what is locked, handed out and answered
 pub(crate) mod method; // direct methods
-#[allow(dead_code)]
 pub(crate) mod post; // the queues of all devices, and feedback
 pub(crate) mod query; // the question that picks twins
 pub(crate) mod twin; // tags, desired and reported properties
@@ -133,6 +129,23 @@ pub(crate) fn admit_device<'d>(
     let token = Token::parse(authorization).map_err(unauthorized)?;
     check_device(names, device, &token, now_ms).map_err(unauthorized)?;
     enabled(device)
+}
+
+/// Policies that may act for the service side: messages to devices, twins, methods.
+const SERVICE_POLICIES: [&str; 2] = ["iothubowner", "service"];
+
+/// Whether a request may act for the service side at this path.
+pub(crate) fn admit_service(
+    names: &Names<'_>,
+    path: &[&str],
+    authorization: Option<&str>,
+    now_ms: i64,
+) -> Result<(), Refusal> {
+    let unauthorized = |_: Denied| Refusal::unauthorized();
+    let token = Token::parse(authorization).map_err(unauthorized)?;
+    let policy = token.policy.filter(|policy| SERVICE_POLICIES.contains(policy)).ok_or_else(Refusal::unauthorized)?;
+    let keys = names.policies.get(policy).ok_or_else(Refusal::unauthorized)?;
+    token.check(&Resource { roots: names.hosts, path, least: 0 }, &keys.both(), now_ms).map_err(unauthorized)
 }
 
 /// Whether a token is good for a device: signed by itself or by a policy that connects devices.

@@ -9,6 +9,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -16,7 +17,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::amqp::Amqp;
 use crate::ca::{Authority, CA_FILE, CaError};
-use crate::cloud::{Cloud, Counts, DeviceView, Hub, Pace, Parts};
+use crate::cloud::{Cloud, Counts, DeviceView, Hub, HubState, Pace, Parts};
 use crate::connections::Http;
 use crate::control::Control;
 use crate::dps::{Registration, Registrations, Unmovable};
@@ -27,7 +28,7 @@ use crate::mqtt::Mqtt;
 use crate::opening::{self, Hosts};
 use crate::options::Options;
 use crate::record::{Record, Recorded};
-use crate::registry::{Registry, Status};
+use crate::registry::Status;
 use crate::setup::SetupError;
 use crate::sockets::serve;
 use crate::started::{Ports, Started, describe};
@@ -132,8 +133,20 @@ pub async fn start(options: Options) -> Result<Simulator, StartError> {
             Some(port)
         }
     };
+    services.spawn(let_time_pass(Arc::clone(&cloud)));
     let started = describe(&cloud, Ports { https, mqtt, page }, ca_file);
     Ok(Simulator { started, ca_pem: authority.pem, cloud, services, passing_ca_file, _claim: claim })
+}
+
+/// What is to happen by itself (locks and messages that run out, feedback that has waited) is looked for so often: by
+/// the clock that was handed in, which is not the one that timers run by.
+const LOOKED_AT: Duration = Duration::from_secs(1);
+
+async fn let_time_pass(cloud: Arc<Cloud>) {
+    loop {
+        tokio::time::sleep(LOOKED_AT).await;
+        cloud.let_time_pass();
+    }
 }
 
 /// Makes the directory and takes it for this simulator until the file is closed, which a kill does too.
@@ -171,7 +184,8 @@ fn open_cloud(options: &Options, hosts: &Hosts, amqp_port: u16) -> Result<Cloud,
     let scopes = opening::scopes(options.setup.as_ref(), &hosts.hubs, &mut identity)?;
     let hubs = hosts.open(&mut identity);
     identity.keep(dir).map_err(at(shown_dir))?;
-    let open = |hub: Hub| Registry::open(dir, hub.name()).map(|registry| (hub, registry));
+    let now_ms = (options.clock)();
+    let open = |hub: Hub| HubState::open(dir, hub.name(), now_ms).map(|state| (hub, state));
     let hubs = hubs.into_iter().map(open).collect::<io::Result<_>>().map_err(at(shown_dir))?;
     let record_path = options.record.as_deref();
     let record = Record::open(record_path, options.on_message.clone()).map_err(at(record_path.unwrap_or(shown_dir)))?;

@@ -32,11 +32,13 @@ impl Connection {
         }
     }
 
-    /// At a receiver: credit that the sender has left.
+    /// Credit that the sender has left, seen from either end; at a sender what waits inside is to be taken from it.
     pub fn credit_left(&self, link: LinkId) -> u32 {
-        match self.links.get(link.index).map(|its| &its.end) {
-            Some(LinkEnd::Receiver(receiver)) if self.links.holds(link.index, link.generation) => receiver.credit,
-            _ => 0,
+        let its = self.links.get(link.index).filter(|_| self.links.holds(link.index, link.generation));
+        match its.map(|its| &its.end) {
+            Some(LinkEnd::Receiver(receiver)) => receiver.credit,
+            Some(LinkEnd::Sender(sender)) => sender.credit,
+            None => 0,
         }
     }
 

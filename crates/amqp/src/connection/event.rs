@@ -108,6 +108,9 @@ pub enum Event {
     Drained(LinkId),
     /// What became of a delivery of ours.
     Done(Sent, Fate),
+    /// What the peer, which settles second, says of a delivery of ours: say the last word with
+    /// [`super::Connection::conclude`]. Only when [`super::Options::agrees_with_second`] is off.
+    Asked(Sent, DeliveryState),
     /// A link is detached, for good or not, by the peer or (without an error) after our own detach.
     Detached(LinkId, Detachment),
     /// The end. No more events follow, and nothing more is to be read; what is in the output is to be written.

@@ -200,6 +200,14 @@ impl Connection {
         }
         let Some(session) = self.sessions.get_mut(index) else { return };
         let channel = session.channel;
+        if !settled && !self.options.agrees_with_second {
+            let asked: Vec<_> = session.unsettled_among(first, last.unwrap_or(first)).collect();
+            for one in asked {
+                let sent = Sent { link: self.link_id(one.link), number: one.number };
+                self.events.extend(state.clone().map(|state| Event::Asked(sent, state)));
+            }
+            return;
+        }
         for one in session.take_unsettled(first, last.unwrap_or(first)) {
             let link = LinkId { index: one.link, generation: self.links.generation(one.link) };
             let sent = Sent { link, number: one.number };

@@ -29,6 +29,8 @@ pub struct Options {
     pub silence_max: Option<Duration>,
     /// From the first byte to the peer's open, and from our close to the peer's.
     pub handshake_max: Duration,
+    /// Receivers that settle second get their own word back at once. Else the caller decides: [`super::Event::Asked`].
+    pub agrees_with_second: bool,
     /// What we can do besides.
     pub offered_capabilities: Vec<Symbol>,
     /// Anything else that open says.
@@ -49,6 +51,7 @@ impl Options {
             partial_bytes_max: 32 << 20,
             silence_max: Some(Duration::from_secs(28)),
             handshake_max: Duration::from_secs(20),
+            agrees_with_second: true,
             offered_capabilities: Vec::new(),
             properties: Fields::default(),
         }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::frame;
-use crate::performative::{DeliveryState, Performative, Transfer};
+use crate::performative::{DeliveryState, Disposition, Performative, Role, Transfer};
 
 use super::link::{Pending, State as LinkState};
 use super::session::{State as SessionState, Unsettled};
@@ -52,6 +52,25 @@ impl Connection {
             sender.queue.remove(at);
         }
         self.events.push_back(Event::Done(sent, Fate::Cancelled));
+    }
+
+    /// Says the last word on a delivery that is written and not settled, whether its receiver has spoken or not.
+    /// [`Fate::Settled`] with it follows.
+    pub fn conclude(&mut self, sent: Sent, state: DeliveryState) {
+        if !self.links.holds(sent.link.index, sent.link.generation) {
+            return;
+        }
+        let session = self.links.get(sent.link.index).map(|link| link.session);
+        let Some(session) = session.and_then(|session| self.sessions.get_mut(session)) else { return };
+        let Some(at) = session.unsettled.iter().position(|one| one.number == sent.number) else { return };
+        let Some(one) = session.unsettled.remove(at) else { return };
+        let channel = session.channel;
+        #[expect(clippy::cast_possible_truncation, reason = "the wire has the lower half")]
+        let first = one.id as u32;
+        let state = Some(state);
+        self.events.push_back(Event::Done(sent, Fate::Settled(state.clone())));
+        let word = Disposition { role: Role::Sender, first, last: None, settled: true, state, batchable: false };
+        self.put(channel, &Performative::Disposition(word));
     }
 
     /// Deliveries that wait on a link for credit, windows or the socket.

@@ -177,6 +177,13 @@ impl Session {
         if from < to { self.unsettled.drain(from..to).collect() } else { Vec::new() }
     }
 
+    /// Those that [`Self::take_unsettled`] would take.
+    pub(crate) fn unsettled_among(&self, first: u32, last: u32) -> impl Iterator<Item = Unsettled> {
+        let (first, last) = (self.whole_id(first), self.whole_id(last));
+        let from = self.unsettled.partition_point(|one| one.id < first);
+        self.unsettled.range(from..).take_while(move |one| one.id <= last).copied()
+    }
+
     fn whole_id(&self, wire: u32) -> u64 {
         #[expect(clippy::cast_possible_truncation, reason = "the wire has the lower half")]
         let ahead = wire.wrapping_sub(self.next_delivery as u32).cast_signed();

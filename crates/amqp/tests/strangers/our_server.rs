@@ -107,7 +107,7 @@ impl House {
             Event::Done(sent, told) => self.done(sent, &told),
             Event::Detached(_, how) => self.detached(&how),
             Event::SessionEnded(_, error) => self.ended.extend(error.as_ref().map(told)),
-            Event::Attached(..) | Event::Credit(..) | Event::Drained(_) | Event::Ended(_) => {}
+            Event::Attached(..) | Event::Credit(..) | Event::Asked(..) | Event::Drained(_) | Event::Ended(_) => {}
         }
     }
 

@@ -24,6 +24,12 @@ pub(super) enum Node {
     Methods(Endpoint),
     /// `/devices/ID/twin`, both ways
     Twin(Endpoint),
+    /// `/messages/devicebound`
+    Commands,
+    /// `/messages/serviceBound/feedback`
+    Feedback,
+    /// `/messages/serviceBound/filenotifications`
+    FileNotifications,
     /// `SCOPE/registrations/ID`
     Registration { scope: String, id: String },
     /// `$management`, or below an entity.
@@ -49,6 +55,9 @@ impl Node {
                 Self::of(Endpoint::device(hub, id(1)), below)
             }
             ["devices", _, "modules", _, below @ ..] => Self::of(Endpoint::module(hub, id(1), id(3)), below),
+            ["messages", "devicebound"] => Self::Commands,
+            ["messages", "servicebound", "feedback"] => Self::Feedback,
+            ["messages", "servicebound", "filenotifications"] => Self::FileNotifications,
             [_, "registrations", _] => Self::Registration { scope: id(0), id: id(2) },
             ["$management"] => Self::Management(None),
             [.., "$management"] => Self::Management(Some(segments[..segments.len() - 1].join("/"))),
@@ -64,6 +73,16 @@ impl Node {
             (["methods", "devicebound"], _) => Self::Methods(endpoint),
             (["twin"], _) => Self::Twin(endpoint),
             _ => Self::Unknown,
+        }
+    }
+
+    /// It is for the service side: the words of the path that a token has to open.
+    pub(super) fn service_path(&self) -> Option<&'static [&'static str]> {
+        match self {
+            Self::Commands => Some(&["messages", "devicebound"]),
+            Self::Feedback => Some(&["messages", "servicebound", "feedback"]),
+            Self::FileNotifications => Some(&["messages", "servicebound", "filenotifications"]),
+            _ => None,
         }
     }
 
@@ -122,6 +141,8 @@ mod tests {
         assert_eq!(Node::parse(HUB, "/devices/d/modules/m/methods/devicebound"), Node::Methods(m.clone()));
         assert_eq!(Node::parse(HUB, "amqps://h/devices/d/modules/m/twin"), Node::Twin(m));
         assert_eq!(Node::parse(HUB, "$CBS"), Node::Cbs);
+        assert_eq!(Node::parse(HUB, "amqps://localhost/messages/devicebound"), Node::Commands);
+        assert_eq!(Node::parse(HUB, "/messages/serviceBound/feedback"), Node::Feedback);
         let registration = Node::Registration { scope: "0ne00".to_owned(), id: "eui-1".to_owned() };
         assert_eq!(Node::parse(HUB, "0ne00/registrations/eui-1"), registration);
         assert_eq!(Node::parse(HUB, "amqps://dps/0ne00/registrations/eui-1"), registration);

@@ -57,6 +57,7 @@ impl Peer {
         }
         let is_shut = |kind: &Kind| match kind {
             Kind::Reader(its) => !self.tokens.opens_events(&its.path.iter().map(String::as_str).collect::<Vec<_>>()),
+            kind if kind.service_path().is_some_and(|path| !self.tokens.opens_service(path)) => true,
             kind => kind.owner().is_some_and(|(endpoint, _)| self.tokens.opens(endpoint).is_none()),
         };
         let shut: Vec<LinkId> = self.links.iter().filter(|(_, link)| is_shut(&link.kind)).map(|(id, _)| *id).collect();

@@ -9,8 +9,9 @@ use amqp::value::{Fields, Symbol, Value};
 
 use super::address::{self, Node};
 use super::errors::{self, Hits};
+use super::handed::Handed;
 use super::later::Job;
-use super::links::{Answers, Kind, Link, Reading, Service, Telemetry};
+use super::links::{Answers, DeviceBound, Kind, Link, Reading, Service, Telemetry};
 use super::pairs::Purpose;
 use super::peer::{Peer, Scene};
 use super::provisioning;
@@ -43,6 +44,7 @@ impl Peer {
         let node = Node::parse(self.hub, address_of(&attach));
         let manners = scene.cloud.manners();
         let weather = match (&node, node.device()) {
+            (node, None) if node.service_path().is_some() => manners.hub,
             (_, None) => return self.grant(session, link, &attach, scene),
             (Node::Registration { .. }, _) => manners.dps,
             _ => manners.hub,
@@ -51,7 +53,8 @@ impl Peer {
             return;
         }
         let mut wait = weather.delay;
-        match scene.cloud.amqp_action(LinkState::Attach, node.device()) {
+        let action = node.device().and_then(|device| scene.cloud.amqp_action(LinkState::Attach, Some(device)));
+        match action {
             None => {}
             Some(AmqpAction::NoDisposition) => return,
             Some(AmqpAction::Delay { ms }) => wait += delay(ms),
@@ -92,6 +95,16 @@ impl Peer {
             }
             Some(Kind::Half(_)) => self.begin_half(link, scene),
             Some(Kind::Reader(_)) => self.readers.add(link),
+            Some(Kind::Commands { .. }) => self.top_up(link, scene),
+            Some(Kind::DeviceBound(its)) => {
+                let endpoint = its.endpoint.clone();
+                self.tell_ears(&endpoint, scene);
+                self.is_hungry(link);
+            }
+            Some(Kind::Feedback(_)) => {
+                self.tell_feedback_ear(scene);
+                self.is_hungry(link);
+            }
             _ => {}
         }
     }
@@ -104,7 +117,11 @@ impl Peer {
             (Node::DeviceBound(endpoint), false) => {
                 self.lets_have(&endpoint, scene)?;
                 let claim = scene.cloud.directory().own(&endpoint, self.id);
-                Ok(Kind::DeviceBound { endpoint, claim }.into())
+                let handed = Handed::new(settles(attach));
+                Ok(Kind::DeviceBound(Box::new(DeviceBound { endpoint, claim, handed })).into())
+            }
+            (node @ (Node::Commands | Node::Feedback | Node::FileNotifications), sends) => {
+                self.service_link(&node, sends, attach, scene)
             }
             (Node::Methods(endpoint), _) => Ok(self.half_link((Purpose::Methods, endpoint), attach, scene)?.into()),
             (Node::Twin(endpoint), _) => Ok(self.half_link((Purpose::Twin, endpoint), attach, scene)?.into()),
@@ -140,6 +157,19 @@ impl Peer {
             planned: None,
         };
         Ok(Kind::Telemetry(Box::new(telemetry)).into())
+    }
+
+    /// A link of the service side.
+    fn service_link(&self, node: &Node, sends: bool, attach: &Attach, scene: Scene<'_>) -> Result<Grant, Error> {
+        if !node.service_path().is_some_and(|path| self.tokens.opens_service(path)) {
+            return Err(errors::unauthorized(scene.now_ms));
+        }
+        match (node, sends) {
+            (Node::Commands, true) => Ok(Kind::Commands { unanswered: 0 }.into()),
+            (Node::Feedback, false) => Ok(Kind::Feedback(Box::new(Handed::new(settles(attach)))).into()),
+            (Node::FileNotifications, false) => Ok(Kind::FileNotifications.into()),
+            _ => Err(errors::no_such_address(address_of(attach), scene.now_ms)),
+        }
     }
 
     fn registration(&mut self, scope: &str, id: &str, attach: &Attach, scene: Scene<'_>) -> Result<Grant, Error> {

@@ -47,6 +47,7 @@ impl Peer {
                 Purpose::Methods => self.answered_method(link, &delivery, scene),
                 Purpose::Twin => self.asked_twin(link, &delivery, scene),
             },
+            Some(Kind::Commands { .. }) => self.commanded(link, &delivery, scene),
             _ => {}
         }
     }
@@ -126,20 +127,39 @@ impl Peer {
 
     /// Answers a message after whatever there is to wait for.
     fn settle(&mut self, link: LinkId, delivery: &Delivery, state: DeliveryState, wait: Duration, scene: Scene<'_>) {
+        let manners = scene.cloud.manners();
+        self.settle_after(link, delivery, state, wait + manners.hub.delay + manners.accept_delay, scene);
+    }
+
+    pub(super) fn settle_after(
+        &mut self,
+        link: LinkId,
+        delivery: &Delivery,
+        state: DeliveryState,
+        wait: Duration,
+        scene: Scene<'_>,
+    ) {
         if delivery.settled {
             return self.top_up(link, scene);
         }
-        let manners = scene.cloud.manners();
-        let wait = wait + manners.hub.delay + manners.accept_delay;
         self.do_after(wait, Job::Settle(link, delivery.id, state), scene);
     }
 
     pub(super) fn settle_now(&mut self, link: LinkId, delivery: u32, state: DeliveryState, scene: Scene<'_>) {
         self.engine.settle(link, delivery, state);
-        if let Some(its) = self.telemetry(link) {
-            its.unanswered = its.unanswered.saturating_sub(1);
+        if let Some(unanswered) = self.unanswered(link) {
+            *unanswered = unanswered.saturating_sub(1);
             self.top_up(link, scene);
             self.meet_idle(link, scene);
+        }
+    }
+
+    /// Messages of a link that wait for our word.
+    fn unanswered(&mut self, link: LinkId) -> Option<&mut u32> {
+        match &mut self.links.get_mut(&link)?.kind {
+            Kind::Telemetry(its) => Some(&mut its.unanswered),
+            Kind::Commands { unanswered } => Some(unanswered),
+            _ => None,
         }
     }
 
@@ -147,8 +167,8 @@ impl Peer {
     pub(super) fn top_up(&mut self, link: LinkId, scene: Scene<'_>) {
         let most = scene.cloud.manners().credit;
         let left = self.engine.credit_left(link);
-        let Some(its) = self.telemetry(link) else { return };
-        let free = most.saturating_sub(its.unanswered);
+        let Some(unanswered) = self.unanswered(link) else { return };
+        let free = most.saturating_sub(*unanswered);
         if left <= most / 2 && left < free {
             self.engine.credit(link, free);
         }

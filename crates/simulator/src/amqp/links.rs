@@ -2,6 +2,8 @@
 
 use amqp::connection::{LinkId, SessionId};
 
+use super::address::Node;
+use super::handed::Handed;
 use super::pairs::Half;
 use super::peer::Peer;
 use super::readers::Reader;
@@ -27,11 +29,25 @@ pub(super) enum Kind {
     /// A device sends.
     Telemetry(Box<Telemetry>),
     /// A device listens.
-    DeviceBound { endpoint: Endpoint, claim: Claim },
+    DeviceBound(Box<DeviceBound>),
+    /// The service side sends to devices. So many messages wait for our word.
+    Commands { unanswered: u32 },
+    /// The service side waits for feedback.
+    Feedback(Box<Handed>),
+    /// The service side waits for files, of which there are never any.
+    FileNotifications,
     /// A device is asked and answers, on two of them.
     Half(Box<Half>),
     /// Somebody reads events.
     Reader(Box<Reading>),
+}
+
+/// A device that listens.
+#[derive(Debug)]
+pub(super) struct DeviceBound {
+    pub(super) endpoint: Endpoint,
+    pub(super) claim: Claim,
+    pub(super) handed: Handed,
 }
 
 /// Who answers requests.
@@ -92,7 +108,10 @@ impl Kind {
         match self {
             Self::Requests(service) | Self::Answers(Answers { service, .. }) => service.word(),
             Self::Telemetry(_) => "telemetry",
-            Self::DeviceBound { .. } => "devicebound",
+            Self::DeviceBound(_) => "devicebound",
+            Self::Commands { .. } => "commands",
+            Self::Feedback(_) => "feedback",
+            Self::FileNotifications => "file_notifications",
             Self::Half(half) => half.purpose.word(),
             Self::Reader(_) => "reader",
         }
@@ -102,8 +121,18 @@ impl Kind {
     pub(super) fn owner(&self) -> Option<(&Endpoint, Claim)> {
         match self {
             Self::Telemetry(its) => Some((&its.endpoint, its.claim)),
-            Self::DeviceBound { endpoint, claim } => Some((endpoint, *claim)),
             Self::Half(half) => Some((&half.endpoint, half.claim)),
+            Self::DeviceBound(its) => Some((&its.endpoint, its.claim)),
+            _ => None,
+        }
+    }
+
+    /// It is for the service side: the words of the path that a token has to open.
+    pub(super) fn service_path(&self) -> Option<&'static [&'static str]> {
+        match self {
+            Self::Commands { .. } => Node::Commands.service_path(),
+            Self::Feedback(_) => Node::Feedback.service_path(),
+            Self::FileNotifications => Node::FileNotifications.service_path(),
             _ => None,
         }
     }

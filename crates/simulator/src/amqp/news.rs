@@ -31,7 +31,17 @@ impl Peer {
         for (endpoint, change) in notes.desired {
             self.tell_desired(&endpoint, change);
         }
+        for endpoint in notes.c2d {
+            for link in self.links_of(&endpoint, None) {
+                self.is_hungry(link);
+            }
+        }
+        if notes.feedback {
+            self.all_are_hungry();
+        }
         if notes.faults {
+            // Messages that a fault held back.
+            self.all_are_hungry();
             self.meet_faults(scene);
         }
         self.work(scene);

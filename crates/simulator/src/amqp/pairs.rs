@@ -189,7 +189,7 @@ impl Peer {
         let mut ears = Ears::default();
         for link in self.links.values() {
             match &link.kind {
-                Kind::DeviceBound { endpoint: its, .. } if its == endpoint => ears.c2d = true,
+                Kind::DeviceBound(its) if its.endpoint == *endpoint => ears.c2d = true,
                 Kind::Half(half) if half.endpoint == *endpoint && half.other.is_some() => {
                     ears.methods |= half.purpose == Purpose::Methods;
                     ears.desired |= half.wants_desired;

@@ -17,6 +17,7 @@ use amqp::performative::Error;
 use bytes::{Buf as _, BytesMut};
 
 use super::deliveries::Sources;
+use super::handed::Hungry;
 use super::later::{Job, Later};
 use super::links::{Kind, Link};
 use super::sasl;
@@ -59,6 +60,7 @@ pub(crate) struct Peer {
     pub(super) registration: Option<Registration>,
     pub(super) links: HashMap<LinkId, Link>,
     pub(super) readers: Sources,
+    pub(super) hungry: Hungry,
     pub(super) later: Later,
     /// What was read and not looked at.
     held: BytesMut,
@@ -79,6 +81,7 @@ impl Peer {
             registration: None,
             links: HashMap::new(),
             readers: Sources::default(),
+            hungry: Hungry::default(),
             later: Later::default(),
             held: BytesMut::new(),
             paused_until: None,
@@ -123,6 +126,9 @@ impl Peer {
     /// The simulator stops, or the socket does not take what is written.
     pub(super) fn gone(&mut self, scene: Scene<'_>) {
         scene.cloud.count_detaches("with_connection", self.links.len() as u64);
+        for link in self.links.keys().copied().collect::<Vec<_>>() {
+            self.give_all_back(link, scene);
+        }
         self.links.clear();
     }
 
@@ -162,6 +168,7 @@ impl Peer {
     /// Bytes to be written, as many as the engine gives at a time.
     pub(super) fn output(&mut self, out: &mut BytesMut, scene: Scene<'_>) {
         self.feed_readers(scene);
+        self.feed_hungry(scene);
         self.engine.output(out, scene.at);
         // Writing is news to the engine: deliveries are done with.
         self.work(scene);
@@ -181,11 +188,16 @@ impl Peer {
             }
             Event::Attaching(session, link, attach) => self.attaching(session, link, attach, scene),
             Event::Delivered(link, delivery) => self.delivered(link, delivery, scene),
-            Event::Credit(link, credit) => self.readers.credit(&mut self.links, link, credit),
-            Event::Done(sent, _) => {
+            Event::Credit(link, credit) => {
+                self.readers.credit(&mut self.links, link, credit);
+                self.is_hungry(link);
+            }
+            Event::Done(sent, fate) => {
                 self.answered(sent.link());
                 self.read(sent.link());
+                self.came_back(sent, &fate, scene);
             }
+            Event::Asked(sent, state) => self.asked(sent, state, scene),
             Event::Detached(link, detachment) => {
                 // Those that we detach are forgotten at once.
                 let reason = if detachment.by_us { "with_session" } else { "by_client" };
@@ -246,12 +258,14 @@ impl Peer {
     }
 
     fn forget(&mut self, link: LinkId, scene: Scene<'_>) {
+        self.give_all_back(link, scene);
         let Some(gone) = self.links.remove(&link) else { return };
         match &gone.kind {
             Kind::Reader(_) => {
                 self.readers.remove(link);
                 scene.cloud.directory().stand_up(self.id, link);
             }
+            Kind::Feedback(_) => self.tell_feedback_ear(scene),
             kind => {
                 if let Kind::Half(half) = kind {
                     self.end_half(half);
@@ -279,6 +293,7 @@ fn options(cloud: &Cloud) -> Options {
         links_max: LINKS_MAX,
         partial_bytes_max: PARTIAL_BYTES_MAX,
         silence_max: Some(SILENCE_MAX),
+        agrees_with_second: false,
         ..options
     }
 }

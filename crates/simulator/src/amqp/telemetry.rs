@@ -69,7 +69,7 @@ pub(super) fn content(body: Body) -> Result<Bytes, Refusal> {
     }
 }
 
-fn id(id: MessageId) -> String {
+pub(super) fn id(id: MessageId) -> String {
     match id {
         MessageId::String(text) => text,
         MessageId::Ulong(number) => number.to_string(),
@@ -91,7 +91,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Clients send text; what else has a plain spelling is taken as well.
-fn property((name, value): (String, Value)) -> Result<(String, String), Refusal> {
+pub(super) fn property((name, value): (String, Value)) -> Result<(String, String), Refusal> {
     let text = match value {
         Value::String(text) => text,
         Value::Symbol(word) => word.as_str().to_owned(),

@@ -100,6 +100,11 @@ impl Tokens {
         })
     }
 
+    /// Whether the service side may have a link at this path, words in lower case. Its policies are those that read events.
+    pub(super) fn opens_service(&self, path: &[&str]) -> bool {
+        self.opens_events(path)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

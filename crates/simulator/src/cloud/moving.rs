@@ -103,7 +103,7 @@ impl Cloud {
             return Ok(false);
         }
         self.tell_changed(its, &Endpoint::device(hub, id));
-        its.forget(id).map(|()| true)
+        its.forget(id, self.now_ms()).map(|()| true)
     }
 
     /// The hub that is meant: the named one, else the only one that has the device.

@@ -41,7 +41,7 @@ impl Cloud {
             Call::Identity(Verb::Put, of) => self.put_identity(its, of, with, now_ms),
             Call::Identity(Verb::Delete, of) => {
                 service::deleted(its.registry.get(of), of, with.if_match)?;
-                self.delete_identity(its, of).map(|()| Answer::no_content())
+                self.delete_identity(its, of, now_ms).map(|()| Answer::no_content())
             }
             Call::Devices { top } => {
                 let top = service::top(top.as_deref())?;
@@ -86,9 +86,9 @@ impl Cloud {
         Ok(())
     }
 
-    fn delete_identity(&self, its: &mut HubState, of: &Endpoint) -> Result<(), Refusal> {
+    fn delete_identity(&self, its: &mut HubState, of: &Endpoint, now_ms: i64) -> Result<(), Refusal> {
         self.tell_changed(its, of);
-        its.forget(&of.to_string()).map_err(|error| server_error("registry", &error))
+        its.forget(&of.to_string(), now_ms).map_err(|error| server_error("registry", &error))
     }
 
     /// Whoever speaks for it or for a module of it has to look at it again.
@@ -116,7 +116,7 @@ impl Cloud {
         match element.mode {
             Mode::Delete | Mode::DeleteIfMatchEtag => {
                 service::deleted(its.registry.get(of), of, element.condition())?;
-                return self.delete_identity(its, of);
+                return self.delete_identity(its, of, now_ms);
             }
             Mode::UpdateTwin | Mode::UpdateTwinIfMatchEtag => {}
             _ => {

@@ -18,7 +18,7 @@ pub(crate) fn cloud_with(devices: &[&str], faults: Faults) -> (Arc<Cloud>, Arc<A
     let clock = Arc::clone(&now_ms);
     let group = Keys { primary: GROUP.to_owned(), secondary: GROUP.to_owned() };
     let policies: Policies = ["iothubowner", "service", "device"].map(|name| (name.to_owned(), group.clone())).into();
-    let hubs = ["hub1", "hub2"].map(|name| (Hub::new(vec![name.to_owned()], policies.clone()), Registry::default()));
+    let hubs = ["hub1", "hub2"].map(|name| (Hub::new(vec![name.to_owned()], policies.clone()), HubState::default()));
     let hub1 = vec!["hub1".to_owned()];
     let group = crate::dps::tests::group("simulated-group", GROUP, GROUP, &hub1);
     let scopes = Scopes(vec![Scope { id: "0ne1".to_owned(), groups: vec![Arc::new(group)] }]);

@@ -66,7 +66,7 @@ impl Cloud {
             is_connected: self.directory.is_connected(&endpoint),
             connection_updated_ms,
             last_activity_ms: seen.map(|seen| seen.activity_ms).max(connection_updated_ms),
-            c2d_count: 0,
+            c2d_count: if device.module.is_none() { its.post.pending(&device.id) } else { 0 },
             model_id: seen.and_then(|seen| seen.model_id.clone()),
         }
     }
@@ -79,7 +79,7 @@ impl Cloud {
 
 impl State {
     /// A device that may talk, and does.
-    fn talking(&mut self, endpoint: &Endpoint, now_ms: i64) -> Result<Device, Refusal> {
+    pub(super) fn talking(&mut self, endpoint: &Endpoint, now_ms: i64) -> Result<Device, Refusal> {
         self.stands_in_the_way(endpoint)?;
         let device = self.device(endpoint).ok_or_else(|| not_found(endpoint))?;
         let device = hub::enabled(device)?.clone();

@@ -169,12 +169,6 @@ impl Outbox {
         std::mem::take(&mut self.has_news)
     }
 
-    /// When something happens by itself.
-    pub(crate) fn next_due_ms(&self) -> Option<i64> {
-        let waiting = (!self.waiting.is_empty()).then(|| self.since_ms.saturating_add(BATCH_WAITS_MS));
-        waiting.into_iter().chain(self.batches.next_due_ms()).min()
-    }
-
     /// All there are, in the order in which they came.
     pub(crate) fn records(&self) -> impl Iterator<Item = &Numbered> {
         self.batches.entries().flat_map(|entry| entry.content.iter()).chain(&self.waiting)

@@ -11,6 +11,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 /// How long who was handed a message may keep it; the real service lets nobody change that for C2D.
 pub(crate) const LOCK_MS: i64 = 60_000;
 /// Abandoned so often a message is dead.
@@ -57,7 +59,8 @@ pub(crate) enum Outcome {
 }
 
 /// How a message left the line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum End {
     Completed,
     Rejected,
@@ -65,6 +68,19 @@ pub(crate) enum End {
     Exceeded,
     Expired,
     Purged,
+}
+
+impl End {
+    /// Counted under this name.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Rejected => "rejected",
+            Self::Exceeded => "exceeded",
+            Self::Expired => "expired",
+            Self::Purged => "purged",
+        }
+    }
 }
 
 /// A message that left the line.
@@ -225,11 +241,6 @@ impl<T> Line<T> {
     /// When something happens by itself.
     pub(crate) fn next_due_ms(&self) -> Option<i64> {
         self.0.iter().map(Entry::due_ms).min()
-    }
-
-    /// There is one to be handed out.
-    pub(crate) fn has_ready(&self, now_ms: i64) -> bool {
-        self.0.iter().any(|entry| entry.is_ready(now_ms))
     }
 }
 

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::Refusal;
 use super::c2d::{self, Delivery, Message, Owner, Queue};
 use super::feedback::{Batch, Outbox, Record};
-use super::line::{Ended, Entry, Lock, Outcome, Settled};
+use super::line::{End, Ended, Entry, Lock, Outcome, Settled};
 use crate::registry::Device;
 
 /// Messages that wait, of all devices: 8 192 of the largest, or a million of 500 bytes.
@@ -28,7 +28,7 @@ const OVERHEAD_BYTES: usize = 512;
 pub(crate) enum Step {
     Pushed(Pushed),
     Abandoned { device: String, sequence: u64, times: u8 },
-    Gone { device: String, sequence: u64 },
+    Gone { device: String, sequence: u64, end: End },
     Feedback { number: u64, record: Record },
     FeedbackGone(Vec<u64>),
 }
@@ -105,10 +105,6 @@ impl Post {
         self.queues.get(device).map_or(0, |queue| queue.line.len())
     }
 
-    pub(crate) fn has_ready(&self, device: &str, now_ms: i64) -> bool {
-        self.queues.get(device).is_some_and(|queue| queue.line.has_ready(now_ms))
-    }
-
     /// Hands the next message to a device.
     pub(crate) fn lock_next(&mut self, device: &str, now_ms: i64, lock: Lock) -> Option<Delivery> {
         let delivery = self.queues.get_mut(device)?.lock_next(now_ms, lock);
@@ -164,18 +160,12 @@ impl Post {
         happened
     }
 
-    /// When something happens by itself.
-    pub(crate) fn next_due_ms(&self) -> Option<i64> {
-        let first = self.due.first().map(|(at_ms, _)| *at_ms);
-        first.into_iter().chain(self.feedback.next_due_ms()).min()
-    }
-
     /// Messages that have left their queue: who wanted to know is told.
     fn end(&mut self, device: &str, ended: &[Ended<Message>], now_ms: i64) -> Vec<Step> {
         let mut steps = Vec::new();
         for one in ended {
             self.bytes = self.bytes.saturating_sub(weight(&one.content));
-            steps.push(Step::Gone { device: device.to_owned(), sequence: one.sequence });
+            steps.push(Step::Gone { device: device.to_owned(), sequence: one.sequence, end: one.end });
             let record = self.queues.get(device).and_then(|queue| queue.record(one, now_ms));
             if let Some(record) = record {
                 self.record += 1;
@@ -236,7 +226,7 @@ impl Post {
             match step {
                 Step::Pushed(pushed) => post.push(pushed),
                 Step::Abandoned { device, sequence, times } => post.abandoned(&device, sequence, times),
-                Step::Gone { device, sequence } => post.gone(&device, sequence),
+                Step::Gone { device, sequence, .. } => post.gone(&device, sequence),
                 Step::Feedback { number, record } => drop(records.insert(number, record)),
                 Step::FeedbackGone(numbers) => numbers.iter().for_each(|number| drop(records.remove(number))),
             }

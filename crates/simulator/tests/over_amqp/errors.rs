@@ -9,7 +9,7 @@ async fn an_address_that_means_nothing_is_attached_and_then_closed() {
     let mut client = Client::connect(&simulator).await;
     client.telemetry(&Device::new(&simulator, "d1")).await;
     let session = client.begin().await;
-    for address in ["/devices/d1/methods", "/devices/d1/twins", "/nowhere", "/messages/devicebound"] {
+    for address in ["/devices/d1/methods", "/devices/d1/twins", "/nowhere", "/messages/elsewhere"] {
         let link = client.sender(session, address).await;
         let error = client.closed_with(link).await;
         assert_eq!((error.condition.as_str(), code(&error)), ("amqp:not-found", 404_006), "{address}");
@@ -25,7 +25,7 @@ async fn an_address_that_means_nothing_is_attached_and_then_closed() {
 }
 
 #[tokio::test]
-async fn a_device_listens_and_hears_nothing_yet() {
+async fn a_device_may_listen_beside_what_it_sends() {
     let simulator = with_devices(&["d1"]).await;
     let mut client = Client::connect(&simulator).await;
     let sends = client.telemetry(&Device::new(&simulator, "d1")).await;

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 #![allow(unreachable_pub, missing_docs, reason = "the tests' own client is documented where it is not plain")]
 
+mod c2d;
+mod c2d_over_https;
 mod client;
 mod devices;
 mod errors;

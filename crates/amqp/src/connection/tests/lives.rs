@@ -1,4 +1,5 @@
 use super::*;
+use crate::performative::Disposition;
 
 #[test]
 fn a_message_arrives_and_its_outcome_comes_back() {
@@ -224,4 +225,43 @@ fn a_socket_that_dies_fails_everything_at_once() {
     sent.sort_unstable();
     assert_eq!(lost, sent);
     assert_eq!(events.last(), Some(&Event::Ended(Ended::Cut)));
+}
+
+#[test]
+fn who_settles_second_gets_the_word_that_the_caller_has_last() {
+    let server = Options { agrees_with_second: false, ..Options::new("server") };
+    let mut pair = Pair::open_with(Options::new("client"), server);
+    let session = pair.client.begin().expect("there is room");
+    let second = crate::performative::ReceiverSettles::Second;
+    let terms = Terms { rcv_settle_mode: second, ..Terms::receiver("a", Source::at("a")) };
+    let ours = pair.client.attach(session, terms).expect("there is room");
+    let (theirs, attach) = attaching(&pair.run().1);
+    pair.server.accept(theirs, Terms::answer(&attach));
+    pair.client.credit(ours, 3);
+    pair.run();
+    assert_eq!((pair.server.credit_left(theirs), pair.client.credit_left(ours)), (3, 3));
+    let sent: Vec<Sent> = (0..3).filter_map(|_| pair.server.send(theirs, message("m"))).collect();
+    let came = deliveries(&pair.run().0);
+    assert_eq!(pair.server.credit_left(theirs), 0);
+    for (_, delivery) in &came[..2] {
+        pair.client.settle(ours, delivery.id, DeliveryState::Accepted);
+    }
+    let asked = |sent| Event::Asked(sent, DeliveryState::Accepted);
+    assert_eq!(pair.run().1, [asked(sent[0]), asked(sent[1])], "and nothing is settled yet");
+    let lost = DeliveryState::Rejected(Some(error()));
+    pair.server.conclude(sent[1], lost.clone());
+    pair.server.conclude(sent[2], DeliveryState::Released);
+    pair.server.conclude(sent[1], DeliveryState::Accepted);
+    let mut out = BytesMut::new();
+    pair.server.output(&mut out, pair.now);
+    let said: Vec<Disposition> = std::iter::from_fn(|| frame::take_frame(&mut out, 65_536).expect("whole frames"))
+        .filter_map(|frame| match frame {
+            Frame::Amqp { performative: Performative::Disposition(said), .. } => Some(said),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(said.iter().map(|one| (one.role, one.settled)).collect::<Vec<_>>(), [(Role::Sender, true); 2]);
+    assert_eq!((said[0].first, said[0].state.clone()), (came[1].1.id, Some(lost.clone())));
+    let told = [(sent[1], Fate::Settled(Some(lost))), (sent[2], Fate::Settled(Some(DeliveryState::Released)))];
+    assert_eq!(fates(&super::told(&mut pair.server)), told, "each once");
 }

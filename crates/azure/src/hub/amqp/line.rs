@@ -283,6 +283,7 @@ impl Line {
             | Event::Opened(_)
             | Event::Begun(..)
             | Event::Credit(..)
+            | Event::Asked(..)
             | Event::Drained(_)
             | Event::Authenticating(_) => {}
         }
