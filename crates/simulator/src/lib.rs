@@ -34,6 +34,7 @@ mod setup; // hubs, id scopes and groups, as a file says
 mod simulator; // wiring: start and stop
 mod sockets; // accepting connections, TLS
 mod started; // what clients have to know of one that runs
+mod unplugged; // the services without ports
 mod websocket; // other protocols in WebSocket frames
 
 pub use cloud::{AmqpCounts, Counts, DeviceView, MqttCounts};
@@ -50,3 +51,4 @@ pub use registry::Status;
 pub use setup::{Allocation, GroupSetup, Reprovision, ScopeSetup, Setup, SetupError};
 pub use simulator::{Simulator, StartError, start};
 pub use started::{GroupAddress, HubAddress, Started};
+pub use unplugged::Unplugged;

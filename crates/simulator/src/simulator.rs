@@ -107,7 +107,7 @@ pub async fn start(options: Options) -> Result<Simulator, StartError> {
     let tls = TlsAcceptor::from(Arc::new(authority.server_config(dir, &hosts.all(), now_ms)?));
     let (ca_file, passing_ca_file) = place_ca(&options, &authority.pem)?;
     let (amqp, amqp_listeners) = listen(&options.bind, options.amqp_port).await?;
-    let cloud = Arc::new(open_cloud(&options, &hosts, amqp)?);
+    let cloud = Arc::new(open(&options, &hosts, amqp)?);
 
     let mut services = JoinSet::new();
     for listener in amqp_listeners {
@@ -177,7 +177,8 @@ fn place_ca(options: &Options, pem: &str) -> Result<(PathBuf, Option<PathBuf>), 
     Ok((path.clone(), is_passing.then_some(path)))
 }
 
-fn open_cloud(options: &Options, hosts: &Hosts, amqp_port: u16) -> Result<Cloud, StartError> {
+/// The services as they were left in the directory, or new ones. `amqp_port` is what redirects name.
+pub(crate) fn open(options: &Options, hosts: &Hosts, amqp_port: u16) -> Result<Cloud, StartError> {
     let dir = options.dir.as_deref();
     let shown_dir = dir.unwrap_or(Path::new(""));
     let mut identity = opening::identity(options)?;
@@ -185,8 +186,8 @@ fn open_cloud(options: &Options, hosts: &Hosts, amqp_port: u16) -> Result<Cloud,
     let hubs = hosts.open(&mut identity);
     identity.keep(dir).map_err(at(shown_dir))?;
     let now_ms = (options.clock)();
-    let open = |hub: Hub| HubState::open(dir, hub.name(), now_ms).map(|state| (hub, state));
-    let hubs = hubs.into_iter().map(open).collect::<io::Result<_>>().map_err(at(shown_dir))?;
+    let with_state = |hub: Hub| HubState::open(dir, hub.name(), now_ms).map(|state| (hub, state));
+    let hubs = hubs.into_iter().map(with_state).collect::<io::Result<_>>().map_err(at(shown_dir))?;
     let record_path = options.record.as_deref();
     let record = Record::open(record_path, options.on_message.clone()).map_err(at(record_path.unwrap_or(shown_dir)))?;
     Ok(Cloud::new(Parts {
