@@ -5,8 +5,8 @@
 //! (`crate::driver`).
 
 mod answer; // packets that we write
-#[allow(dead_code)] // messages to devices come next
 mod bag; // properties at the end of a topic
+mod c2d; // messages to devices
 mod connect; // who is let in
 mod dps; // registrations
 mod driver; // a session on a socket
@@ -16,7 +16,6 @@ mod outbox; // answers on their way, in their order
 mod packet; // packets that we read
 mod session; // one connection: what happened, what follows
 mod subscriptions; // what a client listens to
-#[allow(dead_code)] // messages to devices come next
 mod topic; // where clients publish to
 mod twins; // twins
 mod who; // who a client says it is

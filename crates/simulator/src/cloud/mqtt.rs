@@ -12,6 +12,9 @@ use crate::mqtt::Granted;
 /// Clients that something is kept of. Beyond it those go that the hub does not know any more; a hub has as many devices.
 const SESSIONS_MAX: usize = 1_000_000;
 
+/// Messages without a PUBACK that are kept of a client: a queue holds 50. Older ones are forgotten, having ended otherwise.
+const UNANSWERED_MAX: usize = 64;
+
 /// What happened on MQTT connections since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct MqttCounts {
@@ -38,7 +41,6 @@ pub(super) struct Kept {
     /// How it listens to messages from the cloud.
     filters: Vec<Granted>,
     /// Messages from the cloud without a PUBACK: number in the queue, and packet id.
-    #[allow(dead_code)] // messages to devices come next
     unanswered: BTreeMap<u64, u16>,
 }
 
@@ -62,6 +64,29 @@ impl Cloud {
     pub(crate) fn mqtt_listens(&self, endpoint: &Endpoint, filters: Vec<Granted>) {
         if let Some(kept) = self.state().mqtt.get_mut(endpoint) {
             kept.filters = filters;
+        }
+    }
+}
+
+/// Messages from the cloud on their way.
+impl Cloud {
+    /// A message is sent under this packet id; gives the one that it had when it went without an answer before.
+    pub(crate) fn mqtt_hands_out(&self, endpoint: &Endpoint, sequence: u64, id: u16) -> Option<u16> {
+        let mut state = self.state();
+        let unanswered = &mut state.mqtt.get_mut(endpoint)?.unanswered;
+        let before = unanswered.get(&sequence).copied();
+        if before.is_none() {
+            unanswered.insert(sequence, id);
+            if unanswered.len() > UNANSWERED_MAX {
+                unanswered.pop_first();
+            }
+        }
+        before
+    }
+
+    pub(crate) fn mqtt_answered(&self, endpoint: &Endpoint, sequence: u64) {
+        if let Some(kept) = self.state().mqtt.get_mut(endpoint) {
+            kept.unanswered.remove(&sequence);
         }
     }
 }

@@ -12,6 +12,7 @@
 use std::time::Duration;
 
 use super::answer::{self, Code};
+use super::c2d::InFlight;
 use super::packet::{Connect, Publish, Qos};
 use super::session::Session;
 use super::subscriptions::{self, Family, Subscriptions};
@@ -44,6 +45,9 @@ pub(super) struct Device {
     pub(super) endpoint: Endpoint,
     pub(super) sender: Sender,
     pub(super) expires_ms: i64,
+    pub(super) in_flight: InFlight,
+    /// There may be messages to it.
+    pub(super) has_c2d: bool,
 }
 
 /// Somebody who wants to be registered.
@@ -178,5 +182,11 @@ fn admit(endpoint: Endpoint, token: &str, model_id: Option<String>, cloud: &Clou
     let grant = cloud.put_token(endpoint.hub, token).map_err(|_| Code::NOT_AUTHORIZED)?;
     let key = grant.opens(&endpoint).ok_or(Code::NOT_AUTHORIZED)?;
     cloud.standing(&endpoint).map_err(|_| Code::NOT_AUTHORIZED)?;
-    Ok(Device { endpoint, sender: Sender { key, model_id }, expires_ms: grant.expires_ms })
+    Ok(Device {
+        endpoint,
+        sender: Sender { key, model_id },
+        expires_ms: grant.expires_ms,
+        in_flight: InFlight::default(),
+        has_c2d: false,
+    })
 }

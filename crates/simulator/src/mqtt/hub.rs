@@ -77,10 +77,9 @@ impl Session {
         scene.cloud.directory().listen(endpoint, self.id, ears);
         let filters: Vec<Granted> = client.subscriptions.of(Family::C2d).cloned().collect();
         scene.cloud.mqtt_listens(endpoint, filters);
+        self.note_c2d(true);
+        self.deliver(scene);
     }
-
-    /// A message of ours arrived.
-    pub(super) fn answered(&mut self, _id: u16, _scene: Scene<'_>) {}
 
     /// What others did.
     pub(super) fn heed(&mut self, notes: Notes, scene: Scene<'_>) {
@@ -96,6 +95,10 @@ impl Session {
         {
             return self.end(&refusal.name, scene);
         }
+        if notes.c2d.contains(endpoint) {
+            self.note_c2d(true);
+            self.deliver(scene);
+        }
         notes.calls.iter().for_each(|(_, call)| self.call(call, scene));
         notes.desired.iter().for_each(|(_, change)| self.tell_desired(change, scene));
     }
@@ -108,6 +111,7 @@ impl Session {
             send_will(&device, &will, scene);
         }
         scene.cloud.directory().give_up(&device.endpoint, self.id);
+        device.in_flight.locks().for_each(|lock| scene.cloud.unlock_c2d(&device.endpoint, lock));
     }
 }
 

@@ -238,6 +238,7 @@ impl Talks for Session {
         }
         // There is room again.
         self.look(scene);
+        self.deliver(scene);
     }
 
     fn reads(&self) -> bool {

@@ -44,8 +44,7 @@ pub(super) fn of_hub(filter: &str, device: &str, is_module: bool) -> Option<Fami
         Family::Desired
     } else {
         let rest = filter.strip_prefix("devices/")?.strip_prefix(device)?;
-        rest.strip_prefix("/messages/devicebound/").filter(|_| !is_module)?;
-        Family::C2d
+        (rest == "/messages/devicebound/#" && !is_module).then_some(Family::C2d)?
     };
     is_sound(filter).then_some(family)
 }

@@ -12,6 +12,7 @@ use crate::cloud::Cloud;
 use crate::cloud::tests::{GROUP, NOW_MS, cloud_with};
 use crate::directory::{DesiredChange, Mailbox};
 use crate::endpoint::{Endpoint, HubId};
+use crate::hub::c2d;
 use crate::hub::method::Invocation;
 use crate::registry::Status;
 use crate::sas;
@@ -518,6 +519,90 @@ async fn a_device_is_called_and_answers() {
     assert_eq!(world.says(&mut peer, &answer), [Said::PubAck(3)], "nobody waits any more");
     world.says(&mut peer, &client::publish("$iothub/methods/res/200/?$rid=1", b"no", 0, 0));
     world.closed(&peer, "DeserializationError");
+}
+
+fn published(said: &[Said]) -> Vec<(String, Option<u16>, bool)> {
+    let of = |one: &Said| match one {
+        Said::Publish { payload, id, is_again, .. } => {
+            Some((String::from_utf8(payload.clone()).unwrap(), *id, *is_again))
+        }
+        _ => None,
+    };
+    said.iter().filter_map(of).collect()
+}
+
+fn send_c2d(world: &World, body: &'static str) {
+    let message = c2d::Message { body: body.into(), ..c2d::Message::default() };
+    world.cloud.send_c2d(HubId(0), "d1", message).unwrap();
+}
+
+#[tokio::test]
+async fn messages_come_with_their_properties_and_end_with_their_answer() {
+    let world = World::new("{}");
+    let mut peer = world.device("d1");
+    let message = c2d::Message {
+        message_id: Some("m-1".to_owned()),
+        content_type: Some("application/json".to_owned()),
+        ack: c2d::Ack::Full,
+        properties: [("a b".to_owned(), "c/d".to_owned())].into(),
+        body: "{}".into(),
+        ..c2d::Message::default()
+    };
+    world.cloud.send_c2d(HubId(0), "d1", message).unwrap();
+    let said = world.says(&mut peer, &client::subscribe(1, &[(C2D, 1)]));
+    let [Said::SubAck(1, _), Said::Publish { topic, payload, id: Some(1), is_again: false }] = said.as_slice() else {
+        panic!("{said:?}")
+    };
+    let bag = "%24.to=%2Fdevices%2Fd1%2Fmessages%2Fdevicebound&%24.mid=m-1&%24.ct=application%2Fjson&iothub-ack=full\
+               &a%20b=c%2Fd";
+    assert_eq!(topic, &format!("devices/d1/messages/devicebound/{bag}"));
+    assert_eq!(payload, b"{}");
+    assert_eq!(world.says(&mut peer, &client::puback(1)), []);
+    send_c2d(&world, "2");
+    assert_eq!(published(&world.heeds(&mut peer).await), [("2".to_owned(), Some(2), false)]);
+    let d1 = Endpoint::device(HubId(0), "d1");
+    world.says(&mut peer, &client::puback(2));
+    peer.session.cut(world.scene());
+    assert_eq!(world.cloud.lock_c2d(&d1).unwrap(), None, "both are done with");
+}
+
+#[test]
+fn a_message_without_an_answer_comes_again_on_the_next_connection_and_not_before() {
+    let mut world = World::new("{}");
+    send_c2d(&world, "1");
+    send_c2d(&world, "2");
+    let mut peer = world.device("d1");
+    let said = world.says(&mut peer, &client::subscribe(1, &[(C2D, 1)]));
+    assert_eq!(published(&said), [("1".to_owned(), Some(1), false), ("2".to_owned(), Some(2), false)]);
+    world.says(&mut peer, &client::puback(1));
+    world.pass(&mut peer, 61_000);
+    peer.session.note_c2d(true);
+    assert_eq!(world.hears(&mut peer), [], "its lock ran out and was renewed");
+    peer.session.cut(world.scene());
+    let mut peer = world.peer();
+    let said = world.says(&mut peer, &device("d1").bytes());
+    assert_eq!(said.first(), Some(&Said::ConnAck(true, 0)));
+    assert_eq!(published(&said), [("2".to_owned(), Some(2), true)], "without subscribing again");
+    world.says(&mut peer, &client::puback(2));
+    peer.session.cut(world.scene());
+    let said = world.says(&mut world.peer(), &device("d1").bytes());
+    assert_eq!(said, [Said::ConnAck(true, 0)]);
+}
+
+#[test]
+fn at_qos_0_a_message_is_done_with_when_it_is_written_and_at_1_only_so_many_are_on_their_way() {
+    let world = World::new("{}");
+    (0..30).for_each(|_| send_c2d(&world, "1"));
+    let mut peer = world.device("d1");
+    let said = world.says(&mut peer, &client::subscribe(1, &[(C2D, 1)]));
+    assert_eq!(published(&said).len(), 16);
+    assert_eq!(published(&world.says(&mut peer, &client::puback(3))), [("1".to_owned(), Some(17), false)]);
+    peer.session.cut(world.scene());
+    let mut peer = world.peer();
+    world.says(&mut peer, &Connect { is_clean: true, ..device("d1") }.bytes());
+    let said = published(&world.says(&mut peer, &client::subscribe(1, &[(C2D, 0)])));
+    assert_eq!((said.len(), said.iter().all(|(_, id, _)| id.is_none())), (29, true));
+    assert_eq!(world.cloud.lock_c2d(&Endpoint::device(HubId(0), "d1")).unwrap(), None);
 }
 
 #[tokio::test]
