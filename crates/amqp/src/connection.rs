@@ -243,6 +243,11 @@ impl Connection {
         self.out.clear();
     }
 
+    /// Bytes that are to be written already, whatever else there will be.
+    pub fn written(&self) -> usize {
+        self.out.len()
+    }
+
     /// There is something to write.
     pub fn has_output(&self) -> bool {
         !self.out.is_empty() || (self.stage == Stage::Open && !(self.speakers.is_empty() && self.senders.is_empty()))

@@ -1,14 +1,14 @@
 //! Bytes between a socket and whoever decides what they mean, for protocols that keep a connection.
 //!
-//! Promises: reads nothing while there is something to write, so that a client that does not read is not listened to
-//! either and costs one output's worth of memory; one that takes nothing for a minute is cut. A connection on which nothing
-//! happens holds no buffer. Decides nothing.
+//! Promises: while there is something to write only so much is read as whoever decides allows, so that a client that does
+//! not read costs a bounded memory, and one that writes much before it reads is not waited for while it waits for us; one
+//! that takes nothing for a minute is cut. A connection on which nothing happens holds no buffer. Decides nothing.
 
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::ready;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
@@ -73,6 +73,11 @@ pub(crate) trait Talks: Send {
     /// Whether more may be read.
     fn reads(&self) -> bool;
 
+    /// Whether more may be read although the last output is not written.
+    fn reads_while_writing(&self) -> bool {
+        false
+    }
+
     /// What is to become of the socket, if it is decided.
     fn fate(&self) -> Option<Fate>;
 
@@ -135,39 +140,42 @@ impl<S: Wire> Lane<S> {
         !self.out.is_empty() || self.is_unflushed
     }
 
-    /// Writes, or else reads. May be dropped at any time: each step is taken whole or not at all.
+    /// Writes what there is, or reads where that is allowed: whichever goes. May be dropped at any time: each step is taken
+    /// whole or not at all.
     async fn step(&mut self, reads: bool) -> io::Result<Moved> {
+        std::future::poll_fn(|context| match self.poll_out(context) {
+            Poll::Pending if reads => self.poll_in(context),
+            moved => moved,
+        })
+        .await
+    }
+
+    fn poll_out(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Moved>> {
         if !self.out.is_empty() {
-            let written = self.wire.write(&self.out).await?;
+            let written = ready!(Pin::new(&mut self.wire).poll_write(context, &self.out))?;
             if written == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.out.advance(written);
             self.is_unflushed = true;
-            return Ok(Moved::Out);
+            return Poll::Ready(Ok(Moved::Out));
         }
-        if self.is_unflushed {
-            // The buffer is not kept for the next time, which may be hours away.
-            self.out = BytesMut::new();
-            self.wire.flush().await?;
-            self.is_unflushed = false;
-            return Ok(Moved::Out);
+        if !self.is_unflushed {
+            return Poll::Pending;
         }
-        if !reads {
-            return std::future::pending().await;
-        }
-        self.read().await.map(Moved::In)
+        // The buffer is not kept for the next time, which may be hours away.
+        self.out = BytesMut::new();
+        ready!(Pin::new(&mut self.wire).poll_flush(context))?;
+        self.is_unflushed = false;
+        Poll::Ready(Ok(Moved::Out))
     }
 
     /// Reads into the stack, so that who waits holds no buffer.
-    async fn read(&mut self) -> io::Result<Bytes> {
-        std::future::poll_fn(|context| {
-            let mut room = [MaybeUninit::uninit(); READ_BYTES];
-            let mut buffer = ReadBuf::uninit(&mut room);
-            ready!(Pin::new(&mut self.wire).poll_read(context, &mut buffer))?;
-            Ok(Bytes::copy_from_slice(buffer.filled())).into()
-        })
-        .await
+    fn poll_in(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Moved>> {
+        let mut room = [MaybeUninit::uninit(); READ_BYTES];
+        let mut buffer = ReadBuf::uninit(&mut room);
+        ready!(Pin::new(&mut self.wire).poll_read(context, &mut buffer))?;
+        Poll::Ready(Ok(Moved::In(Bytes::copy_from_slice(buffer.filled()))))
     }
 
     /// Ends the connection so that the last words arrive: says that nothing follows, and reads what crosses it.
@@ -205,8 +213,11 @@ async fn run<T: Talks>(lane: &mut Lane<impl Wire>, cloud: Arc<Cloud>) -> Option<
 }
 
 async fn turns(lane: &mut Lane<impl Wire>, member: &Member, talk: &mut impl Talks) -> Option<Fate> {
-    let mut moved_at = member.scene().at;
+    let mut wrote_at = member.scene().at;
     loop {
+        if !lane.has_output() {
+            wrote_at = member.scene().at;
+        }
         if lane.out.is_empty() {
             talk.output(&mut lane.out, member.scene());
         }
@@ -216,13 +227,13 @@ async fn turns(lane: &mut Lane<impl Wire>, member: &Member, talk: &mut impl Talk
         if talk.is_over() && !lane.has_output() {
             return None;
         }
-        let stalled_at = lane.has_output().then_some(moved_at + STALL_MAX);
+        let stalled_at = lane.has_output().then_some(wrote_at + STALL_MAX);
+        let reads = if lane.has_output() { talk.reads_while_writing() } else { talk.reads() };
         let wake_at = talk.deadline(member.scene()).into_iter().chain(stalled_at).min();
         tokio::select! {
-            moved = lane.step(talk.reads()) => {
-                moved_at = member.scene().at;
+            moved = lane.step(reads) => {
                 match moved {
-                    Ok(Moved::Out) => {}
+                    Ok(Moved::Out) => wrote_at = member.scene().at,
                     Ok(Moved::In(bytes)) if !bytes.is_empty() => talk.receive(&bytes, member.scene()),
                     Ok(Moved::In(_)) | Err(_) => {
                         talk.cut(member.scene());
@@ -248,3 +259,6 @@ async fn sleep_until(began: Instant, at: Option<Duration>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -142,6 +142,7 @@ impl Connection {
         its.state = LinkState::Attached;
         if let LinkEnd::Receiver(receiver) = &mut its.end {
             receiver.message_bytes_max = terms.max_message_size.filter(|most| *most > 0);
+            receiver.settles_second = terms.rcv_settle_mode == ReceiverSettles::Second;
         }
         let terms = Terms { name: its.name.to_string(), role: its.role(), ..terms };
         self.say_attach(link.index, terms, handle);

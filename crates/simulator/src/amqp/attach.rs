@@ -4,7 +4,7 @@
 //! does not); one that is refused is detached at once, with the reason.
 
 use amqp::connection::{LinkId, SessionId, Terms};
-use amqp::performative::{Attach, Error, Role, SenderSettles};
+use amqp::performative::{Attach, Error, ReceiverSettles, Role, SenderSettles};
 use amqp::value::{Fields, Symbol, Value};
 
 use super::address::{self, Node};
@@ -270,8 +270,14 @@ fn address_of(attach: &Attach) -> &str {
     address.unwrap_or_default()
 }
 
+/// What comes in is settled with its answer, whatever the client would like: Python's SDK for services asks for second and
+/// waits for ever on one that is not settled.
 fn answer(attach: &Attach, offered_capabilities: Vec<Symbol>) -> Terms {
-    Terms { max_message_size: Some(MESSAGE_BYTES_MAX), offered_capabilities, ..Terms::answer(attach) }
+    let rcv_settle_mode = match attach.role {
+        Role::Sender => ReceiverSettles::First,
+        Role::Receiver => attach.rcv_settle_mode,
+    };
+    Terms { rcv_settle_mode, max_message_size: Some(MESSAGE_BYTES_MAX), offered_capabilities, ..Terms::answer(attach) }
 }
 
 /// Whether what goes out on a link is settled: unless the client wants to answer.

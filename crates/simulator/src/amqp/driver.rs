@@ -11,6 +11,10 @@ use crate::directory::{ConnectionId, Notes, Protocol};
 use crate::driver::{Fate, Scene, Talks, drive};
 use crate::sockets::{Reset, Serves, Wire};
 
+/// Answers that a client may leave unread while we go on reading; as much as is written at a time. At 30 bytes an answer
+/// that is 8 000 messages.
+const UNREAD_BYTES_MAX: usize = 256 << 10;
+
 /// The services behind the port.
 pub(crate) struct Amqp {
     pub(crate) cloud: Arc<Cloud>,
@@ -51,6 +55,12 @@ impl Talks for Peer {
 
     fn reads(&self) -> bool {
         self.reads()
+    }
+
+    /// Both sides may send in bulk: a client that has to write before it reads (as our own does) is listened to, as long as
+    /// it does not leave too many of our answers unread.
+    fn reads_while_writing(&self) -> bool {
+        self.reads() && self.engine.written() < UNREAD_BYTES_MAX
     }
 
     fn fate(&self) -> Option<Fate> {

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use amqp::connection::{Delivery, Event, Fate, LinkId};
+use amqp::connection::{Delivery, Event, Fate, LinkId, Terms};
 use amqp::message::{Body, Message, Properties};
-use amqp::performative::DeliveryState;
+use amqp::performative::{DeliveryState, ReceiverSettles, Target};
 use amqp::value::Value;
 use bytes::Bytes;
 use serde_json::{Value as Json, json};
@@ -352,6 +352,26 @@ async fn both_ways_at_once_and_in_bulk_neither_waits_for_the_other() {
         sent += i32::from(is_sent);
         came += i32::from(!is_sent);
     }
+}
+
+#[tokio::test]
+async fn a_sender_that_asks_for_second_is_answered_first_and_settled() {
+    let simulator = with_devices(&["d1"]).await;
+    let mut service = service(&simulator).await;
+    let session = service.begin().await;
+    let terms = Terms {
+        rcv_settle_mode: ReceiverSettles::Second,
+        ..Terms::sender("python", Target::at("amqps://localhost/messages/devicebound"))
+    };
+    let link = service.engine.attach(session, terms).unwrap();
+    let answered = service
+        .until("the attach", |event| match event {
+            Event::Attached(id, attach) if *id == link => Some(attach.rcv_settle_mode),
+            _ => None,
+        })
+        .await;
+    assert_eq!(answered, ReceiverSettles::First);
+    assert_eq!(service.send_bytes(link, to("d1", "m1", text("x"))).await, accepted());
 }
 
 #[tokio::test]

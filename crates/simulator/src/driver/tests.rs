@@ -1,0 +1,89 @@
+//! Both ways at once, over pipes that are smaller than what is said.
+
+use tokio::io::duplex;
+
+use super::*;
+use crate::cloud::tests::cloud_with;
+use crate::faults::Faults;
+
+/// Larger than any pipe here.
+const BULK: usize = 1 << 20;
+
+/// Says much once it has heard something, listens meanwhile if `LISTENS`, and is over when it has heard as much.
+struct Speaker<const LISTENS: bool> {
+    heard: usize,
+    has_spoken: bool,
+}
+
+impl<const LISTENS: bool> Talks for Speaker<LISTENS> {
+    const PROTOCOL: Protocol = Protocol::Amqp;
+
+    fn begin(_: ConnectionId, _: Scene<'_>) -> Self {
+        Self { heard: 0, has_spoken: false }
+    }
+
+    fn receive(&mut self, bytes: &[u8], _: Scene<'_>) {
+        self.heard += bytes.len();
+    }
+
+    fn notes(&mut self, _: Notes, _: Scene<'_>) {}
+
+    fn tick(&mut self, _: Scene<'_>) {}
+
+    fn deadline(&self, _: Scene<'_>) -> Option<Duration> {
+        None
+    }
+
+    fn output(&mut self, out: &mut BytesMut, _: Scene<'_>) {
+        if self.heard > 0 && !std::mem::replace(&mut self.has_spoken, true) {
+            out.extend_from_slice(&vec![1; BULK]);
+        }
+    }
+
+    fn reads(&self) -> bool {
+        true
+    }
+
+    fn reads_while_writing(&self) -> bool {
+        LISTENS
+    }
+
+    fn fate(&self) -> Option<Fate> {
+        None
+    }
+
+    fn is_over(&self) -> bool {
+        self.heard >= BULK
+    }
+
+    fn cut(&mut self, _: Scene<'_>) {}
+
+    fn gone(&mut self, _: Scene<'_>) {}
+}
+
+/// A client that writes all it has before it reads; how long it was waited for, and what it read.
+async fn meet<const LISTENS: bool>() -> (Duration, usize) {
+    let (cloud, _) = cloud_with(&[], Faults::default());
+    let (ours, mut theirs) = duplex(4096);
+    let began = Instant::now();
+    let driven = tokio::spawn(drive::<Speaker<LISTENS>>(ours, cloud, Reset::default()));
+    let mut said = Vec::new();
+    if theirs.write_all(&vec![2; BULK]).await.is_ok() {
+        theirs.read_to_end(&mut said).await.unwrap();
+    }
+    drop(theirs);
+    driven.await.unwrap();
+    (began.elapsed(), said.len())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_writes_much_before_it_reads_is_listened_to() {
+    let (waited, said) = meet::<true>().await;
+    assert!(said == BULK && waited < LINGER_MAX, "{said} {waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_may_not_is_cut_after_a_minute() {
+    let (waited, said) = meet::<false>().await;
+    assert!(said == 0 && waited >= STALL_MAX, "{said} {waited:?}");
+}
