@@ -40,8 +40,13 @@ fn main() {
     let (mqtt, amqp) = (number(0, MQTT_DEVICES), number(1, AMQP_DEVICES));
     runtime(2).block_on(async {
         stage("echo over TLS", mqtt, async |server: &Server| echo::crowd(server, mqtt).await).await;
-        stage("MQTT", mqtt, async |server: &Server| over_mqtt::crowd(server, mqtt).await).await;
+        stage("MQTT", mqtt, async |server: &Server| over_mqtt::crowd(server, 0..mqtt).await).await;
         stage("AMQP", amqp, async |server: &Server| over_amqp::crowd(server, amqp).await).await;
+        stage("both at once", mqtt + amqp, async |server: &Server| {
+            // Those over MQTT are other devices than those over AMQP.
+            Both(over_mqtt::crowd(server, amqp..amqp + mqtt).await, over_amqp::crowd(server, amqp).await)
+        })
+        .await;
     });
 }
 
@@ -51,6 +56,19 @@ trait Crowd {
     fn connections(&self) -> usize;
     /// Each device sends so many messages one after another.
     async fn talk(&mut self, rounds: usize);
+}
+
+/// Two crowds that talk at the same time.
+struct Both<A, B>(A, B);
+
+impl<A: Crowd, B: Crowd> Crowd for Both<A, B> {
+    fn connections(&self) -> usize {
+        self.0.connections() + self.1.connections()
+    }
+
+    async fn talk(&mut self, rounds: usize) {
+        tokio::join!(self.0.talk(rounds), self.1.talk(rounds));
+    }
 }
 
 /// Connects a crowd to a server of its own, and says what it cost and did.

@@ -1,5 +1,7 @@
 //! Devices over MQTT, one on a connection. The few packets that are needed are written here by hand (MQTT 3.1.1).
 
+use std::ops::Range;
+
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::Crowd;
@@ -8,11 +10,11 @@ use crate::wire::{Dialler, Wire, body, each, token};
 
 pub(crate) struct Devices(Vec<(String, Wire)>);
 
-pub(crate) async fn crowd(server: &Server, devices: usize) -> Devices {
+pub(crate) async fn crowd(server: &Server, devices: Range<usize>) -> Devices {
     let dialler = Dialler::new(server.port("mqtt"), server.text("ca_pem"));
     let group_key = server.text("group_key");
-    let connected = each(devices, |at| {
-        let (dialler, name) = (&dialler, name(at));
+    let connected = each(devices.len(), |at| {
+        let (dialler, name) = (&dialler, name(devices.start + at));
         async move {
             let mut wire = dialler.dial().await;
             wire.write_all(&connect(&name, &token(group_key, &name))).await.expect("written");
