@@ -5,17 +5,19 @@
 //! they cannot, so that a mailbox stays as small as what its connection has. Never waits. Knows no protocol, but that
 //! readers of events are links.
 
+mod notes; // what a connection is told, and where it finds it
+mod readers; // who reads events beside whom
 mod wants; // waiting until somebody listens
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use amqp::connection::LinkId;
-use amqp::performative::Error;
-use bytes::Bytes;
 use tokio::sync::Notify;
 
-use crate::amqp::readers::{Seat, Seats};
+pub(crate) use notes::{Call, CallFailed, DesiredChange, Ears, Mailbox, Notes};
+use readers::{Place, ReaderKey};
+
+use crate::amqp::readers::Seats;
 use crate::endpoint::{Endpoint, HubId};
 use crate::faults::AllConnections;
 use crate::options::Clock;
@@ -48,97 +50,6 @@ pub(crate) enum Protocol {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Claim(u64);
 
-/// What the owner of an endpoint listens to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Ears {
-    /// Messages from the cloud.
-    pub(crate) c2d: bool,
-    /// Direct methods.
-    pub(crate) methods: bool,
-    /// Changes of desired properties.
-    pub(crate) desired: bool,
-}
-
-/// A direct method on its way to a device.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Call {
-    /// RFC 4122, version 4: Node's SDK answers with a uuid only then.
-    pub(crate) request_id: [u8; 16],
-    pub(crate) name: String,
-    /// JSON, or empty.
-    pub(crate) payload: Bytes,
-}
-
-/// Why a call did not get on its way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum CallFailed {
-    /// Nobody listens.
-    NotOnline,
-    /// So many are on their way that the device does not take.
-    TooMany,
-}
-
-/// Desired properties changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct DesiredChange {
-    /// JSON with `$version`; what was removed is null.
-    pub(crate) patch: Bytes,
-    pub(crate) version: u64,
-}
-
-/// A reader, over all connections.
-type ReaderKey = (ConnectionId, LinkId);
-
-/// What a connection is told.
-#[derive(Debug, Default)]
-pub(crate) struct Notes {
-    /// Another connection took these, later than the claim.
-    pub(crate) stolen: BTreeMap<Endpoint, Claim>,
-    /// These were switched off, deleted or changed.
-    pub(crate) changed: BTreeSet<Endpoint>,
-    /// There may be messages from the cloud for these.
-    pub(crate) c2d: BTreeSet<Endpoint>,
-    /// Direct methods for these.
-    pub(crate) calls: VecDeque<(Endpoint, Call)>,
-    /// Desired properties of these changed.
-    pub(crate) desired: VecDeque<(Endpoint, DesiredChange)>,
-    /// There may be feedback on messages from the cloud.
-    pub(crate) feedback: bool,
-    /// These readers lost their place.
-    pub(crate) unseated: Vec<(LinkId, Error)>,
-    /// There are new events.
-    pub(crate) events: bool,
-    /// Faults were set.
-    pub(crate) faults: bool,
-    /// What is to happen to all.
-    pub(crate) all: Option<AllConnections>,
-}
-
-/// Where a connection finds its notes.
-#[derive(Debug)]
-pub(crate) struct Mailbox {
-    protocol: Protocol,
-    notes: Mutex<Notes>,
-    bell: Notify,
-}
-
-impl Mailbox {
-    fn new(protocol: Protocol) -> Self {
-        Self { protocol, notes: Mutex::default(), bell: Notify::new() }
-    }
-
-    fn tell(&self, write: impl FnOnce(&mut Notes)) {
-        write(&mut self.notes.lock().unwrap_or_else(PoisonError::into_inner));
-        self.bell.notify_one();
-    }
-
-    /// Waits until there may be notes, and takes them.
-    pub(crate) async fn notes(&self) -> Notes {
-        self.bell.notified().await;
-        std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
 /// All connections.
 pub(crate) struct Directory {
     inner: Mutex<Inner>,
@@ -166,15 +77,6 @@ struct Inner {
 struct Owner {
     connection: ConnectionId,
     ears: Ears,
-}
-
-/// Where a reader sits.
-#[derive(Debug)]
-struct Place {
-    hub: HubId,
-    group: String,
-    partition: usize,
-    link: LinkId,
 }
 
 impl Directory {
@@ -370,142 +272,7 @@ impl Directory {
             });
         }
     }
-
-    /// There are new events.
-    pub(crate) fn tell_readers(&self) {
-        let inner = self.inner();
-        for mailbox in inner.readers.keys().filter_map(|id| inner.mailboxes.get(id)) {
-            mailbox.tell(|notes| notes.events = true);
-        }
-    }
-
-    /// Gives a reader its place. Those that lose theirs to it are told.
-    pub(crate) fn sit(&self, hub: HubId, group: &str, partition: usize, seat: Seat<ReaderKey>) -> Result<(), Error> {
-        let mut inner = self.inner();
-        let (id, link) = seat.key;
-        let losers = inner.seats.entry(hub).or_default().sit(group, partition, seat)?;
-        let place = Place { hub, group: group.to_owned(), partition, link };
-        inner.readers.entry(id).or_default().push(place);
-        for ((loser, link), error) in losers {
-            inner.forget_reader(loser, link);
-            if let Some(mailbox) = inner.mailboxes.get(&loser) {
-                mailbox.tell(|notes| notes.unseated.push((link, error)));
-            }
-        }
-        Ok(())
-    }
-
-    /// A reader is gone.
-    pub(crate) fn stand_up(&self, id: ConnectionId, link: LinkId) {
-        let mut inner = self.inner();
-        if let Some(place) = inner.forget_reader(id, link) {
-            inner.free(&place, id);
-        }
-    }
-}
-
-impl Inner {
-    fn free(&mut self, place: &Place, id: ConnectionId) {
-        if let Some(seats) = self.seats.get_mut(&place.hub) {
-            seats.leave(&place.group, place.partition, &(id, place.link));
-        }
-    }
-
-    fn forget_reader(&mut self, id: ConnectionId, link: LinkId) -> Option<Place> {
-        let its = self.readers.get_mut(&id)?;
-        let at = its.iter().position(|one| one.link == link)?;
-        let place = its.swap_remove(at);
-        if its.is_empty() {
-            self.readers.remove(&id);
-        }
-        Some(place)
-    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Nobody is here.
-    pub(super) fn directory() -> Directory {
-        Directory::new(Arc::new(|| 0))
-    }
-
-    fn d1() -> Endpoint {
-        Endpoint::device(HubId(0), "d1")
-    }
-
-    fn taken(mailbox: &Mailbox) -> Notes {
-        std::mem::take(&mut *mailbox.notes.lock().unwrap())
-    }
-
-    #[test]
-    fn the_newer_connection_owns_a_device_and_the_older_is_told_once() {
-        let directory = Directory::new(Arc::new(|| 0));
-        let ((a, at_a), (b, at_b)) = (directory.join(), directory.join());
-        let first = directory.own(&d1(), a);
-        directory.own(&d1(), a);
-        assert!(taken(&at_a).stolen.is_empty(), "from itself");
-        let second = directory.own(&d1(), b);
-        assert!(second > first && taken(&at_a).stolen.get(&d1()) == Some(&second));
-        directory.give_up(&d1(), a);
-        directory.tell_owner(&d1());
-        assert!(taken(&at_b).changed.contains(&d1()), "who lost it cannot give it up");
-        assert!(taken(&at_a).changed.is_empty());
-    }
-
-    #[test]
-    fn a_connection_that_is_gone_owns_nothing() {
-        let directory = Directory::new(Arc::new(|| 0));
-        let ((a, _), (b, _)) = (directory.join(), directory.join());
-        directory.own(&d1(), a);
-        directory.leave(a);
-        directory.own(&d1(), b);
-        assert_eq!((directory.counts(Protocol::Amqp), directory.inner().owners.len()), ((1, 2), 1));
-    }
-
-    #[tokio::test]
-    async fn notes_are_merged_and_found_later() {
-        let directory = Directory::new(Arc::new(|| 0));
-        let (a, at_a) = directory.join();
-        directory.own(&d1(), a);
-        for _ in 0..3 {
-            directory.tell_owner(&d1());
-            directory.tell_all(|_| None);
-        }
-        let notes = at_a.notes().await;
-        assert!(notes.changed.len() == 1 && notes.faults && notes.all.is_none());
-    }
-
-    #[test]
-    fn only_the_owner_is_told_and_only_what_it_listens_to() {
-        let directory = Directory::new(Arc::new(|| 0));
-        let ((a, at_a), (b, at_b)) = (directory.join(), directory.join());
-        let call = || Call { request_id: [7; 16], name: "reboot".to_owned(), payload: Bytes::new() };
-        assert_eq!(directory.call(&d1(), call()), Err(CallFailed::NotOnline), "nobody is there");
-        directory.own(&d1(), a);
-        directory.tell_c2d(&d1());
-        assert_eq!(directory.call(&d1(), call()), Err(CallFailed::NotOnline), "it does not listen");
-        directory.listen(&d1(), b, Ears { methods: true, ..Ears::default() });
-        assert_eq!(directory.call(&d1(), call()), Err(CallFailed::NotOnline), "another does");
-        directory.listen(&d1(), a, Ears { c2d: true, methods: true, desired: true });
-        assert!(taken(&at_a).c2d.is_empty(), "it did not listen then");
-        directory.tell_c2d(&d1());
-        for _ in 0..CALLS_MAX {
-            assert_eq!(directory.call(&d1(), call()), Ok(()));
-        }
-        assert_eq!(directory.call(&d1(), call()), Err(CallFailed::TooMany));
-        for version in 0..=DESIRED_MAX as u64 {
-            directory.tell_desired(&d1(), DesiredChange { patch: Bytes::new(), version });
-        }
-        let notes = taken(&at_a);
-        assert_eq!((notes.calls.len(), notes.c2d.len()), (CALLS_MAX, 1));
-        assert_eq!(notes.desired.front().map(|(_, change)| change.version), Some(1), "the oldest is gone");
-        directory.own(&d1(), b);
-        assert_eq!(directory.call(&d1(), call()), Err(CallFailed::NotOnline), "ears do not pass on");
-        assert!(
-            directory.is_connected(&d1()) && directory.connected(HubId(0)) == 1 && directory.connected(HubId(1)) == 0
-        );
-        assert!(taken(&at_b).calls.is_empty());
-    }
-}
+mod tests;

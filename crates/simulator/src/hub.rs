@@ -132,18 +132,19 @@ pub(crate) fn admit_device<'d>(
 }
 
 /// Policies that may act for the service side: messages to devices, twins, methods.
-const SERVICE_POLICIES: [&str; 2] = ["iothubowner", "service"];
+pub(crate) const SERVICE_POLICIES: [&str; 2] = ["iothubowner", "service"];
 
-/// Whether a request may act for the service side at this path.
-pub(crate) fn admit_service(
+/// Whether a request carries the token of one of these policies, good at this path.
+pub(crate) fn admit_policy(
     names: &Names<'_>,
+    policies: &[&str],
     path: &[&str],
     authorization: Option<&str>,
     now_ms: i64,
 ) -> Result<(), Refusal> {
     let unauthorized = |_: Denied| Refusal::unauthorized();
     let token = Token::parse(authorization).map_err(unauthorized)?;
-    let policy = token.policy.filter(|policy| SERVICE_POLICIES.contains(policy)).ok_or_else(Refusal::unauthorized)?;
+    let policy = token.policy.filter(|policy| policies.contains(policy)).ok_or_else(Refusal::unauthorized)?;
     let keys = names.policies.get(policy).ok_or_else(Refusal::unauthorized)?;
     token.check(&Resource { roots: names.hosts, path, least: 0 }, &keys.both(), now_ms).map_err(unauthorized)
 }
@@ -222,13 +223,7 @@ impl Telemetry {
     }
 
     fn check(&self) -> Result<(), Refusal> {
-        let ids = [&self.message_id, &self.correlation_id];
-        if ids.into_iter().flatten().any(|id| !is_message_id(id)) {
-            return Err(Refusal::argument("The message id or correlation id is not valid"));
-        }
-        if self.properties.iter().any(|(name, value)| name.is_empty() || !is_plain(name) || !is_plain(value)) {
-            return Err(Refusal::argument("A property has a name or value with characters that are not allowed"));
-        }
+        check_words([&self.message_id, &self.correlation_id], &self.properties)?;
         if self.size() > MESSAGE_BYTES_MAX { Err(Refusal::too_large()) } else { Ok(()) }
     }
 
@@ -240,6 +235,17 @@ impl Telemetry {
         let application: usize = self.properties.iter().map(|(name, value)| name.len() + value.len()).sum();
         self.body.len() + system + user + application
     }
+}
+
+/// Whether ids and properties of a message, either way, are such that the hub takes it.
+fn check_words(ids: [&Option<String>; 2], properties: &BTreeMap<String, String>) -> Result<(), Refusal> {
+    if ids.into_iter().flatten().any(|id| !is_message_id(id)) {
+        return Err(Refusal::argument("The message id or correlation id is not valid"));
+    }
+    if properties.iter().any(|(name, value)| name.is_empty() || !is_plain(name) || !is_plain(value)) {
+        return Err(Refusal::argument("A property has a name or value with characters that are not allowed"));
+    }
+    Ok(())
 }
 
 fn is_message_id(id: &str) -> bool {

@@ -11,7 +11,6 @@ mod ca; // certificate authority and leaf that clients are shown
 mod cloud; // all of that behind one lock, for any protocol
 mod connections; // HTTP requests as read, bounds
 mod control; // the page and its API
-#[allow(dead_code)] // calls, messages and desired properties have no protocol yet
 mod directory; // who is connected, over all protocols
 mod dps; // registration: who may, what is answered
 mod driver; // bytes between a socket and whoever decides

@@ -10,8 +10,7 @@ mod identities; // one device or module
 use serde_json::Value;
 
 use crate::endpoint::Endpoint;
-use crate::hub::{Names, Refusal};
-use crate::sas::{Resource, Token};
+use crate::hub::{Names, Refusal, admit_policy};
 
 pub(crate) use self::address::Asked;
 pub(crate) use self::bulk::{Element, Mode, Report, elements};
@@ -111,13 +110,7 @@ pub(crate) fn admit(
     authorization: Option<&str>,
     now_ms: i64,
 ) -> Result<(), Refusal> {
-    let token = Token::parse(authorization).map_err(|_| Refusal::unauthorized())?;
-    let may = |policy: &&str| call.policies().contains(policy);
-    let policy = token.policy.filter(may).ok_or_else(Refusal::unauthorized)?;
-    let keys = names.policies.get(policy).ok_or_else(Refusal::unauthorized)?;
-    token
-        .check(&Resource { roots: names.hosts, path, least: 0 }, &keys.both(), now_ms)
-        .map_err(|_| Refusal::unauthorized())
+    admit_policy(names, call.policies(), path, authorization, now_ms)
 }
 
 /// `If-Match` comes quoted, maybe marked as weak; `*` and none match anything.

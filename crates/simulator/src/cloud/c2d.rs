@@ -136,23 +136,24 @@ impl Cloud {
         let now_ms = self.now_ms();
         let mut state = self.state();
         let path = ["devices", device, "commands"];
-        let purged = hub::admit_service(&self.names(hub), &path, authorization, now_ms).and_then(|()| {
-            let endpoint = Endpoint::device(hub, device);
-            state.stands_in_the_way(&endpoint)?;
-            state.device(&endpoint).ok_or_else(|| not_found(&endpoint))?;
-            self.pass(&mut state, hub, now_ms);
-            let its = state.hub(hub)?;
-            let count = its.post.purge(device, now_ms);
-            self.tell_feedback(its, hub);
-            Ok(count)
-        });
+        let purged = hub::admit_policy(&self.names(hub), &hub::SERVICE_POLICIES, &path, authorization, now_ms)
+            .and_then(|()| {
+                let endpoint = Endpoint::device(hub, device);
+                state.stands_in_the_way(&endpoint)?;
+                state.device(&endpoint).ok_or_else(|| not_found(&endpoint))?;
+                self.pass(&mut state, hub, now_ms);
+                let its = state.hub(hub)?;
+                let count = its.post.purge(device, now_ms);
+                self.tell_feedback(its, hub);
+                Ok(count)
+            });
         state.count_hub_refusal(purged)
     }
 
     /// Whether a request may fetch feedback.
     pub(crate) fn admit_feedback(&self, hub: HubId, authorization: Option<&str>) -> Result<(), Refusal> {
         let path = ["messages", "servicebound", "feedback"];
-        let admitted = hub::admit_service(&self.names(hub), &path, authorization, self.now_ms());
+        let admitted = hub::admit_policy(&self.names(hub), &hub::SERVICE_POLICIES, &path, authorization, self.now_ms());
         self.state().count_hub_refusal(admitted)
     }
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::feedback::{Record, Status};
 use super::line::{End, Ended, Line, Lock};
-use super::{Refusal, is_message_id, is_plain};
+use super::{Refusal, check_words};
 use crate::registry::Device;
 
 pub(crate) mod headers; // as HTTPS carries messages
@@ -96,13 +96,7 @@ impl Message {
     }
 
     fn check(&self) -> Result<(), Refusal> {
-        let ids = [&self.message_id, &self.correlation_id];
-        if ids.into_iter().flatten().any(|id| !is_message_id(id)) {
-            return Err(Refusal::argument("The message id or correlation id is not valid"));
-        }
-        if self.properties.iter().any(|(name, value)| name.is_empty() || !is_plain(name) || !is_plain(value)) {
-            return Err(Refusal::argument("A property has a name or value with characters that are not allowed"));
-        }
+        check_words([&self.message_id, &self.correlation_id], &self.properties)?;
         if self.size() > MESSAGE_BYTES_MAX { Err(too_large()) } else { Ok(()) }
     }
 
