@@ -3,6 +3,7 @@
 use serde_json::json;
 use simulator::{Recorded, Simulator};
 
+use crate::namespace::alone;
 use crate::sdk::{device, simulator, text};
 
 fn property<'a>(message: &'a Recorded, name: &str) -> Option<&'a str> {
@@ -50,21 +51,27 @@ fn bodies(record: &[Recorded]) -> Vec<String> {
 const DESCRIBED: &str = r#"{"place":"Zürich ☃","reading":21.5}"#;
 const BINARY: &str = "\0\u{fffd}\u{10}";
 
-#[tokio::test]
-async fn a_device_registers_and_sends_over_https() {
-    let record = registers_and_sends(&simulator().await, "Http", "sdk-over-http").await;
-    assert_eq!(bodies(&record), ["plain text", DESCRIBED, BINARY, r#"{"batch":1}"#, r#"{"batch":2}"#]);
-    assert_eq!(property(&record[3], "Nth"), Some("first"));
+#[test]
+fn a_device_registers_and_sends_over_https() {
+    alone("devices::a_device_registers_and_sends_over_https", async {
+        let record = registers_and_sends(&simulator().await, "Http", "sdk-over-http").await;
+        assert_eq!(bodies(&record), ["plain text", DESCRIBED, BINARY, r#"{"batch":1}"#, r#"{"batch":2}"#]);
+        assert_eq!(property(&record[3], "Nth"), Some("first"));
+    });
 }
 
-#[tokio::test]
-async fn a_device_registers_and_sends_over_amqp() {
-    let record = registers_and_sends(&simulator().await, "Amqp", "sdk-over-amqp").await;
-    assert_eq!(bodies(&record), ["plain text", DESCRIBED, BINARY, r#"{"single":4}"#]);
+#[test]
+fn a_device_registers_and_sends_over_amqp() {
+    alone("devices::a_device_registers_and_sends_over_amqp", async {
+        let record = registers_and_sends(&simulator().await, "Amqp", "sdk-over-amqp").await;
+        assert_eq!(bodies(&record), ["plain text", DESCRIBED, BINARY, r#"{"single":4}"#]);
+    });
 }
 
-#[tokio::test]
-async fn a_device_registers_and_sends_over_amqp_in_websockets() {
-    let record = registers_and_sends(&simulator().await, "AmqpWs", "sdk-over-amqp-ws").await;
-    assert_eq!(bodies(&record), ["plain text", DESCRIBED, BINARY, r#"{"single":4}"#]);
+#[test]
+fn a_device_registers_and_sends_over_amqp_in_websockets() {
+    alone("devices::a_device_registers_and_sends_over_amqp_in_websockets", async {
+        let record = registers_and_sends(&simulator().await, "AmqpWs", "sdk-over-amqp-ws").await;
+        assert_eq!(bodies(&record), ["plain text", DESCRIBED, BINARY, r#"{"single":4}"#]);
+    });
 }

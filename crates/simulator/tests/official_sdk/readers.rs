@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use simulator::Recorded;
 
+use crate::namespace::alone;
 use crate::sdk::{Reader, device, read, simulator};
 
 /// What a reader must see of each message, whatever else it says.
@@ -61,25 +62,27 @@ fn check_order(events: &[Value], hub: &Value) {
     assert!(partitions.is_empty(), "events of partitions that the hub did not name: {partitions:?}");
 }
 
-#[tokio::test]
-async fn readers_see_every_event_of_every_partition() {
-    let simulator = simulator().await;
-    // Four devices, so that more than one partition has something.
-    for (transport, id) in [("Http", "first"), ("Amqp", "second"), ("AmqpWs", "third"), ("Http", "fourth")] {
-        device(&simulator, transport, id).await;
-    }
-    let record = simulator.messages(100);
-    let mut sent: Vec<String> = record.iter().map(|message| expected(message).to_string()).collect();
-    assert_eq!(sent.len(), 5 + 4 + 4 + 5);
-    sent.sort();
-    for reader in [Reader::Node, Reader::NodeInWebSockets, Reader::Python] {
-        let (hub, events) = read(reader, &simulator, record.len()).await;
-        assert_eq!(hub["name"], "localhost", "{reader:?}");
-        assert_eq!(hub["partition_ids"], json!(["0", "1", "2", "3"]), "{reader:?}");
-        let mut seen: Vec<String> = events.iter().map(|event| shown(event).to_string()).collect();
-        seen.sort();
-        assert_eq!(seen, sent, "{reader:?}");
-        events.iter().for_each(check_system_properties);
-        check_order(&events, &hub);
-    }
+#[test]
+fn readers_see_every_event_of_every_partition() {
+    alone("readers::readers_see_every_event_of_every_partition", async {
+        let simulator = simulator().await;
+        // Four devices, so that more than one partition has something.
+        for (transport, id) in [("Http", "first"), ("Amqp", "second"), ("AmqpWs", "third"), ("Http", "fourth")] {
+            device(&simulator, transport, id).await;
+        }
+        let record = simulator.messages(100);
+        let mut sent: Vec<String> = record.iter().map(|message| expected(message).to_string()).collect();
+        assert_eq!(sent.len(), 5 + 4 + 4 + 5);
+        sent.sort();
+        for reader in [Reader::Node, Reader::NodeInWebSockets, Reader::Python] {
+            let (hub, events) = read(reader, &simulator, record.len()).await;
+            assert_eq!(hub["name"], "localhost", "{reader:?}");
+            assert_eq!(hub["partition_ids"], json!(["0", "1", "2", "3"]), "{reader:?}");
+            let mut seen: Vec<String> = events.iter().map(|event| shown(event).to_string()).collect();
+            seen.sort();
+            assert_eq!(seen, sent, "{reader:?}");
+            events.iter().for_each(check_system_properties);
+            check_order(&events, &hub);
+        }
+    });
 }
