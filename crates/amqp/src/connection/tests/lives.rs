@@ -228,6 +228,30 @@ fn a_socket_that_dies_fails_everything_at_once() {
 }
 
 #[test]
+fn a_receiver_settles_as_it_has_answered_and_not_as_it_was_asked() {
+    let first = crate::performative::ReceiverSettles::First;
+    let second = crate::performative::ReceiverSettles::Second;
+    for (granted, is_settled) in [(first, true), (second, false)] {
+        let mut pair = Pair::open_with(Options::new("client"), Options::new("server"));
+        let session = pair.client.begin().expect("there is room");
+        let terms = Terms { rcv_settle_mode: second, ..Terms::sender("a", Target::at("a")) };
+        let ours = pair.client.attach(session, terms).expect("there is room");
+        let (theirs, attach) = attaching(&pair.run().1);
+        pair.server.accept(theirs, Terms { rcv_settle_mode: granted, ..Terms::answer(&attach) });
+        pair.server.credit(theirs, 1);
+        pair.run();
+        pair.client.send(ours, message("m")).expect("there is credit");
+        let came = deliveries(&pair.run().1);
+        pair.server.settle(theirs, came[0].1.id, DeliveryState::Accepted);
+        let mut out = BytesMut::new();
+        pair.server.output(&mut out, pair.now);
+        let frame = frame::take_frame(&mut out, 65_536).expect("a whole frame").expect("a frame");
+        let Frame::Amqp { performative: Performative::Disposition(said), .. } = frame else { panic!("{frame:?}") };
+        assert_eq!(said.settled, is_settled);
+    }
+}
+
+#[test]
 fn who_settles_second_gets_the_word_that_the_caller_has_last() {
     let server = Options { agrees_with_second: false, ..Options::new("server") };
     let mut pair = Pair::open_with(Options::new("client"), server);
