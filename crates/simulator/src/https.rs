@@ -60,7 +60,10 @@ impl Answers for Https {
                 self.feedback(&ask, below).await
             }
             ["$iothub", "websocket"] => Ok(websocket::answer(&ask.parts.headers, &[AMQP, MQTT])),
-            ["$servicebus", "websocket"] => Ok(websocket::answer(&ask.parts.headers, &[AMQP])),
+            // Python's service SDK dials it with a slash at the end.
+            ["$servicebus", "websocket"] | ["$servicebus", "websocket", ""] => {
+                Ok(websocket::answer(&ask.parts.headers, &[AMQP]))
+            }
             _ => Ok(self.hub_error(&nothing())),
         }
     }
