@@ -65,14 +65,13 @@ fn flags() -> &'static str {
 /// Runs the script where nobody else is. All that it has begun ends with it.
 fn run(directory: &Path, script: &str) -> Output {
     let longhaul = Path::new(env!("CARGO_BIN_EXE_longhaul")).parent().unwrap();
-    let path = format!("{}:{}", longhaul.display(), std::env::var("PATH").unwrap());
-    let setup = format!("ip link set lo up; echo {READY}; exec sh -eu commands.sh");
+    let path = longhaul.display();
+    let setup = format!("ip link set lo up; echo {READY}; PATH='{path}':\"$PATH\" exec sh -eu commands.sh");
     std::fs::write(directory.join("commands.sh"), script).unwrap();
     let mut command = Command::new("timeout");
     command
         .args([SECONDS_MAX, "unshare", "--kill-child", flags(), "--", "sh", "-euc", &setup])
         .current_dir(directory)
-        .env("PATH", path)
         .env("PIP_NO_INDEX", "1")
         .env("PIP_FIND_LINKS", wheels());
     ["CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "VIRTUAL_ENV"]
