@@ -302,6 +302,16 @@ impl State {
         self.hubs.get(endpoint.hub.0)?.registry.get(endpoint)
     }
 
+    /// A device or a module that may talk. One whose device is switched off may not.
+    fn enabled(&self, endpoint: &Endpoint) -> Result<&Device, hub::Refusal> {
+        let found = self.device(endpoint).ok_or_else(|| amqp::not_found(endpoint))?;
+        if endpoint.module.is_some() {
+            let device = Endpoint::device(endpoint.hub, &endpoint.device);
+            hub::enabled(self.device(&device).ok_or_else(|| amqp::not_found(&device))?)?;
+        }
+        hub::enabled(found)
+    }
+
     /// What a fault tells a device.
     fn stands_in_the_way(&self, endpoint: &Endpoint) -> Result<(), hub::Refusal> {
         let id = &endpoint.device;

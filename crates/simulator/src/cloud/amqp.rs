@@ -106,7 +106,7 @@ impl Cloud {
         }
         let device = found.map(|(_, device)| device).ok_or_else(|| self.not_registered(endpoint))?;
         hub::check_device(&self.names(hub), device, token, now_ms).map_err(denied)?;
-        hub::enabled(device).map_err(|refusal| Outcome::new(401, refusal.text))?;
+        state.enabled(endpoint).map_err(|refusal| Outcome::new(401, refusal.text))?;
         let holder = Holder::Endpoint(endpoint.clone());
         Ok(Grant { holder, expires_ms: token.expires_ms().map_err(denied)? })
     }
@@ -135,8 +135,7 @@ impl Cloud {
 
     /// Whether a device may have links at all.
     pub(crate) fn standing(&self, endpoint: &Endpoint) -> Result<(), hub::Refusal> {
-        let state = self.state();
-        hub::enabled(state.device(endpoint).ok_or_else(|| not_found(endpoint))?).map(drop)
+        self.state().enabled(endpoint).map(drop)
     }
 
     /// What a fault tells a device.
@@ -153,10 +152,7 @@ impl Cloud {
     ) -> Result<Accepted, hub::Refusal> {
         let now_ms = self.now_ms();
         let mut state = self.state();
-        let device = state.stands_in_the_way(endpoint).and_then(|()| {
-            let device = state.device(endpoint).ok_or_else(|| not_found(endpoint))?;
-            hub::enabled(device).cloned()
-        });
+        let device = state.stands_in_the_way(endpoint).and_then(|()| state.enabled(endpoint).cloned());
         let taken =
             device.and_then(|device| self.take_now(&mut state, (endpoint.hub, &device), sender, messages?, now_ms));
         state.count_hub_refusal(taken)

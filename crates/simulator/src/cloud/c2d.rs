@@ -190,9 +190,7 @@ impl Cloud {
     pub(crate) fn lock_c2d(&self, device: &Endpoint) -> Result<Option<Delivery>, Refusal> {
         let now_ms = self.now_ms();
         let mut state = self.state();
-        let standing = state
-            .stands_in_the_way(device)
-            .and_then(|()| hub::enabled(state.device(device).ok_or_else(|| not_found(device))?).map(drop));
+        let standing = state.stands_in_the_way(device).and_then(|()| state.enabled(device).map(drop));
         let locked = standing.and_then(|()| self.lock_now(&mut state, device, now_ms));
         state.count_hub_refusal(locked)
     }

@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use super::{Cloud, HubState, State, not_found, server_error};
 use crate::endpoint::{Endpoint, HubId};
+use crate::hub::Refusal;
 use crate::hub::twin::{Live, Twin};
-use crate::hub::{self, Refusal};
 use crate::registry::Device;
 
 /// What a device does.
@@ -81,8 +81,7 @@ impl State {
     /// A device that may talk, and does.
     pub(super) fn talking(&mut self, endpoint: &Endpoint, now_ms: i64) -> Result<Device, Refusal> {
         self.stands_in_the_way(endpoint)?;
-        let device = self.device(endpoint).ok_or_else(|| not_found(endpoint))?;
-        let device = hub::enabled(device)?.clone();
+        let device = self.enabled(endpoint)?.clone();
         self.hub(endpoint.hub)?.saw(&device, None, now_ms);
         Ok(device)
     }

@@ -5,7 +5,7 @@ use amqp::message::{Body, Message, MessageId, Properties};
 use amqp::value::Value;
 use bytes::Bytes;
 use serde_json::json;
-use simulator::Simulator;
+use simulator::{Simulator, Status};
 
 use crate::client::{A_WHILE, Client, accepted, code, owner, set_faults, with_devices};
 use crate::https::{Device, Reply, token};
@@ -174,14 +174,32 @@ async fn faults_of_an_attach_meet_these_links_too() {
     }
 }
 
+/// A module `m1` of device `d1`, made and let in.
+async fn module(simulator: &Simulator) -> (Client, String) {
+    let made = json!({"deviceId": "d1", "moduleId": "m1"});
+    let made = owner(simulator, "iothubowner", "PUT", "/devices/d1/modules/m1", &made).await.json();
+    let key = made["authentication"]["symmetricKey"]["primaryKey"].as_str().unwrap();
+    let token = token("localhost/devices/d1/modules/m1", key, None);
+    let mut client = Client::connect(simulator).await;
+    assert_eq!(client.put_token(&token).await.0, 200);
+    (client, token)
+}
+
+#[tokio::test]
+async fn a_module_goes_with_its_device_when_that_is_switched_off() {
+    let simulator = with_devices(&["d1"]).await;
+    let (mut client, token) = module(&simulator).await;
+    let session = client.begin().await;
+    let link = client.sender(session, "/devices/d1/modules/m1/messages/events").await;
+    simulator.set_status("d1", Status::Disabled).unwrap();
+    assert!(client.detached(link).await.error.is_none(), "it is not told why");
+    assert_eq!(client.put_token(&token).await.0, 401);
+}
+
 #[tokio::test]
 async fn a_module_takes_methods_of_its_own() {
     let simulator = with_devices(&["d1"]).await;
-    let made = json!({"deviceId": "d1", "moduleId": "m1"});
-    let made = owner(&simulator, "iothubowner", "PUT", "/devices/d1/modules/m1", &made).await.json();
-    let key = made["authentication"]["symmetricKey"]["primaryKey"].as_str().unwrap();
-    let mut client = Client::connect(&simulator).await;
-    assert_eq!(client.put_token(&token("localhost/devices/d1/modules/m1", key, None)).await.0, 200);
+    let (mut client, _) = module(&simulator).await;
     let session = client.begin().await;
     let address = "/devices/d1/modules/m1/methods/devicebound";
     let (hears, speaks) = client.pair(session, address, ["methods:1", "methods:1"]).await;
