@@ -131,16 +131,21 @@ def close(at):
     return "closes what was open"
 
 
+# A partition has five readers at most, and some of other checks are there as well: two at a time.
+READING = threading.Semaphore(2)
+
+
 def reads(at, name, **options):
-    at.send("read me")
-    client, heard, ended = at.reading(name, **options)
-    # Others' events come as well.
-    while device_of(event := checked(heard.get(timeout=SOON_S))) != at.device:
-        pass
-    expect(body_of(event), b"read me", "body")
-    at.call(client, "close")
-    poll(SOON_S, "end of reading", ended.is_set)
-    return "the device's message, and an end when it is closed"
+    with READING:
+        at.send("read me")
+        client, heard, ended = at.reading(name, **options)
+        # Others' events come as well.
+        while device_of(event := checked(heard.get(timeout=SOON_S))) != at.device:
+            pass
+        expect(body_of(event), b"read me", "body")
+        at.call(client, "close")
+        poll(SOON_S, "end of reading", ended.is_set)
+        return "the device's message, and an end when it is closed"
 
 
 @consuming.of("receive")
