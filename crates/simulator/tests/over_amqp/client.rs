@@ -44,9 +44,19 @@ impl Client {
         Self::on(Box::new(wire), mechanism)
     }
 
+    /// One that names a host when it opens.
+    pub async fn connect_to(simulator: &Simulator, host: &str, mechanism: Mechanism) -> Self {
+        let wire = tls_to(simulator, simulator.started().amqp).await;
+        Self::opening(Box::new(wire), host, mechanism)
+    }
+
     pub fn on(wire: Box<dyn Wire>, mechanism: Mechanism) -> Self {
+        Self::opening(wire, "localhost", mechanism)
+    }
+
+    fn opening(wire: Box<dyn Wire>, host: &str, mechanism: Mechanism) -> Self {
         let began = Instant::now();
-        let options = Options { hostname: Some("localhost".to_owned()), ..Options::new("test") };
+        let options = Options { hostname: Some(host.to_owned()), ..Options::new("test") };
         let engine = Connection::client(options, mechanism, Duration::ZERO);
         Self { engine, wire, began, seen: VecDeque::new(), cbs: None, next_id: 0 }
     }

@@ -12,6 +12,7 @@ mod faults;
 #[path = "../over_https/client.rs"]
 #[allow(dead_code, reason = "these tests use a part of it")]
 mod https;
+mod hubs;
 mod methods;
 mod provision_and_read;
 mod twins;

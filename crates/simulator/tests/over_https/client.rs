@@ -81,7 +81,10 @@ pub async fn ask(simulator: &Simulator, ask: Ask<'_>) -> Option<Reply> {
         .await
         .unwrap();
     tokio::spawn(connection);
-    let mut request = Request::builder().method(ask.method).uri(ask.path).header("host", "localhost");
+    let mut request = Request::builder().method(ask.method).uri(ask.path);
+    if ask.headers.iter().all(|(name, _)| *name != "host") {
+        request = request.header("host", "localhost");
+    }
     for (name, value) in ask.headers {
         request = request.header(name, value);
     }
@@ -97,13 +100,23 @@ pub async fn tls(simulator: &Simulator) -> tokio_rustls::client::TlsStream<tokio
 
 /// A connection that trusts nothing but the simulator's CA.
 pub async fn tls_to(simulator: &Simulator, port: u16) -> tokio_rustls::client::TlsStream<tokio::net::TcpStream> {
-    tls_of(simulator, port, rustls::DEFAULT_VERSIONS).await
+    tls_as(simulator, port, &simulator.started().hub, rustls::DEFAULT_VERSIONS).await
 }
 
 /// The same with a version of one's own.
 pub async fn tls_of(
     simulator: &Simulator,
     port: u16,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> tokio_rustls::client::TlsStream<tokio::net::TcpStream> {
+    tls_as(simulator, port, &simulator.started().hub, versions).await
+}
+
+/// The same, to a host name.
+pub async fn tls_as(
+    simulator: &Simulator,
+    port: u16,
+    name: &str,
     versions: &[&'static rustls::SupportedProtocolVersion],
 ) -> tokio_rustls::client::TlsStream<tokio::net::TcpStream> {
     let mut roots = rustls::RootCertStore::empty();
@@ -114,7 +127,7 @@ pub async fn tls_of(
         .with_root_certificates(roots)
         .with_no_client_auth();
     let stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-    let name = simulator.started().hub.clone().try_into().unwrap();
+    let name = name.to_owned().try_into().unwrap();
     tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
 }
 

@@ -8,7 +8,7 @@ use simulator::{Options, Simulator, start};
 
 use crate::client::{Device, options};
 
-async fn call(simulator: &Simulator, method: Method, path: &str, host: &str, body: &str) -> (StatusCode, String) {
+pub async fn call(simulator: &Simulator, method: Method, path: &str, host: &str, body: &str) -> (StatusCode, String) {
     let request = Request::builder().method(method).uri(path).header("host", host);
     answer(simulator, request.body(Full::from(body.to_owned())).unwrap()).await
 }

@@ -7,5 +7,6 @@ mod client;
 mod control;
 mod errors;
 mod faults;
+mod hubs;
 mod owner;
 mod provision_and_send;
