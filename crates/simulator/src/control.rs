@@ -15,6 +15,7 @@ use crate::connections::{Answers, Ask, Reply};
 use crate::https::{decoded, json, query};
 use crate::record::Recorded;
 use crate::registry::Status;
+use crate::started::Started;
 
 mod provisioning; // registrations and groups
 
@@ -29,6 +30,8 @@ const LOCAL_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 /// Control over a running simulator.
 pub(crate) struct Control {
     pub(crate) cloud: Arc<Cloud>,
+    /// Without keys.
+    pub(crate) started: Started,
 }
 
 impl Answers for Control {
@@ -40,12 +43,13 @@ impl Answers for Control {
         Ok(match (&ask.parts.method, path.as_slice()) {
             (&Method::GET, [""]) => page(),
             (&Method::GET, ["api", "state"]) => self.state(),
+            (&Method::GET, ["api", "started"]) => json(StatusCode::OK, &self.started),
             (&Method::GET, ["api", "faults"]) => json(StatusCode::OK, &self.cloud.faults()),
             (&Method::POST, ["api", "faults"]) => self.set_faults(&ask),
             (&Method::POST, ["api", "devices"]) => self.enrol(&ask),
             (&Method::POST, ["api", "devices", id, action]) => self.device(&ask, id, action),
             (method, ["api", "registrations" | "groups", ..]) => self.provisioning(&ask, method, &path),
-            (_, [""] | ["api", "state" | "faults" | "devices"] | ["api", "devices", _, _]) => {
+            (_, [""] | ["api", "state" | "started" | "faults" | "devices"] | ["api", "devices", _, _]) => {
                 problem(StatusCode::METHOD_NOT_ALLOWED, "method: not one for this address")
             }
             _ => problem(StatusCode::NOT_FOUND, "path: nothing here, see docs/azure-sim.md"),

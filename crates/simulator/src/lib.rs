@@ -49,5 +49,5 @@ pub use record::Recorded;
 pub use registry::Status;
 pub use setup::{Allocation, GroupSetup, Reprovision, ScopeSetup, Setup, SetupError};
 pub use simulator::{Simulator, StartError, start};
-pub use started::{GroupAddress, HubAddress, Started};
+pub use started::{GroupAddress, HubAddress, STARTED_FILE, Started};
 pub use unplugged::Unplugged;

@@ -31,7 +31,7 @@ use crate::record::{Record, Recorded};
 use crate::registry::Status;
 use crate::setup::SetupError;
 use crate::sockets::serve;
-use crate::started::{Ports, Started, describe};
+use crate::started::{Ports, STARTED_FILE, Started, describe};
 
 /// Why a simulator did not start.
 #[derive(Debug, thiserror::Error)]
@@ -122,19 +122,18 @@ pub async fn start(options: Options) -> Result<Simulator, StartError> {
         let answers = Arc::new(Https { cloud: Arc::clone(&cloud) });
         services.spawn(serve(listener, Some(tls.clone()), Arc::new(Http(answers))));
     }
-    let page = match options.page_port {
-        None => None,
-        Some(port) => {
-            let (port, listeners) = listen(&options.bind, port).await?;
-            for listener in listeners {
-                let answers = Arc::new(Control { cloud: Arc::clone(&cloud) });
-                services.spawn(serve(listener, None, Arc::new(Http(answers))));
-            }
-            Some(port)
-        }
+    let (page, listeners) = match options.page_port {
+        None => (None, Vec::new()),
+        Some(port) => listen(&options.bind, port).await.map(|(port, listeners)| (Some(port), listeners))?,
     };
     services.spawn(let_time_pass(Arc::clone(&cloud)));
+    let ca_file = std::path::absolute(&ca_file).unwrap_or(ca_file);
     let started = describe(&cloud, Ports { https, mqtt, page }, ca_file);
+    keep_started(dir, &started)?;
+    for listener in listeners {
+        let answers = Arc::new(Control { cloud: Arc::clone(&cloud), started: started.without_keys() });
+        services.spawn(serve(listener, None, Arc::new(Http(answers))));
+    }
     Ok(Simulator { started, ca_pem: authority.pem, cloud, services, passing_ca_file, _claim: claim })
 }
 
@@ -147,6 +146,13 @@ async fn let_time_pass(cloud: Arc<Cloud>) {
         tokio::time::sleep(LOOKED_AT).await;
         cloud.let_time_pass();
     }
+}
+
+/// For whoever asks later what clients need; holds keys, as the identity beside it does.
+fn keep_started(dir: Option<&Path>, started: &Started) -> Result<(), StartError> {
+    let Some(file) = dir.map(|dir| dir.join(STARTED_FILE)) else { return Ok(()) };
+    let text = serde_json::to_vec_pretty(started).expect("addresses and names are always JSON");
+    write_whole(&file, &text, Readers::Owner).map_err(at(&file))
 }
 
 /// Makes the directory and takes it for this simulator until the file is closed, which a kill does too.

@@ -1,21 +1,30 @@
 //! `longhaul azure-sim`: a DPS and an IoT Hub on this machine.
 
-use std::path::PathBuf;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::ValueEnum;
-use simulator::{DpsRefusal, DpsRefuse, Faults, HubRefusal, HubRefuse, Options, Outage, Simulator, Throttle, When};
+use clap::Subcommand;
+use simulator::{Options, Setup, Simulator};
 
-use super::{USAGE, fail, fail_as, log, run as bridge, say};
+mod env; // what clients need to be told
+mod trouble; // faults to order
+
+use super::{BAD_CONFIGURATION, USAGE, fail, fail_as, log, run as bridge, say};
 use crate::config::Log;
 
-/// Longest text of `--faults`.
-const FAULTS_MAX: usize = 64 * 1024;
+/// Longest setup file: a hundred scopes of a hundred groups with a hundred bytes each are 1 MB.
+const SETUP_BYTES_MAX: u64 = 1 << 20;
+/// The ports that Microsoft's SDKs know: HTTPS, AMQP, MQTT.
+const STANDARD_PORTS: [u16; 3] = [443, 5671, 8883];
 
 /// `longhaul azure-sim`
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Arguments {
+    #[command(subcommand)]
+    instead: Option<Instead>,
     /// Port of DPS and hub over HTTPS; Microsoft's SDKs know only 443
     #[arg(long, default_value_t = 8443)]
     https: u16,
@@ -28,9 +37,18 @@ pub struct Arguments {
     /// Port of the page and of the control API
     #[arg(long, default_value_t = 8082)]
     page: u16,
-    /// A name besides `localhost`; the first is the hub that devices are assigned to
-    #[arg(long = "host")]
+    /// The ports that Microsoft's SDKs know: 443, 5671, 8883
+    #[arg(long, conflicts_with_all = ["https", "amqp", "mqtt"])]
+    standard_ports: bool,
+    /// A name besides `localhost`, for DPS and the first hub; the first is the hub's own
+    #[arg(long = "host", value_name = "NAME")]
     hosts: Vec<String>,
+    /// A hub besides the first one; devices are spread over all. May be given again
+    #[arg(long = "hub", value_name = "NAME")]
+    hubs: Vec<String>,
+    /// Hubs, id scopes and enrolment groups, JSON
+    #[arg(long, value_name = "FILE", conflicts_with = "hubs")]
+    setup: Option<PathBuf>,
     /// Keeps CA, id scope, keys and registry over restarts
     #[arg(long)]
     dir: Option<PathBuf>,
@@ -44,65 +62,42 @@ pub struct Arguments {
     #[arg(long, default_value_t = 3)]
     dps_retry_after: u64,
     #[command(flatten)]
-    trouble: Trouble,
+    trouble: trouble::Trouble,
 }
 
-/// Trouble to order; the control API changes it while it runs.
-#[derive(Debug, clap::Args)]
-struct Trouble {
-    /// DPS answers 429 beyond so many registrations a minute
-    #[arg(long, value_name = "PER_MINUTE")]
-    dps_throttle: Option<u32>,
-    /// The hub answers 429 beyond so many messages a second
-    #[arg(long, value_name = "PER_SECOND")]
-    hub_throttle: Option<u32>,
-    /// DPS refuses this device (401); may be given again
-    #[arg(long, value_name = "REGISTRATION_ID")]
-    dps_refuse: Vec<String>,
-    /// The hub refuses this device (401); may be given again
-    #[arg(long, value_name = "DEVICE_ID")]
-    hub_refuse: Vec<String>,
-    /// DPS waits before every answer
-    #[arg(long, value_name = "MS", default_value_t = 0)]
-    dps_delay: u64,
-    /// The hub waits before every answer
-    #[arg(long, value_name = "MS", default_value_t = 0)]
-    hub_delay: u64,
-    /// DPS is away
-    #[arg(long, value_enum)]
-    dps_outage: Option<Away>,
-    /// The hub is away
-    #[arg(long, value_enum)]
-    hub_outage: Option<Away>,
-    /// All faults as JSON instead, as the control API takes them
-    #[arg(long, value_name = "JSON", conflicts_with_all = ["dps_throttle", "hub_throttle", "dps_refuse", "hub_refuse", "dps_outage", "hub_outage"])]
-    faults: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Away {
-    /// 503 on every call
-    Unavailable,
-    /// The connection is closed instead of an answer
-    Close,
-    /// The connection stays open and silent
-    Hang,
+#[derive(Debug, Subcommand)]
+enum Instead {
+    /// What each SDK has to be told to find the simulator and to trust it
+    Env(env::Arguments),
 }
 
 /// Runs until SIGTERM or SIGINT.
 pub async fn main(arguments: Arguments) -> ExitCode {
+    if let Some(Instead::Env(arguments)) = arguments.instead {
+        return env::main(&arguments).await;
+    }
     log::start(&Log { json: false, level: tracing::Level::INFO });
-    let faults = match faults(&arguments.trouble) {
+    let faults = match arguments.trouble.faults() {
         Ok(faults) => faults,
         Err(e) => return fail_as(USAGE, &format!("--faults: {e}")),
     };
+    let setup = match arguments.setup.as_deref().map(setup).transpose() {
+        Ok(setup) => setup,
+        Err(e) => return fail_as(BAD_CONFIGURATION, &e),
+    };
+    let [https_port, amqp_port, mqtt_port] = match arguments.standard_ports {
+        true => STANDARD_PORTS,
+        false => [arguments.https, arguments.amqp, arguments.mqtt],
+    };
     let clock = bridge::world().clock;
     let options = Options {
-        https_port: arguments.https,
-        amqp_port: arguments.amqp,
-        mqtt_port: arguments.mqtt,
+        https_port,
+        amqp_port,
+        mqtt_port,
         page_port: Some(arguments.page),
         hosts: arguments.hosts,
+        more_hubs: arguments.hubs,
+        setup,
         dir: arguments.dir,
         record: arguments.record,
         assigning_polls: 0, // the first poll finds the device assigned, as is usual
@@ -123,52 +118,26 @@ pub async fn main(arguments: Arguments) -> ExitCode {
     }
 }
 
-fn faults(trouble: &Trouble) -> Result<Faults, String> {
-    if let Some(text) = &trouble.faults {
-        let bounded = text.get(..text.len().min(FAULTS_MAX)).unwrap_or_default();
-        return serde_json::from_str(bounded).map_err(|e| e.to_string());
-    }
-    let mut faults = Faults::default();
-    let throttle = |when| Throttle { when, retry_after_s: Some(1) };
-    faults.dps.throttle = trouble.dps_throttle.map(|n| throttle(When::AbovePerMinute(n)));
-    faults.hub.throttle = trouble.hub_throttle.map(|n| throttle(When::AbovePerSecond(n)));
-    if !trouble.dps_refuse.is_empty() {
-        faults.dps.refuse = vec![DpsRefuse { ids: trouble.dps_refuse.clone(), answer: DpsRefusal::Unauthorized }];
-    }
-    if !trouble.hub_refuse.is_empty() {
-        faults.hub.refuse = vec![HubRefuse { ids: trouble.hub_refuse.clone(), answer: HubRefusal::Unauthorized }];
-    }
-    (faults.dps.delay_ms, faults.hub.delay_ms) = (trouble.dps_delay, trouble.hub_delay);
-    (faults.dps.outage, faults.hub.outage) = (trouble.dps_outage.map(away), trouble.hub_outage.map(away));
-    Ok(faults)
-}
-
-fn away(how: Away) -> Outage {
-    match how {
-        Away::Unavailable => Outage::Unavailable,
-        Away::Close => Outage::Close,
-        Away::Hang => Outage::Hang,
-    }
+fn setup(file: &Path) -> Result<Setup, String> {
+    let shown = file.display();
+    let failed = |e: io::Error| format!("--setup {shown}: could not be read: {e}; give a JSON file");
+    let mut text = String::new();
+    let opened = std::fs::File::open(file).map_err(failed)?;
+    opened.take(SETUP_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
+    Setup::parse(&text).map_err(|e| format!("--setup {shown}: {e}"))
 }
 
 /// One line with everything that a client needs.
 fn as_json(simulator: &Simulator) -> String {
-    let mut value = serde_json::to_value(simulator.started()).expect("addresses and names are always JSON");
-    value["ca_file"] = ca_file(simulator).into();
-    value.to_string()
-}
-
-/// Whole, so that it can be used from anywhere.
-fn ca_file(simulator: &Simulator) -> String {
-    let path = &simulator.started().ca_file;
-    std::path::absolute(path).as_ref().unwrap_or(path).display().to_string()
+    serde_json::to_string(simulator.started()).expect("addresses and names are always JSON")
 }
 
 fn as_text(simulator: &Simulator) -> String {
     let s = simulator.started();
     let page = s.page.map(|port| format!("page     http://localhost:{port}\n")).unwrap_or_default();
+    let hubs: String = s.more_hubs.iter().map(|hub| format!("hub      {}\n", hub.hub)).collect();
     format!(
-        "DPS and IoT Hub on https://{host}:{https} amqps://{host}:{amqp} and mqtts://{host}:{mqtt} (hub `{hub}`)\n{page}\
+        "DPS and IoT Hub on https://{host}:{https}, amqps://{host}:{amqp} and mqtts://{host}:{mqtt} (hub `{hub}`)\n{hubs}{page}\
          CA       {ca}\n\n\
          # longhaul.toml\n\
          [azure]\nca_file = \"{ca}\"\nports = {{ https = {https}, amqp = {amqp} }}\n\n\
@@ -179,7 +148,7 @@ fn as_text(simulator: &Simulator) -> String {
         amqp = s.amqp,
         mqtt = s.mqtt,
         hub = s.hub,
-        ca = ca_file(simulator),
+        ca = s.ca_file.display(),
         dps = s.dps_endpoint,
         scope = s.id_scope,
         key = s.group_key,

@@ -103,16 +103,7 @@ pub async fn tls_to(simulator: &Simulator, port: u16) -> tokio_rustls::client::T
     tls_as(simulator, port, &simulator.started().hub, rustls::DEFAULT_VERSIONS).await
 }
 
-/// The same with a version of one's own.
-pub async fn tls_of(
-    simulator: &Simulator,
-    port: u16,
-    versions: &[&'static rustls::SupportedProtocolVersion],
-) -> tokio_rustls::client::TlsStream<tokio::net::TcpStream> {
-    tls_as(simulator, port, &simulator.started().hub, versions).await
-}
-
-/// The same, to a host name.
+/// The same, to a host name, with versions of one's own.
 pub async fn tls_as(
     simulator: &Simulator,
     port: u16,

@@ -239,7 +239,11 @@ async fn scopes_and_groups_are_told_apart_by_key() {
     let state: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(state["registrations"][0]["payload"], json!({"modelId": "dtmi:a;1"}));
     assert_eq!((&state["registration_count"], &state["groups"][2]["enabled"]), (&json!(3), &json!(true)));
-    assert!(!text.contains(KEYS[0]) && !text.contains(KEYS[1]), "a key is shown");
+    let (_, started) = call(&simulator, Method::GET, "/api/started", "localhost", "").await;
+    assert!(started.contains(HUB2) && started.contains("0ne2"), "{started}");
+    for secret in KEYS.iter().copied().chain(["SharedAccessKey", "group_key"]) {
+        assert!(!text.contains(secret) && !started.contains(secret), "a key is shown");
+    }
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use simulator::Status;
 
 use crate::client::{Client, connack, puback, with_devices};
-use crate::https::{Device, tls_of, tls_to};
+use crate::https::{Device, tls_as, tls_to};
 
 #[tokio::test]
 async fn a_device_registers_and_what_it_sends_stands_in_the_record() {
@@ -43,7 +43,8 @@ async fn a_device_registers_and_what_it_sends_stands_in_the_record() {
 async fn either_version_of_tls_will_do() {
     let simulator = with_devices(&["d1"]).await;
     for version in [&TLS12, &TLS13] {
-        let mut client = Client::on(tls_of(&simulator, simulator.started().mqtt, &[version]).await);
+        let mut client =
+            Client::on(tls_as(&simulator, simulator.started().mqtt, &simulator.started().hub, &[version]).await);
         client.connect_device(&simulator, "d1").await;
         assert_eq!(client.next().await.map(|(first, _)| first), Some(0x20), "{version:?}");
         client.publish(1, "devices/d1/messages/events/", &[b'x'; 200_000]).await;
