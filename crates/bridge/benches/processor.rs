@@ -74,7 +74,20 @@ fn measure(transport: &str) {
 
 fn simulator(dir: &Path) -> (Process, serde_json::Value) {
     let mut command = Command::new(LONGHAUL);
-    command.args(["azure-sim", "--https", "0", "--amqp", "0", "--page", "0", "--json", "--dps-retry-after", "0"]);
+    command.args([
+        "azure-sim",
+        "--https",
+        "0",
+        "--amqp",
+        "0",
+        "--mqtt",
+        "0",
+        "--page",
+        "0",
+        "--json",
+        "--dps-retry-after",
+        "0",
+    ]);
     command.args(["--record", "record.jsonl"]).current_dir(dir).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut line = String::new();

@@ -31,9 +31,9 @@ pub struct Arguments {
     /// Port of DPS, hub and its Event-Hubs-compatible endpoint over AMQP
     #[arg(long, default_value_t = 5671)]
     amqp: u16,
-    /// Port of DPS and hub over MQTT
-    #[arg(long, default_value_t = 8883)]
-    mqtt: u16,
+    /// Port of DPS and hub over MQTT; 8883, or any where a broker has that already
+    #[arg(long)]
+    mqtt: Option<u16>,
     /// Port of the page and of the control API
     #[arg(long, default_value_t = 8082)]
     page: u16,
@@ -87,7 +87,7 @@ pub async fn main(arguments: Arguments) -> ExitCode {
     };
     let [https_port, amqp_port, mqtt_port] = match arguments.standard_ports {
         true => STANDARD_PORTS,
-        false => [arguments.https, arguments.amqp, arguments.mqtt],
+        false => [arguments.https, arguments.amqp, arguments.mqtt.unwrap_or_else(usual_mqtt_port)],
     };
     let clock = bridge::world().clock;
     let options = Options {
@@ -116,6 +116,19 @@ pub async fn main(arguments: Arguments) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => fail(&format!("failed to keep the registry: {e}")),
     }
+}
+
+/// The usual one, if it is free: who did not ask for MQTT is not to be kept from the rest by a broker on this machine.
+fn usual_mqtt_port() -> u16 {
+    let [.., usual] = STANDARD_PORTS;
+    if std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, usual)).is_ok() {
+        return usual;
+    }
+    tracing::warn!(
+        port = usual,
+        "another program has the port of MQTT, a free one is taken instead; --mqtt PORT asks for one"
+    );
+    0
 }
 
 fn setup(file: &Path) -> Result<Setup, String> {

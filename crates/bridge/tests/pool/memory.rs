@@ -63,7 +63,7 @@ struct Azure {
 impl Azure {
     async fn start() -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_longhaul"));
-        command.args(["azure-sim", "--https", "0", "--amqp", "0", "--page", "0", "--json"]);
+        command.args(["azure-sim", "--https", "0", "--amqp", "0", "--mqtt", "0", "--page", "0", "--json"]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
         let mut child = command.spawn().expect("the simulator can be started");
         let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();

@@ -102,7 +102,7 @@ impl Site {
         let [https, amqp, page] = [self.ports.https, self.ports.amqp, self.ports.page].map(|port| port.to_string());
         let _ = std::fs::remove_file(self.dir.join("azure.stdout"));
         let mut command = Command::new(LONGHAUL);
-        command.args(["azure-sim", "--https", &https, "--amqp", &amqp, "--page", &page, "--json"]);
+        command.args(["azure-sim", "--https", &https, "--amqp", &amqp, "--mqtt", "0", "--page", &page, "--json"]);
         command.args(["--dir", "azure", "--record", "record.jsonl"]);
         command.args(["--dps-retry-after", &self.dps_retry_after_s.to_string()]);
         let simulator = self.simulator.insert(Process::start("azure", &self.dir, &mut command));
