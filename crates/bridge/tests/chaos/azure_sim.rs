@@ -108,7 +108,7 @@ impl Drop for AzureSim {
 
 fn launch(dir: &Path, ports: [u16; 3]) -> Process {
     let mut command = Command::new(LONGHAUL);
-    command.args(["azure-sim", "--json", "--dir", "azure", "--record", "record.jsonl"]);
+    command.args(["azure-sim", "--json", "--dir", "azure", "--record", "record.jsonl", "--mqtt", "0"]);
     for (name, port) in PORTS.iter().zip(ports) {
         command.arg(format!("--{name}={port}"));
     }
