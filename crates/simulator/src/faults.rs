@@ -9,10 +9,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 mod amqp; // moments of a link's life, and what happens then
+mod counter; // when it is a call's turn
 mod mqtt; // answers of MQTT that fail to come, or come otherwise
 
 pub use amqp::{AllConnections, AmqpAction, AmqpFault, AmqpFaults, Gateway, LinkState};
 pub use mqtt::{ConnackFault, MqttFaults, NoPuback};
+
+use counter::Counter;
 
 /// The longest delay that is taken, so that a slip of the keyboard does not hold connections for ever.
 const DELAY_MAX: Duration = Duration::from_secs(600);
@@ -297,38 +300,6 @@ impl Armed {
 /// A delay as asked for, within bounds.
 pub(crate) fn delay(ms: u64) -> Duration {
     Duration::from_millis(ms).min(DELAY_MAX)
-}
-
-/// Counts calls against a [`When`].
-#[derive(Default)]
-struct Counter {
-    calls: u64,
-    /// Tokens in the bucket and when they were counted; none before the first call.
-    bucket: Option<(f64, i64)>,
-}
-
-impl Counter {
-    fn hits(&mut self, when: When, weight: u32, now_ms: i64) -> bool {
-        self.calls += 1;
-        match when {
-            When::Always => true,
-            When::Next(count) => self.calls <= count,
-            When::Every(count) => count > 0 && self.calls.is_multiple_of(count),
-            When::AbovePerMinute(limit) => !self.takes(f64::from(limit), 60_000.0, f64::from(weight), now_ms),
-            When::AbovePerSecond(limit) => !self.takes(f64::from(limit), 1_000.0, f64::from(weight), now_ms),
-        }
-    }
-
-    /// A bucket that holds one period's worth. A clock that goes back adds nothing.
-    fn takes(&mut self, limit: f64, period_ms: f64, weight: f64, now_ms: i64) -> bool {
-        let (tokens, since_ms) = self.bucket.unwrap_or((limit, now_ms));
-        #[expect(clippy::cast_precision_loss, reason = "a difference of milliseconds is far below 2^52")]
-        let passed_ms = (now_ms - since_ms).max(0) as f64;
-        let tokens = (tokens + passed_ms * limit / period_ms).min(limit);
-        let is_enough = tokens >= weight;
-        self.bucket = Some((if is_enough { tokens - weight } else { tokens }, now_ms));
-        is_enough
-    }
 }
 
 #[cfg(test)]

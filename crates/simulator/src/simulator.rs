@@ -17,21 +17,21 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::amqp::Amqp;
 use crate::ca::{Authority, CA_FILE, CaError};
-use crate::cloud::{Cloud, Counts, DeviceView, Hub, HubState, Pace, Parts};
+use crate::cloud::{Cloud, Hub, HubState, Pace, Parts};
 use crate::connections::Http;
 use crate::control::Control;
-use crate::dps::{Registration, Registrations, Unmovable};
-use crate::faults::Faults;
+use crate::dps::Registrations;
 use crate::https::Https;
 use crate::identity::{Readers, guid, write_whole};
 use crate::mqtt::Mqtt;
 use crate::opening::{self, Hosts};
 use crate::options::Options;
-use crate::record::{Record, Recorded};
-use crate::registry::Status;
+use crate::record::Record;
 use crate::setup::SetupError;
 use crate::sockets::serve;
 use crate::started::{Ports, STARTED_FILE, Started, describe};
+
+mod handle; // what its users may do
 
 /// Why a simulator did not start.
 #[derive(Debug, thiserror::Error)]
@@ -224,121 +224,6 @@ async fn listen(bind: &[IpAddr], port: u16) -> Result<(u16, Vec<TcpListener>), S
         }
     }
     Ok((chosen, listeners))
-}
-
-impl Simulator {
-    /// Addresses, keys and files.
-    pub fn started(&self) -> &Started {
-        &self.started
-    }
-
-    /// The CA's certificate as text.
-    pub fn ca_pem(&self) -> &str {
-        &self.ca_pem
-    }
-
-    /// What happened since the start.
-    pub fn counts(&self) -> Counts {
-        self.cloud.counts()
-    }
-
-    /// The last accepted messages, oldest first, at most 200.
-    pub fn messages(&self, count: usize) -> Vec<Recorded> {
-        self.cloud.messages(count)
-    }
-
-    /// All devices of the hub, by name.
-    pub fn devices(&self) -> Vec<DeviceView> {
-        self.cloud.devices()
-    }
-
-    /// What provisioning knows of a device.
-    pub fn registration(&self, registration_id: &str) -> Option<Registration> {
-        self.cloud.registration(registration_id)
-    }
-
-    /// The faults as asked for.
-    pub fn faults(&self) -> Faults {
-        self.cloud.faults()
-    }
-
-    /// Replaces all faults; what counts calls starts anew.
-    pub fn set_faults(&self, faults: Faults) {
-        self.cloud.set_faults(faults);
-    }
-
-    /// Makes devices as if each had registered, with the keys that it has in the group.
-    ///
-    /// # Errors
-    /// When a name cannot be a registration id, the hub is full, or the change could not be written. Devices before that
-    /// one are there.
-    pub fn enrol(&self, ids: &[String]) -> io::Result<()> {
-        self.cloud.enrol(ids).map_err(|refusal| io::Error::other(refusal.message))
-    }
-
-    /// Switches a device on or off, at the hub that has it. `Ok(false)` when none has.
-    ///
-    /// # Errors
-    /// When the change could not be written, or several hubs have such a device.
-    pub fn set_status(&self, device_id: &str, status: Status) -> io::Result<bool> {
-        self.cloud.set_status(device_id, status)
-    }
-
-    /// Forgets a device, at the hub that has it; its registration stays. `Ok(false)` when none has.
-    ///
-    /// # Errors
-    /// When the change could not be written, or several hubs have such a device.
-    pub fn delete_device(&self, device_id: &str) -> io::Result<bool> {
-        self.cloud.delete_device(device_id)
-    }
-
-    /// The same at the hub of this host name.
-    ///
-    /// # Errors
-    /// When the change could not be written.
-    pub fn set_status_at(&self, hub: &str, device_id: &str, status: Status) -> io::Result<bool> {
-        self.cloud.hub_named(hub).map_or(Ok(false), |hub| self.cloud.set_status_at(hub, device_id, status))
-    }
-
-    /// The same at the hub of this host name.
-    ///
-    /// # Errors
-    /// When the change could not be written.
-    pub fn delete_device_at(&self, hub: &str, device_id: &str) -> io::Result<bool> {
-        self.cloud.hub_named(hub).map_or(Ok(false), |hub| self.cloud.delete_device_at(hub, device_id))
-    }
-
-    /// Sends a device to another hub of its group: it is gone from the old one at once, and its next registration says
-    /// where it is.
-    ///
-    /// # Errors
-    /// See [`Unmovable`].
-    pub fn move_to(&self, id_scope: Option<&str>, registration_id: &str, hub: &str) -> Result<(), Unmovable> {
-        self.cloud.move_to(id_scope, registration_id, hub)
-    }
-
-    /// Forgets a registration; the device stays at its hub. `Ok(false)` when there is none.
-    ///
-    /// # Errors
-    /// When the change could not be written.
-    pub fn forget_registration(&self, id_scope: Option<&str>, registration_id: &str) -> io::Result<bool> {
-        self.cloud.forget_registration(id_scope, registration_id)
-    }
-
-    /// Switches the enrolment groups of this name on or off, of one scope or of all, until the simulator ends. How many
-    /// there are.
-    pub fn switch_group(&self, id_scope: Option<&str>, name: &str, is_enabled: bool) -> usize {
-        self.cloud.switch_group(id_scope, name, is_enabled)
-    }
-
-    /// Cuts all connections, frees the ports and makes the registry safe on disk.
-    ///
-    /// # Errors
-    /// When the registry could not be synced.
-    pub async fn stop(mut self) -> io::Result<()> {
-        self.services.shutdown().await;
-        self.cloud.sync()
-    }
 }
 
 impl Drop for Simulator {

@@ -84,6 +84,32 @@ async fn a_wrong_key_is_refused_when_it_registers_and_a_fault_says_when_to_come_
 }
 
 #[tokio::test]
+async fn polls_are_throttled_too_all_of_them_and_those_of_one_device() {
+    let simulator = with_devices(&[]).await;
+    let device = Device::new(&simulator, "d1");
+    let (mut client, requests, answers) = registering(&simulator, &device, device.registration_token()).await;
+    client.post(requests, asks(&[("iotdps-operation-type", "iotdps-register")]));
+    let operation = json_of(&client.message(answers).await);
+    assert_eq!(client.fate(requests).await, accepted());
+    let id = operation["operationId"].as_str().unwrap();
+    let poll = || asks(&[("iotdps-operation-type", "iotdps-get-operationstatus"), ("iotdps-operation-id", id)]);
+    set_faults(
+        &simulator,
+        json!({"dps": {"throttle_polls": {"when": {"next": 1}, "retry_after_s": 8}, "device_polls": {"above_per_10_s": 1, "retry_after_s": 9}}}),
+    );
+    for seconds in [Some(8), None, Some(9)] {
+        let fate = client.send_bytes(requests, poll()).await;
+        let Some(seconds) = seconds else {
+            assert_eq!(fate, accepted());
+            continue;
+        };
+        let error = rejected(fate);
+        assert_eq!((error.condition.as_str(), code(&error)), ("com.microsoft:device-container-throttled", 429_001));
+        assert_eq!(error.info.get("retry-after").and_then(Value::as_i64), Some(seconds));
+    }
+}
+
+#[tokio::test]
 async fn a_registration_link_is_for_who_said_so_at_the_door() {
     let simulator = with_devices(&[]).await;
     let device = Device::new(&simulator, "d1");

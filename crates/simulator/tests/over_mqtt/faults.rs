@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use crate::client::{Client, puback, set_faults, with_devices};
+use crate::client::{Client, connack, puback, set_faults, with_devices};
+use crate::https::{Device, tls_to};
 
 const EVENTS: &str = "devices/d1/messages/events/";
 
@@ -43,4 +44,37 @@ async fn all_connections_end_or_fall_silent_and_those_of_amqp_are_not_meant() {
     set_faults(&simulator, json!({"mqtt": {"all": "half_open"}}));
     client.write(0xc0, &[]).await;
     assert!(client.is_left_alone().await);
+}
+
+#[tokio::test]
+async fn registrations_and_polls_are_throttled_on_their_topics() {
+    let simulator = with_devices(&[]).await;
+    set_faults(
+        &simulator,
+        json!({"dps": {"throttle": {"when": {"next": 1}, "retry_after_s": 7}, "throttle_polls": {"when": {"next": 1}, "retry_after_s": 8},
+                       "device_polls": {"above_per_10_s": 1, "retry_after_s": 9}}}),
+    );
+    let device = Device::new(&simulator, "d1");
+    let mut client = Client::on(tls_to(&simulator, simulator.started().mqtt).await);
+    let user_name = format!("{}/registrations/d1/api-version=2019-03-31", simulator.started().id_scope);
+    client.connect("d1", &user_name, &device.registration_token()).await;
+    assert_eq!(client.next().await, Some(connack(false, 0)));
+    client.subscribe(1, "$dps/registrations/res/#").await;
+    let mut operation = String::new();
+    for (id, asks, told) in [
+        (2, "PUT/iotdps-register/?$rid=2", "429/?$rid=2&retry-after=7"),
+        (3, "PUT/iotdps-register/?$rid=3", "202/?$rid=3&retry-after=0"),
+        (4, "GET/iotdps-get-operationstatus/?$rid=4", "429/?$rid=4&retry-after=8"),
+        (5, "GET/iotdps-get-operationstatus/?$rid=5", "200/?$rid=5"),
+        (6, "GET/iotdps-get-operationstatus/?$rid=6", "429/?$rid=6&retry-after=9"),
+    ] {
+        client.publish(id, &format!("$dps/registrations/{asks}{operation}"), b"").await;
+        assert_eq!(client.next().await, Some(puback(id)));
+        let (topic, payload) = client.message().await;
+        assert_eq!(topic, format!("$dps/registrations/res/{told}"));
+        let answer: serde_json::Value = serde_json::from_slice(&payload).unwrap();
+        if let Some(begun) = answer["operationId"].as_str() {
+            operation = format!("&operationId={begun}");
+        }
+    }
 }

@@ -113,8 +113,8 @@ fn as_text(started: &Started, needs: &[Needs]) -> String {
         if !one.ports_missing.is_empty() {
             let ports: Vec<String> = one.ports_missing.iter().map(u16::to_string).collect();
             lines.push(format!(
-                "# it knows only port {} for some transports: start azure-sim with --standard-ports",
-                ports.join(" and ")
+                "# it cannot be told ports, and not all of its own are here ({}): start azure-sim with --standard-ports",
+                ports.join(", ")
             ));
         }
         lines.extend(one.env.iter().map(|(name, value)| format!("export {name}={}", quoted(value))));
