@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 mod amqp; // what AMQP connections ask besides
 mod c2d; // messages to devices, and feedback on them
+mod devices; // what connections of devices ask, whatever they speak
 mod hubs; // the hubs there are, and their names
 mod methods; // direct methods on their way
 mod moving; // devices from hub to hub, and the owner's wishes for registrations
@@ -21,7 +22,7 @@ mod provisioning; // what a call to the provisioning service does
 mod twins; // what devices and their owner do with twins
 
 pub use amqp::AmqpCounts;
-pub(crate) use amqp::{Sender, not_found};
+pub(crate) use devices::Sender;
 pub(crate) use hubs::Hub;
 pub(crate) use moving::Several;
 pub use mqtt::MqttCounts;
@@ -172,6 +173,10 @@ impl Cloud {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
     pub(crate) fn now_ms(&self) -> i64 {
         (self.clock)()
     }
@@ -304,10 +309,10 @@ impl State {
 
     /// A device or a module that may talk. One whose device is switched off may not.
     fn enabled(&self, endpoint: &Endpoint) -> Result<&Device, hub::Refusal> {
-        let found = self.device(endpoint).ok_or_else(|| amqp::not_found(endpoint))?;
+        let found = self.device(endpoint).ok_or_else(|| hub::Refusal::not_found(endpoint))?;
         if endpoint.module.is_some() {
             let device = Endpoint::device(endpoint.hub, &endpoint.device);
-            hub::enabled(self.device(&device).ok_or_else(|| amqp::not_found(&device))?)?;
+            hub::enabled(self.device(&device).ok_or_else(|| hub::Refusal::not_found(&device))?)?;
         }
         hub::enabled(found)
     }

@@ -20,6 +20,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::endpoint::Endpoint;
 use crate::faults::HubRefusal;
 use crate::identity::{Policies, guid, timestamp};
 use crate::registry::{Device, Status};
@@ -56,6 +57,17 @@ impl Refusal {
 
     pub(crate) fn device_not_found(id: &str) -> Self {
         Self::new(404, 404_001, "DeviceNotFound", format!("Device {id} not registered"))
+    }
+
+    /// A device, or a module of one, that is not there.
+    pub(crate) fn not_found(endpoint: &Endpoint) -> Self {
+        match &endpoint.module {
+            None => Self::device_not_found(&endpoint.device),
+            Some(module) => {
+                let text = format!("Module {module} on device {} not registered", endpoint.device);
+                Self::new(404, 404_010, "ModuleNotFound", text)
+            }
+        }
     }
 
     pub(crate) fn throttled(retry_after_s: Option<u64>) -> Self {

@@ -8,18 +8,11 @@ use amqp::performative::Error;
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::{Accepted, Cloud, State};
-use crate::amqp::cbs::Outcome;
+use super::Cloud;
 use crate::amqp::management;
 use crate::amqp::readers::{Reader, Wish};
-use crate::amqp::tokens::{Grant, Holder, Key};
-use crate::directory::Directory;
-use crate::endpoint::{Endpoint, HubId};
-use crate::events;
-use crate::faults::{AmqpAction, Gateway, HubRefusal, LinkState, Weather};
-use crate::hub::{self, Telemetry};
-use crate::registry::Device;
-use crate::sas::{Denied, Token};
+use crate::endpoint::HubId;
+use crate::faults::{AmqpAction, Gateway, LinkState, Weather};
 
 /// As a hub allows (Azure/iotedge-lorawan-starterkit#1337).
 const CBS_TOKENS_MAX: u32 = 1000;
@@ -55,108 +48,6 @@ pub(crate) struct Manners {
     pub(crate) gateway: Gateway,
     /// Somebody waits for the middle of a message.
     pub(crate) watches_transfers: bool,
-}
-
-/// How a device that sends was let in, and what it said of itself.
-#[derive(Clone, Debug)]
-pub(crate) struct Sender {
-    pub(crate) key: Key,
-    pub(crate) model_id: Option<String>,
-}
-
-/// Tokens and devices.
-impl Cloud {
-    pub(crate) fn directory(&self) -> &Directory {
-        &self.directory
-    }
-
-    /// Checks a token that is put on a connection. Whose it is stands in the token.
-    pub(crate) fn put_token(&self, hub: HubId, text: &str) -> Result<Grant, Outcome> {
-        let now_ms = self.now_ms();
-        let state = self.state();
-        let token = Token::parse(Some(text)).map_err(denied)?;
-        match token.policy {
-            Some(policy) => self.policy_token(hub, &token, policy, now_ms),
-            None => self.device_token(&state, hub, &token, now_ms),
-        }
-    }
-
-    fn policy_token(&self, hub: HubId, token: &Token<'_>, policy: &str, now_ms: i64) -> Result<Grant, Outcome> {
-        let hub = self.hub(hub);
-        let keys = hub.policies().get(policy).ok_or_else(|| denied(Denied::WrongSignature))?;
-        let forms = token.resources();
-        let form = forms.iter().find(|form| form.first().is_some_and(|host| hub.is_called(host)));
-        let path = form.ok_or_else(|| denied(Denied::OutOfScope))?.iter().skip(1);
-        let path = path.map(|word| word.to_ascii_lowercase()).collect();
-        token.check_itself(&keys.both(), now_ms).map_err(denied)?;
-        let holder = Holder::Policy { name: policy.to_owned(), path };
-        Ok(Grant { holder, expires_ms: token.expires_ms().map_err(denied)? })
-    }
-
-    /// A device may be named in any of the ways in which clients encode; the one that is registered is meant.
-    fn device_token(&self, state: &State, hub: HubId, token: &Token<'_>, now_ms: i64) -> Result<Grant, Outcome> {
-        let is_ours = |host: &str| self.hub(hub).is_called(host);
-        let named: Vec<Endpoint> = token.resources().iter().filter_map(|form| endpoint(hub, form, is_ours)).collect();
-        let first = named.first().ok_or_else(|| denied(Denied::OutOfScope))?;
-        let found = named.iter().find_map(|endpoint| Some((endpoint, state.device(endpoint)?)));
-        let endpoint = found.map_or(first, |(endpoint, _)| endpoint);
-        let id = &endpoint.device;
-        if let Some(outcome) = state.armed.hub_refusal(id).and_then(|why| self.refused_token(endpoint, why)) {
-            return Err(outcome);
-        }
-        let device = found.map(|(_, device)| device).ok_or_else(|| self.not_registered(endpoint))?;
-        hub::check_device(&self.names(hub), device, token, now_ms).map_err(denied)?;
-        state.enabled(endpoint).map_err(|refusal| Outcome::new(401, refusal.text))?;
-        let holder = Holder::Endpoint(endpoint.clone());
-        Ok(Grant { holder, expires_ms: token.expires_ms().map_err(denied)? })
-    }
-
-    /// Faults that refuse the device as a whole refuse its token; what is wrong with messages only is said then.
-    fn refused_token(&self, endpoint: &Endpoint, refusal: &HubRefusal) -> Option<Outcome> {
-        let id = &endpoint.device;
-        match refusal {
-            HubRefusal::NotFound => Some(self.not_registered(endpoint)),
-            HubRefusal::Unauthorized => Some(denied(Denied::WrongSignature)),
-            HubRefusal::Disabled | HubRefusal::Status { status: 401, .. } => {
-                Some(Outcome::new(401, hub::refused(id, refusal).text))
-            }
-            HubRefusal::Throttled | HubRefusal::Unavailable => {
-                let refusal = hub::refused(id, refusal);
-                Some(Outcome::new(refusal.status.into(), refusal.text))
-            }
-            HubRefusal::Quota | HubRefusal::Status { .. } => None,
-        }
-    }
-
-    fn not_registered(&self, endpoint: &Endpoint) -> Outcome {
-        let hub = self.hub(endpoint.hub).short_name();
-        Outcome::new(404, format!("Device {endpoint} at IotHub {hub} not registered."))
-    }
-
-    /// Whether a device may have links at all.
-    pub(crate) fn standing(&self, endpoint: &Endpoint) -> Result<(), hub::Refusal> {
-        self.state().enabled(endpoint).map(drop)
-    }
-
-    /// What a fault tells a device.
-    pub(crate) fn refusal(&self, endpoint: &Endpoint) -> Option<hub::Refusal> {
-        self.state().stands_in_the_way(endpoint).err()
-    }
-
-    /// Takes messages of a device that was let in before, all or none. When this returns `Ok` they stand in the record.
-    pub(crate) fn take(
-        &self,
-        endpoint: &Endpoint,
-        sender: &Sender,
-        messages: Result<Vec<Telemetry>, hub::Refusal>,
-    ) -> Result<Accepted, hub::Refusal> {
-        let now_ms = self.now_ms();
-        let mut state = self.state();
-        let device = state.stands_in_the_way(endpoint).and_then(|()| state.enabled(endpoint).cloned());
-        let taken =
-            device.and_then(|device| self.take_now(&mut state, (endpoint.hub, &device), sender, messages?, now_ms));
-        state.count_hub_refusal(taken)
-    }
 }
 
 /// Faults and counts.
@@ -231,56 +122,4 @@ impl Cloud {
         let hub = management::Hub { names: &names, created_ms: self.created_ms, events };
         Some(management::answer(&hub, request, |_| is_allowed))
     }
-}
-
-impl Sender {
-    /// What readers see of a message.
-    pub(super) fn accepted(&self, device: &Device, telemetry: &Telemetry, now_ms: i64) -> events::Accepted {
-        let auth = if self.key == Key::Device { events::Accepted::AUTH_DEVICE } else { events::Accepted::AUTH_HUB };
-        events::Accepted {
-            auth_method: auth.to_owned(),
-            user_id: telemetry.user_id.clone(),
-            expiry_ms: telemetry.expiry_ms,
-            creation_ms: telemetry.creation_ms,
-            subject: telemetry.subject.clone(),
-            model_id: self.model_id.clone(),
-            ..events::Accepted::new(device, telemetry, now_ms)
-        }
-    }
-}
-
-/// Whom a token's resource names.
-fn endpoint(hub: HubId, form: &[String], is_ours: impl Fn(&str) -> bool) -> Option<Endpoint> {
-    let is = |word: &str, wanted: &str| word.eq_ignore_ascii_case(wanted);
-    match form {
-        [host, devices, id] if is_ours(host) && is(devices, "devices") => Some(Endpoint::device(hub, id)),
-        [host, devices, id, modules, module] if is_ours(host) && is(devices, "devices") && is(modules, "modules") => {
-            Some(Endpoint::module(hub, id, module))
-        }
-        _ => None,
-    }
-}
-
-/// A device, or a module of one, that is not there.
-pub(crate) fn not_found(endpoint: &Endpoint) -> hub::Refusal {
-    match &endpoint.module {
-        None => hub::Refusal::device_not_found(&endpoint.device),
-        Some(module) => {
-            let text = format!("Module {module} on device {} not registered", endpoint.device);
-            hub::Refusal::new(404, 404_010, "ModuleNotFound", text)
-        }
-    }
-}
-
-/// Words as the service was seen to use them (azure-iot-sdk-csharp#886) for the signature; the others are assumed.
-fn denied(why: Denied) -> Outcome {
-    let text = match why {
-        Denied::WrongSignature => {
-            "The specified SAS token has an invalid signature. It does not match either the primary or secondary key."
-        }
-        Denied::Expired => "The specified SAS token is expired.",
-        Denied::OutOfScope => "The specified SAS token is for another resource.",
-        Denied::Missing | Denied::Malformed => "The specified SAS token is malformed.",
-    };
-    Outcome::new(401, text)
 }

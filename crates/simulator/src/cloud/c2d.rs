@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Cloud, HubState, State, not_found, not_written, server_error};
+use super::{Cloud, HubState, State, not_written, server_error};
 use crate::endpoint::{Endpoint, HubId};
 use crate::hub::c2d::{Delivery, Message};
 use crate::hub::feedback::Batch;
@@ -121,7 +121,7 @@ impl Cloud {
         state.stands_in_the_way(to)?;
         self.pass(state, to.hub, now_ms);
         let its = state.hub(to.hub)?;
-        let device = its.registry.device(&to.device).ok_or_else(|| not_found(to))?;
+        let device = its.registry.device(&to.device).ok_or_else(|| Refusal::not_found(to))?;
         let pushed = its.post.post.accepts(device, message, now_ms)?;
         let written = its.post.write(&Step::Pushed(pushed.clone()));
         written.map_err(|error| server_error(JOURNAL, &error))?;
@@ -140,7 +140,7 @@ impl Cloud {
             .and_then(|()| {
                 let endpoint = Endpoint::device(hub, device);
                 state.stands_in_the_way(&endpoint)?;
-                state.device(&endpoint).ok_or_else(|| not_found(&endpoint))?;
+                state.device(&endpoint).ok_or_else(|| Refusal::not_found(&endpoint))?;
                 self.pass(&mut state, hub, now_ms);
                 let its = state.hub(hub)?;
                 let count = its.post.purge(device, now_ms);

@@ -13,11 +13,6 @@ use crate::endpoint::Endpoint;
 use crate::hub::method::{self, Answer, Invocation, RequestId};
 use crate::hub::{self, Refusal};
 use crate::identity::uuid;
-use crate::registry::Status;
-use crate::sas::{Resource, Token};
-
-/// Policies that may call methods.
-const POLICIES: [&str; 2] = [crate::identity::OWNER, "service"];
 
 /// A call that is under way. Dropped it is forgotten.
 pub(crate) struct Asked<'a> {
@@ -47,25 +42,15 @@ impl Cloud {
     /// Whether this token may call methods of this endpoint, and whether that is there.
     pub(crate) fn admit_call(&self, endpoint: &Endpoint, authorization: Option<&str>) -> Result<(), Refusal> {
         let now_ms = self.now_ms();
-        let admitted = self.lets_call(endpoint, authorization, now_ms).and_then(|()| self.is_there(endpoint));
+        let (names, path) = (self.names(endpoint.hub), endpoint.path());
+        let admitted = hub::admit_policy(&names, &hub::SERVICE_POLICIES, &path, authorization, now_ms);
+        let admitted = admitted.and_then(|()| self.is_there(endpoint));
         self.counted(admitted)
-    }
-
-    fn lets_call(&self, endpoint: &Endpoint, authorization: Option<&str>, now_ms: i64) -> Result<(), Refusal> {
-        let names = self.names(endpoint.hub);
-        let token = Token::parse(authorization).map_err(|_| Refusal::unauthorized())?;
-        let policy = token.policy.filter(|policy| POLICIES.contains(policy));
-        let keys = policy.and_then(|policy| names.policies.get(policy)).ok_or_else(Refusal::unauthorized)?;
-        let path = endpoint.path();
-        let resource = Resource { roots: names.hosts, path: &path, least: 0 };
-        token.check(&resource, &keys.both(), now_ms).map_err(|_| Refusal::unauthorized())
     }
 
     /// One that is switched off counts as not there.
     fn is_there(&self, endpoint: &Endpoint) -> Result<(), Refusal> {
-        let state = self.state();
-        let device = state.device(endpoint).filter(|device| device.status == Status::Enabled);
-        device.map(drop).ok_or_else(|| super::amqp::not_found(endpoint))
+        self.state().enabled(endpoint).map(drop).map_err(|_| Refusal::not_found(endpoint))
     }
 
     /// Calls a method. Whoever listens is told.

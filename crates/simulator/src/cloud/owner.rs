@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Cloud, DeviceView, Hub, HubState, not_found, server_error};
+use super::{Cloud, DeviceView, Hub, HubState, server_error};
 use crate::endpoint::{Endpoint, HubId};
 use crate::hub::Refusal;
 use crate::hub::query::{Collection, Cursor, Query, page_rows};
@@ -145,7 +145,7 @@ impl Cloud {
                 _ => twin.patch(&wish, now_ms),
             })?;
         }
-        let device = its.registry.get(of).ok_or_else(|| not_found(of))?;
+        let device = its.registry.get(of).ok_or_else(|| Refusal::not_found(of))?;
         let (twin, etag) = self.twin_shown(of.hub, its, device);
         Ok(Answer::tagged(twin, &etag))
     }
@@ -191,7 +191,11 @@ fn key(device: &str, module: &str) -> String {
 
 /// What is not there: of a module maybe its device already.
 fn missing(its: &HubState, of: &Endpoint) -> Refusal {
-    if its.registry.device(&of.device).is_none() { Refusal::device_not_found(&of.device) } else { not_found(of) }
+    if its.registry.device(&of.device).is_none() {
+        Refusal::device_not_found(&of.device)
+    } else {
+        Refusal::not_found(of)
+    }
 }
 
 fn statistics(its: &HubState) -> Answer {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::{Cloud, HubState, State, not_found, server_error};
+use super::{Cloud, HubState, State, server_error};
 use crate::endpoint::{Endpoint, HubId};
 use crate::hub::Refusal;
 use crate::hub::twin::{Live, Twin};
@@ -46,7 +46,7 @@ impl Cloud {
         if_match: Option<&str>,
         change: impl FnOnce(&mut Twin) -> Result<Option<crate::directory::DesiredChange>, Refusal>,
     ) -> Result<(), Refusal> {
-        let device = its.registry.get(endpoint).ok_or_else(|| not_found(endpoint))?.clone();
+        let device = its.registry.get(endpoint).ok_or_else(|| Refusal::not_found(endpoint))?.clone();
         let mut twin = its.registry.twin(&device).into_owned();
         crate::service::matching(if_match, &twin.etag())?;
         let told = change(&mut twin)?;

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use super::identities::{Wish, already_there, create, update};
 use super::matching;
-use crate::cloud::not_found;
 use crate::endpoint::{Endpoint, HubId};
 use crate::hub::Refusal;
 use crate::registry::Device;
@@ -129,7 +128,7 @@ impl Element {
             (Mode::Create | Mode::CreateOrUpdate | Mode::CreateOrUpdateIfMatchEtag, None) => {
                 create(&self.endpoint, self.wish.clone(), now_ms)
             }
-            (_, None) => Err(not_found(&self.endpoint)),
+            (_, None) => Err(Refusal::not_found(&self.endpoint)),
             (_, Some(device)) => {
                 matching(self.etag.as_deref().filter(|_| is_conditional), &device.etag)?;
                 update(device, self.wish.clone(), now_ms)

@@ -4,7 +4,6 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Answer, matching};
-use crate::cloud::not_found;
 use crate::endpoint::Endpoint;
 use crate::hub::Refusal;
 use crate::hub::twin::{Live, at, connection_state};
@@ -80,7 +79,7 @@ pub(super) fn update(device: &Device, wish: Wish, now_ms: i64) -> Result<Device,
 
 /// A `DELETE`.
 pub(crate) fn deleted(device: Option<&Device>, endpoint: &Endpoint, if_match: Option<&str>) -> Result<(), Refusal> {
-    matching(if_match, &device.ok_or_else(|| not_found(endpoint))?.etag)
+    matching(if_match, &device.ok_or_else(|| Refusal::not_found(endpoint))?.etag)
 }
 
 pub(super) fn already_there(endpoint: &Endpoint, hub: &str) -> Refusal {

@@ -13,6 +13,8 @@ mod faults;
 #[allow(dead_code, reason = "these tests use a part of it")]
 mod https;
 mod hubs;
+#[path = "../over_https/in_websocket.rs"]
+mod in_websocket;
 mod methods;
 mod provision_and_read;
 mod twins;

@@ -9,5 +9,7 @@ mod faults;
 #[path = "../over_https/client.rs"]
 #[allow(dead_code, reason = "these tests use a part of it")]
 mod https;
+#[path = "../over_https/in_websocket.rs"]
+mod in_websocket;
 mod mosquitto;
 mod websocket;

@@ -5,6 +5,7 @@ use crate::cloud::tests::cloud_with;
 use crate::directory::Ears;
 use crate::endpoint::HubId;
 use crate::faults::Faults;
+use crate::registry::Status;
 
 const WITHIN: Duration = Duration::from_secs(5);
 
