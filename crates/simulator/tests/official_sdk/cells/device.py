@@ -12,7 +12,7 @@ from azure.iot.device import Message, MethodResponse, X509
 
 import certificate
 from harness import Cell, Table, clients, operations, poll, told, within
-from hub_side import Hub, SOON_S, custom, sas, system, text
+from hub_side import Place, SOON_S, custom, sas, system, text
 
 SDK = "azure-iot-device"
 EXPORTS = {"azure.iot.device": "", "azure.iot.device.aio": "aio."}
@@ -34,18 +34,10 @@ def asynchronous(call, *args, seconds=SOON_S, **named):
 
 
 @dataclasses.dataclass(frozen=True)
-class At:
+class At(Place):
     """Where a cell is: a device of its own, and perhaps a module."""
 
-    hub: Hub
-    client: type
-    transport: str
-    device: str
     module: str = None
-
-    @property
-    def is_async(self):
-        return ".aio." in self.client.__module__
 
     @property
     def twin(self):

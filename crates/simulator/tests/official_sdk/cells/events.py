@@ -10,7 +10,7 @@ from azure.eventhub import EventData, TransportType
 
 from device import LOOP, asynchronous, expect
 from harness import Cell, Table, clients, operations, poll, within
-from hub_side import Hub, SOON_S, body_of, checked, device_of
+from hub_side import Place, SOON_S, body_of, checked, device_of
 
 SDK = "azure-eventhub"
 EXPORTS = {"azure.eventhub": "", "azure.eventhub.aio": "aio."}
@@ -21,17 +21,8 @@ TABLES = {"EventHubConsumerClient": consuming, "EventHubProducerClient": produci
 
 
 @dataclasses.dataclass(frozen=True)
-class At:
+class At(Place):
     """Where a cell is: a device of its own, for what is to be read."""
-
-    hub: Hub
-    client: type
-    transport: str
-    device: str
-
-    @property
-    def is_async(self):
-        return ".aio." in self.client.__module__
 
     @property
     def consumes(self):

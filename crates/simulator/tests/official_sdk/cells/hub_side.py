@@ -4,6 +4,7 @@ What it is comes in the environment as JSON, AZURE_SIM: what `azure-sim --json` 
 """
 
 import base64
+import dataclasses
 import hashlib
 import hmac
 import http.client
@@ -225,3 +226,17 @@ def custom(event):
 
 def text(value):
     return value.decode() if isinstance(value, bytes) else value
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a cell is: which client, on which transport, with a device of its own."""
+
+    hub: Hub
+    client: type
+    transport: str
+    device: str
+
+    @property
+    def is_async(self):
+        return ".aio." in self.client.__module__

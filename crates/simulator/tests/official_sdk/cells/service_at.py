@@ -6,7 +6,7 @@ from azure.core.credentials import AccessToken
 from uamqp import TransportType
 
 from harness import within
-from hub_side import Hub, SOON_S
+from hub_side import Place, SOON_S
 
 TRANSPORTS = {"amqp": TransportType.Amqp, "amqp-ws": TransportType.AmqpOverWebsocket}
 
@@ -23,13 +23,8 @@ class Stranger:
 
 
 @dataclasses.dataclass(frozen=True)
-class At:
+class At(Place):
     """Where a cell is: a device of its own, which is not made yet."""
-
-    hub: Hub
-    client: type
-    transport: str
-    device: str
 
     @property
     def path(self):
