@@ -19,6 +19,7 @@ mod moving; // devices from hub to hub, and the owner's wishes for registrations
 mod mqtt; // what MQTT connections ask besides
 mod owner; // what the owner of a hub asks
 mod provisioning; // what a call to the provisioning service does
+mod time; // what time it is
 mod twins; // what devices and their owner do with twins
 
 pub use amqp::AmqpCounts;
@@ -40,6 +41,7 @@ use crate::hub::{self, Telemetry, method};
 use crate::options::Clock;
 use crate::record::{Record, Recorded};
 use crate::registry::{Device, Registry, Status};
+use crate::time::Time;
 
 /// How provisioning behaves when nothing is wrong.
 #[derive(Clone, Copy, Debug)]
@@ -98,7 +100,7 @@ pub(crate) enum Accepted {
 /// The services. Shared by all connections.
 pub(crate) struct Cloud {
     state: Mutex<State>,
-    clock: Clock,
+    time: Arc<Time>,
     /// Never empty; the first answers to every name that is none of the others'.
     hubs: Vec<Hub>,
     pace: Pace,
@@ -163,9 +165,9 @@ impl Cloud {
             calls: method::Pending::default(),
             mqtt: mqtt::Sessions::default(),
         });
-        let created_ms = clock();
-        let directory = Directory::new(Arc::clone(&clock));
-        Self { state, clock, hubs, pace, directory, amqp_port, created_ms }
+        let time = Arc::new(Time::new(clock));
+        let (created_ms, directory) = (time.now_ms(), Directory::new(Arc::clone(&time)));
+        Self { state, time, hubs, pace, directory, amqp_port, created_ms }
     }
 
     /// A panic elsewhere leaves the state as it was before or after a change, so it can go on being used.
@@ -175,10 +177,6 @@ impl Cloud {
 
     pub(crate) fn directory(&self) -> &Directory {
         &self.directory
-    }
-
-    pub(crate) fn now_ms(&self) -> i64 {
-        (self.clock)()
     }
 
     pub(crate) fn dps_weather(&self) -> Weather {

@@ -13,6 +13,7 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::{TokioIo, TokioTimer};
 
 use crate::header_case::{Head, Noted};
+use crate::identity::timestamp;
 use crate::sockets::{Reset, Serves, Wire};
 
 /// Also how long a connection may be idle between requests, as hyper counts from one answer to the next head.
@@ -48,6 +49,9 @@ pub(crate) type Reply = Result<Response<Full<Bytes>>, Cut>;
 pub(crate) trait Answers: Send + Sync + 'static {
     fn answer(self: Arc<Self>, ask: Ask) -> impl Future<Output = Reply> + Send;
 
+    /// Since 1970, by the clock that answers are made by: clients take the time from them.
+    fn now_ms(&self) -> i64;
+
     /// After an answer with status 101: the connection, to speak on it what the answer named.
     fn upgraded(&self, _: impl Wire, _spoken: &str, _: Reset) -> impl Future<Output = ()> + Send {
         async {}
@@ -76,7 +80,10 @@ async fn requests(stream: impl Wire, answers: Arc<impl Answers>) -> Option<(Upgr
         let (head, answers, upgrade) = (head.clone(), Arc::clone(&answers), Arc::clone(&upgrade));
         async move {
             let switch = hyper::upgrade::on(&mut request);
-            let reply = answers.answer(read(request, &head).await).await;
+            let mut reply = Arc::clone(&answers).answer(read(request, &head).await).await;
+            if let Ok(reply) = &mut reply {
+                reply.headers_mut().insert(header::DATE, date(answers.now_ms()));
+            }
             let switched = reply.as_ref().ok().filter(|reply| reply.status() == StatusCode::SWITCHING_PROTOCOLS);
             if let Some(spoken) = switched.and_then(|reply| reply.headers().get(header::SEC_WEBSOCKET_PROTOCOL)) {
                 *upgrade.lock().unwrap_or_else(PoisonError::into_inner) = Some((switch, spoken.clone()));
@@ -94,6 +101,12 @@ async fn requests(stream: impl Wire, answers: Arc<impl Answers>) -> Option<(Upgr
     let upgrade = upgrade.lock().unwrap_or_else(PoisonError::into_inner).take();
     let (switch, spoken) = upgrade?;
     Some((switch.await.ok()?, spoken))
+}
+
+/// As HTTP writes times.
+fn date(now_ms: i64) -> HeaderValue {
+    let text = timestamp(now_ms).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("Thu, 01 Jan 1970 00:00:00 GMT"))
 }
 
 /// Reads the whole request. Also a body that nobody wants: Node's SDK sends one with a `GET`.

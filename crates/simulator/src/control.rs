@@ -17,6 +17,7 @@ use crate::record::Recorded;
 use crate::registry::Status;
 use crate::started::Started;
 
+mod clock; // the time, put forward
 mod provisioning; // registrations and groups
 
 const PAGE: &str = include_str!("control/page.html");
@@ -35,6 +36,10 @@ pub(crate) struct Control {
 }
 
 impl Answers for Control {
+    fn now_ms(&self) -> i64 {
+        self.cloud.now_ms()
+    }
+
     async fn answer(self: Arc<Self>, ask: Ask) -> Reply {
         if !is_for_this_machine(&ask) {
             return Ok(problem(StatusCode::FORBIDDEN, "host: not a name of this machine, use localhost or 127.0.0.1"));
@@ -46,10 +51,12 @@ impl Answers for Control {
             (&Method::GET, ["api", "started"]) => json(StatusCode::OK, &self.started),
             (&Method::GET, ["api", "faults"]) => json(StatusCode::OK, &self.cloud.faults()),
             (&Method::POST, ["api", "faults"]) => self.set_faults(&ask),
+            (&Method::GET, ["api", "clock"]) => self.clock(),
+            (&Method::POST, ["api", "clock"]) => self.put_clock_forward(&ask),
             (&Method::POST, ["api", "devices"]) => self.enrol(&ask),
             (&Method::POST, ["api", "devices", id, action]) => self.device(&ask, id, action),
             (method, ["api", "registrations" | "groups", ..]) => self.provisioning(&ask, method, &path),
-            (_, [""] | ["api", "state" | "started" | "faults" | "devices"] | ["api", "devices", _, _]) => {
+            (_, [""] | ["api", "state" | "started" | "faults" | "clock" | "devices"] | ["api", "devices", _, _]) => {
                 problem(StatusCode::METHOD_NOT_ALLOWED, "method: not one for this address")
             }
             _ => problem(StatusCode::NOT_FOUND, "path: nothing here, see docs/azure-sim.md"),

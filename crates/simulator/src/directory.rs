@@ -20,7 +20,7 @@ use readers::{Place, ReaderKey};
 use crate::amqp::readers::Seats;
 use crate::endpoint::{Endpoint, HubId};
 use crate::faults::AllConnections;
-use crate::options::Clock;
+use crate::time::Time;
 
 /// Direct methods that a connection has not taken yet. Each has at most 128 KiB: 32 MiB at worst, and a connection takes
 /// them as fast as it can write.
@@ -53,7 +53,7 @@ pub(crate) struct Claim(u64);
 /// All connections.
 pub(crate) struct Directory {
     inner: Mutex<Inner>,
-    clock: Clock,
+    time: Arc<Time>,
 }
 
 #[derive(Debug, Default)]
@@ -80,8 +80,8 @@ struct Owner {
 }
 
 impl Directory {
-    pub(crate) fn new(clock: Clock) -> Self {
-        Self { inner: Mutex::default(), clock }
+    pub(crate) fn new(time: Arc<Time>) -> Self {
+        Self { inner: Mutex::default(), time }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -107,7 +107,7 @@ impl Directory {
 
     /// A connection is gone, with all that it had.
     pub(crate) fn leave(&self, id: ConnectionId) {
-        let now_ms = (self.clock)();
+        let now_ms = self.time.now_ms();
         let mut inner = self.inner();
         inner.mailboxes.remove(&id);
         let gone: Vec<Endpoint> =
@@ -128,7 +128,7 @@ impl Directory {
 
     /// A connection speaks for an endpoint now. Another one that did is told.
     pub(crate) fn own(&self, endpoint: &Endpoint, me: ConnectionId) -> Claim {
-        let now_ms = (self.clock)();
+        let now_ms = self.time.now_ms();
         let mut inner = self.inner();
         inner.claims += 1;
         let claim = Claim(inner.claims);
@@ -149,7 +149,7 @@ impl Directory {
 
     /// A connection does not speak for an endpoint any more.
     pub(crate) fn give_up(&self, endpoint: &Endpoint, me: ConnectionId) {
-        let now_ms = (self.clock)();
+        let now_ms = self.time.now_ms();
         let mut inner = self.inner();
         if inner.owners.get(endpoint).is_some_and(|owner| owner.connection == me) {
             inner.owners.remove(endpoint);
@@ -270,6 +270,13 @@ impl Directory {
                 notes.faults = true;
                 notes.all = all(mailbox.protocol);
             });
+        }
+    }
+
+    /// The time was put forward.
+    pub(crate) fn tell_time(&self) {
+        for mailbox in self.inner().mailboxes.values() {
+            mailbox.tell(|notes| notes.time = true);
         }
     }
 }

@@ -40,6 +40,10 @@ pub(crate) struct Https {
 }
 
 impl Answers for Https {
+    fn now_ms(&self) -> i64 {
+        self.cloud.now_ms()
+    }
+
     async fn answer(self: Arc<Self>, ask: Ask) -> Reply {
         let path: Vec<String> = ask.parts.uri.path().split('/').skip(1).map(decoded).collect();
         let path: Vec<&str> = path.iter().map(String::as_str).collect();

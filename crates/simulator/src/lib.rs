@@ -33,6 +33,7 @@ mod setup; // hubs, id scopes and groups, as a file says
 mod simulator; // wiring: start and stop
 mod sockets; // accepting connections, TLS
 mod started; // what clients have to know of one that runs
+mod time; // what time it is, put forward on request
 mod unplugged; // the services without ports
 mod websocket; // other protocols in WebSocket frames
 
@@ -50,4 +51,5 @@ pub use registry::Status;
 pub use setup::{Allocation, GroupSetup, Reprovision, ScopeSetup, Setup, SetupError};
 pub use simulator::{Simulator, StartError, start};
 pub use started::{GroupAddress, HubAddress, STARTED_FILE, Started};
+pub use time::NotForward;
 pub use unplugged::Unplugged;

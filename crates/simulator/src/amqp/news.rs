@@ -1,4 +1,5 @@
-//! What others did: another connection took a device, somebody switched one off, faults were set.
+//! What others did: another connection took a device, somebody switched one off, faults were set, the time was
+//! put forward.
 
 use super::errors;
 use super::peer::{Fate, Peer, Scene};
@@ -12,6 +13,9 @@ impl Peer {
             Some(AllConnections::Drop) => self.fate = Some(Fate::Reset),
             Some(AllConnections::HalfOpen) => self.fate = Some(Fate::Silent),
             None => {}
+        }
+        if notes.time {
+            self.expire(scene);
         }
         for (endpoint, claim) in notes.stolen {
             let older = self.links_of(&endpoint, Some(claim));

@@ -69,6 +69,8 @@ pub(crate) struct Notes {
     pub(crate) unseated: Vec<(LinkId, Error)>,
     /// There are new events.
     pub(crate) events: bool,
+    /// The time was put forward.
+    pub(crate) time: bool,
     /// Faults were set.
     pub(crate) faults: bool,
     /// What is to happen to all.

@@ -6,7 +6,7 @@ use super::*;
 
 /// Nobody is here.
 pub(in crate::directory) fn directory() -> Directory {
-    Directory::new(Arc::new(|| 0))
+    Directory::new(Arc::new(Time::new(Arc::new(|| 0))))
 }
 
 fn d1() -> Endpoint {
@@ -19,7 +19,7 @@ fn taken(mailbox: &Mailbox) -> Notes {
 
 #[test]
 fn the_newer_connection_owns_a_device_and_the_older_is_told_once() {
-    let directory = Directory::new(Arc::new(|| 0));
+    let directory = directory();
     let ((a, at_a), (b, at_b)) = (directory.join(), directory.join());
     let first = directory.own(&d1(), a);
     directory.own(&d1(), a);
@@ -34,7 +34,7 @@ fn the_newer_connection_owns_a_device_and_the_older_is_told_once() {
 
 #[test]
 fn a_connection_that_is_gone_owns_nothing() {
-    let directory = Directory::new(Arc::new(|| 0));
+    let directory = directory();
     let ((a, _), (b, _)) = (directory.join(), directory.join());
     directory.own(&d1(), a);
     directory.leave(a);
@@ -44,20 +44,21 @@ fn a_connection_that_is_gone_owns_nothing() {
 
 #[tokio::test]
 async fn notes_are_merged_and_found_later() {
-    let directory = Directory::new(Arc::new(|| 0));
+    let directory = directory();
     let (a, at_a) = directory.join();
     directory.own(&d1(), a);
     for _ in 0..3 {
         directory.tell_owner(&d1());
         directory.tell_all(|_| None);
+        directory.tell_time();
     }
     let notes = at_a.notes().await;
-    assert!(notes.changed.len() == 1 && notes.faults && notes.all.is_none());
+    assert!(notes.changed.len() == 1 && notes.faults && notes.all.is_none() && notes.time);
 }
 
 #[test]
 fn only_the_owner_is_told_and_only_what_it_listens_to() {
-    let directory = Directory::new(Arc::new(|| 0));
+    let directory = directory();
     let ((a, at_a), (b, at_b)) = (directory.join(), directory.join());
     let call = || Call { request_id: [7; 16], name: "reboot".to_owned(), payload: Bytes::new() };
     assert_eq!(directory.call(&d1(), call()), Err(CallFailed::NotOnline), "nobody is there");

@@ -187,7 +187,7 @@ impl Queue {
     }
 
     /// What the sender of a message is told of its end, if it wants to know.
-    pub(super) fn record(&self, ended: &Ended<Message>, now_ms: i64) -> Option<Record> {
+    pub(super) fn record(&self, ended: &Ended<Message>, at_ms: i64) -> Option<Record> {
         let status = match ended.end {
             End::Completed => Status::Success,
             End::Rejected => Status::Rejected,
@@ -197,7 +197,7 @@ impl Queue {
         };
         ended.content.ack.wants(status).then(|| Record {
             original_message_id: ended.content.message_id.clone(),
-            at_ms: now_ms,
+            at_ms,
             status,
             device_id: self.owner.device.clone(),
             generation_id: self.owner.generation.clone(),

@@ -104,10 +104,12 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    /// Takes a record. Gives the numbers of those that nobody fetched and that had to go for it.
+    /// Takes a record, which has waited since it happened. Gives the numbers of those that nobody fetched and that had to
+    /// go for it.
     pub(crate) fn push(&mut self, number: u64, record: Record, now_ms: i64) -> Vec<u64> {
         if self.waiting.is_empty() {
-            self.since_ms = now_ms;
+            // A clock that went back since must not hold it up.
+            self.since_ms = record.at_ms.min(now_ms);
         }
         self.waiting.push((number, record));
         if self.waiting.len() >= BATCH_RECORDS { self.send(now_ms) } else { Vec::new() }

@@ -122,7 +122,7 @@ impl Post {
     ) -> Result<Vec<Step>, Refusal> {
         let settled = self.queues.get_mut(device).and_then(|queue| queue.line.settle(lock, outcome, now_ms));
         Ok(match settled.ok_or_else(c2d::lock_lost)? {
-            Settled::Ended(ended) => self.end(device, &[ended], now_ms),
+            Settled::Ended(ended) => self.end(device, &[ended], (now_ms, now_ms)),
             Settled::Back { sequence, abandoned } => {
                 self.changed(device);
                 vec![Step::Abandoned { device: device.to_owned(), sequence, times: abandoned }]
@@ -140,18 +140,19 @@ impl Post {
     /// Empties a queue. Gives how many messages there were.
     pub(crate) fn purge(&mut self, device: &str, now_ms: i64) -> (usize, Vec<Step>) {
         let purged = self.queues.get_mut(device).map(|queue| queue.line.purge()).unwrap_or_default();
-        (purged.len(), self.end(device, &purged, now_ms))
+        (purged.len(), self.end(device, &purged, (now_ms, now_ms)))
     }
 
-    /// Lets happen what is due in all queues and with feedback.
+    /// Lets happen what is due in all queues and with feedback, each when it was due: who was away for a day (or put the
+    /// clock forward) finds what it would have found, and waits for nothing.
     pub(crate) fn expire(&mut self, now_ms: i64) -> Expired {
         let mut happened = Expired::default();
         while self.due.first().is_some_and(|(at_ms, _)| *at_ms <= now_ms) {
-            let Some((_, device)) = self.due.pop_first() else { break };
+            let Some((at_ms, device)) = self.due.pop_first() else { break };
             let Some(queue) = self.queues.get_mut(&device) else { continue };
             queue.listed_ms = None;
-            let (expired, is_freed) = queue.line.expire(now_ms);
-            happened.steps.extend(self.end(&device, &expired, now_ms));
+            let (expired, is_freed) = queue.line.expire(at_ms);
+            happened.steps.extend(self.end(&device, &expired, (at_ms, now_ms)));
             if is_freed {
                 happened.freed.push(device);
             }
@@ -160,13 +161,13 @@ impl Post {
         happened
     }
 
-    /// Messages that have left their queue: who wanted to know is told.
-    fn end(&mut self, device: &str, ended: &[Ended<Message>], now_ms: i64) -> Vec<Step> {
+    /// Messages that have left their queue, and when: who wanted to know is told.
+    fn end(&mut self, device: &str, ended: &[Ended<Message>], (at_ms, now_ms): (i64, i64)) -> Vec<Step> {
         let mut steps = Vec::new();
         for one in ended {
             self.bytes = self.bytes.saturating_sub(weight(&one.content));
             steps.push(Step::Gone { device: device.to_owned(), sequence: one.sequence, end: one.end });
-            let record = self.queues.get(device).and_then(|queue| queue.record(one, now_ms));
+            let record = self.queues.get(device).and_then(|queue| queue.record(one, at_ms));
             if let Some(record) = record {
                 self.record += 1;
                 steps.push(Step::Feedback { number: self.record, record: record.clone() });

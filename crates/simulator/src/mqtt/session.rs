@@ -201,6 +201,9 @@ impl Talks for Session {
             Some(AllConnections::HalfOpen) => self.meet(Fate::Silent, "half_open", scene),
             None => {}
         }
+        if notes.time && !self.is_ended {
+            self.expire(scene);
+        }
         if !self.is_ended {
             self.heed(notes, scene);
         }

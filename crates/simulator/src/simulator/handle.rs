@@ -9,6 +9,7 @@ use crate::faults::Faults;
 use crate::record::Recorded;
 use crate::registry::Status;
 use crate::started::Started;
+use crate::time::NotForward;
 
 impl Simulator {
     /// Addresses, keys and files.
@@ -49,6 +50,15 @@ impl Simulator {
     /// Replaces all faults; what counts calls starts anew.
     pub fn set_faults(&self, faults: Faults) {
         self.cloud.set_faults(faults);
+    }
+
+    /// Puts the simulator's time forward by so many seconds: what would be due by then is due now. Timers of the network
+    /// are not moved.
+    ///
+    /// # Errors
+    /// See [`NotForward`].
+    pub fn forward(&self, seconds: i64) -> Result<(), NotForward> {
+        self.cloud.forward(seconds)
     }
 
     /// Makes devices as if each had registered, with the keys that it has in the group.

@@ -43,7 +43,7 @@ pub fn to(device: &str, id: &str, body: Bytes) -> Bytes {
     .to_bytes()
 }
 
-fn text(body: &'static str) -> Bytes {
+pub fn text(body: &'static str) -> Bytes {
     Bytes::from_static(body.as_bytes())
 }
 
@@ -53,7 +53,7 @@ pub async fn commands(client: &mut Client) -> LinkId {
 }
 
 /// A device that listens.
-async fn listens(simulator: &Simulator, id: &str) -> (Client, LinkId) {
+pub async fn listens(simulator: &Simulator, id: &str) -> (Client, LinkId) {
     let mut client = Client::connect(simulator).await;
     assert_eq!(client.put_token(&Device::new(simulator, id).hub_token()).await.0, 200);
     let session = client.begin().await;
@@ -61,7 +61,7 @@ async fn listens(simulator: &Simulator, id: &str) -> (Client, LinkId) {
     (client, link)
 }
 
-async fn delivery(client: &mut Client, link: LinkId) -> Delivery {
+pub async fn delivery(client: &mut Client, link: LinkId) -> Delivery {
     client.until("a delivery", |event| of(event, link)).await
 }
 
@@ -76,7 +76,7 @@ fn of(event: &Event, link: LinkId) -> Option<Delivery> {
     }
 }
 
-fn id_of(delivery: &Delivery) -> String {
+pub fn id_of(delivery: &Delivery) -> String {
     match Message::decode(&delivery.payload).unwrap().properties.message_id {
         Some(amqp::message::MessageId::String(id)) => id,
         other => panic!("no text: {other:?}"),

@@ -6,6 +6,7 @@
 mod c2d;
 mod c2d_over_https;
 mod client;
+mod clock;
 mod devices;
 mod errors;
 mod faults;

@@ -80,6 +80,37 @@ async fn devices_are_enrolled_by_name_and_have_their_keys_of_the_group() {
 }
 
 #[tokio::test]
+async fn the_clock_is_put_forward_and_everything_goes_by_it() {
+    let simulator = with_page().await;
+    let device = Device::new(&simulator, "d1");
+    device.provision().await;
+    let clock = |method, body: &'static str| call(&simulator, method, "/api/clock", "localhost", body);
+    let (status, text) = clock(Method::POST, r#"{"forward_s":7200}"#).await;
+    assert_eq!(status, StatusCode::OK);
+    let told: Value = serde_json::from_str(&text).unwrap();
+    let now: jiff::Timestamp = told["now"].as_str().unwrap().parse().unwrap();
+    let ahead_ms = now.as_millisecond() - crate::client::now_ms();
+    assert!((7_190_000..=7_200_000).contains(&ahead_ms), "{text}");
+    let refused = device.send(&[], b"1").await.unwrap();
+    assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "its token was for an hour");
+    let date = jiff::fmt::rfc2822::parse(refused.header("date").unwrap()).unwrap().timestamp();
+    assert!((date - now).get_seconds().abs() < 10, "who learns the time from us learns this one: {date}");
+    for (body, cause) in [
+        (r#"{"forward_s":-1}"#, "forward only"),
+        (r#"{"forward_s":31622400}"#, "366 days ahead in all (it is 7200 s ahead)"),
+        (r#"{"forward_s":99999999999999999999}"#, "forward_s"),
+        (r#"{"forward_s":1.5}"#, "whole seconds"),
+        (r#"{"back_s":1}"#, "back_s"),
+    ] {
+        let (status, text) = clock(Method::POST, body).await;
+        assert!(status == StatusCode::BAD_REQUEST && text.contains(cause), "{body}: {text}");
+    }
+    let (status, text) = clock(Method::GET, "").await;
+    assert!(status == StatusCode::OK && text.contains(r#""ahead_s":7200"#), "{text}");
+    assert_eq!(clock(Method::DELETE, "").await.0, StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
 async fn a_page_from_elsewhere_cannot_reach_in() {
     let simulator = with_page().await;
     for host in ["evil.example", "localhost.evil.example:8082", ""] {

@@ -4,6 +4,7 @@
 #![allow(unreachable_pub, missing_docs, reason = "the tests' own client is documented where it is not plain")]
 
 mod client;
+mod clock;
 mod devices;
 mod faults;
 #[path = "../over_https/client.rs"]

@@ -119,6 +119,20 @@ fn a_token_ends_by_the_clock_of_the_cloud_and_only_its_own_links() {
 }
 
 #[test]
+fn who_is_told_of_a_leap_looks_at_its_tokens_at_once_and_at_no_timer() {
+    let mut pair = Pair::new(&["d1", "d2"]);
+    let (short, long) = (pair.telemetry("d1", 3_600_000), pair.telemetry("d2", 4_000_000));
+    let scene = Scene { cloud: &Arc::clone(&pair.cloud), at: pair.at, now_ms: NOW_MS };
+    let later = Scene { now_ms: NOW_MS + 3_600_000, ..scene };
+    pair.peer.notes(Notes::default(), later);
+    pair.talk();
+    assert!(!pair.is_detached(short), "other notes are no reason");
+    pair.peer.notes(Notes { time: true, ..Notes::default() }, later);
+    pair.talk();
+    assert!(pair.is_detached(short) && !pair.is_detached(long) && !pair.peer.is_over());
+}
+
+#[test]
 fn answers_that_are_held_back_come_in_order_when_they_are_due() {
     let mut pair = Pair::new(&["d1"]);
     pair.set_faults(r#"{"hub":{"delay_ms":100},"amqp":{"accept_delay_ms":100}}"#);

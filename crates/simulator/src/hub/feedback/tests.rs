@@ -1,9 +1,12 @@
 use super::*;
 
+/// When all records here happened.
+const NOW_MS: i64 = 1_767_225_600_000;
+
 fn record(id: &str) -> Record {
     Record {
         original_message_id: Some(id.to_owned()),
-        at_ms: 1_767_225_600_000,
+        at_ms: NOW_MS,
         status: Status::Success,
         device_id: "eui-1".to_owned(),
         generation_id: "637".to_owned(),
@@ -22,13 +25,13 @@ fn outbox(records: u64, now_ms: i64) -> Outbox {
 
 #[test]
 fn feedback_goes_out_15_seconds_after_the_first_record() {
-    let mut outbox = outbox(1, 0);
-    outbox.push(2, record("m2"), 14_000);
-    outbox.expire(14_999);
-    assert!(!outbox.take_news() && outbox.lock_next(14_999, LOCK).is_none());
-    outbox.expire(15_000);
+    let mut outbox = outbox(1, NOW_MS);
+    outbox.push(2, record("m2"), NOW_MS + 14_000);
+    outbox.expire(NOW_MS + 14_999);
+    assert!(!outbox.take_news() && outbox.lock_next(NOW_MS + 14_999, LOCK).is_none());
+    outbox.expire(NOW_MS + 15_000);
     assert!(outbox.take_news() && !outbox.take_news());
-    let batch = outbox.lock_next(15_000, LOCK).unwrap();
+    let batch = outbox.lock_next(NOW_MS + 15_000, LOCK).unwrap();
     let body: Value = serde_json::from_slice(&batch.body()).unwrap();
     assert_eq!(
         body[0],
@@ -78,4 +81,14 @@ fn feedback_that_nobody_fetches_is_bounded_and_the_oldest_goes() {
     let gone: Vec<u64> = (1..=most + 64).flat_map(|number| outbox.push(number, record("m"), 0)).collect();
     assert_eq!(gone, (1..=64).collect::<Vec<_>>());
     assert_eq!(outbox.records().count() as u64, most);
+}
+
+#[test]
+fn what_happened_long_ago_has_waited_already_and_what_happens_later_waits_from_now() {
+    let mut outbox = outbox(1, NOW_MS + 3_600_000);
+    outbox.expire(NOW_MS + 3_600_000);
+    assert_eq!(outbox.lock_next(NOW_MS + 3_600_000, LOCK).unwrap().enqueued_ms, NOW_MS + 3_600_000);
+    let mut outbox = self::outbox(1, 0);
+    outbox.expire(15_000);
+    assert!(outbox.take_news(), "the clock has gone back");
 }

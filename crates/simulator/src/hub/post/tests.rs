@@ -104,6 +104,26 @@ fn what_is_not_completed_within_an_hour_expires() {
 }
 
 #[test]
+fn after_a_leap_everything_has_happened_when_it_was_due() {
+    let mut post = post(2, 0);
+    next(&mut post, HOUR_MS - 1, lock(1));
+    let late_ms = HOUR_MS + LOCK_MS + 15_000;
+    let happened = post.expire(late_ms);
+    let at: Vec<i64> = happened
+        .steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::Feedback { record, .. } => Some(record.at_ms),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(at, [HOUR_MS, HOUR_MS - 1 + LOCK_MS], "the second was held until then");
+    let batch = post.lock_feedback(late_ms, lock(2)).expect("it has waited long enough");
+    assert_eq!((batch.enqueued_ms, batch.expiry_ms), (late_ms, late_ms + HOUR_MS));
+    assert!(post.queues.is_empty() && post.due.is_empty());
+}
+
+#[test]
 fn a_message_that_is_held_expires_with_its_lock() {
     let mut post = post(2, 0);
     next(&mut post, HOUR_MS - 1, lock(1));

@@ -416,6 +416,23 @@ fn who_does_not_say_who_it_is_is_let_go() {
     world.closed(&peer, "no_connect");
 }
 
+#[tokio::test]
+async fn a_leap_past_the_end_of_its_token_ends_the_connection_and_one_within_does_not() {
+    let world = World::new("{}");
+    let mut peer = world.device("d1");
+    let leap = |ms| {
+        world.now_ms.fetch_add(ms, Ordering::Relaxed);
+        world.cloud.directory().tell_time();
+    };
+    // The keep-alive of a minute is not moved.
+    leap(3_599_999);
+    world.heeds(&mut peer).await;
+    assert!(!peer.session.is_over());
+    leap(1);
+    world.heeds(&mut peer).await;
+    world.closed(&peer, "token_expired");
+}
+
 #[test]
 fn a_token_that_runs_out_ends_the_connection() {
     let mut world = World::new("{}");
