@@ -185,6 +185,8 @@ pub enum HubRefusal {
     Quota,
     /// 429, code 429001.
     Throttled,
+    /// 429, code 429002: more than can be held back; the device is let go besides.
+    BacklogFull,
     /// 503, code 503001.
     Unavailable,
     /// Any other.

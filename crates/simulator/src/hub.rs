@@ -101,6 +101,9 @@ impl Refusal {
     }
 }
 
+/// Requests beyond a hub's rate wait for a while; there are more than may.
+const BACKLOG_FULL: &str = "The number of requests that are held back is at its limit";
+
 /// The refusal that a fault asks for.
 pub(crate) fn refused(id: &str, refusal: &HubRefusal) -> Refusal {
     match refusal {
@@ -109,6 +112,7 @@ pub(crate) fn refused(id: &str, refusal: &HubRefusal) -> Refusal {
         HubRefusal::Disabled => disabled(id),
         HubRefusal::Quota => Refusal::new(403, 403_002, "IotHubQuotaExceeded", "The daily message quota is used up"),
         HubRefusal::Throttled => Refusal::throttled(None),
+        HubRefusal::BacklogFull => Refusal::new(429, 429_002, "ThrottleBacklogLimitExceeded", BACKLOG_FULL),
         HubRefusal::Unavailable => Refusal::unavailable(),
         HubRefusal::Status { status, error_code, name } => {
             Refusal::new(*status, *error_code, name, "Refused on request")

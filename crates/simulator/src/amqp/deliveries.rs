@@ -97,6 +97,14 @@ impl Peer {
                 self.settle(link, delivery, DeliveryState::Rejected(Some(error)), wait, scene);
             }
             (Hits::Link, error) => self.detach(link, true, Some(error), scene),
+            (Hits::Device, error) => {
+                let Some(endpoint) = self.telemetry(link).map(|its| its.endpoint.clone()) else { return };
+                let state = DeliveryState::Rejected(Some(error.clone()));
+                let wait = self.answers_after(wait, scene);
+                self.settle_after(link, delivery, state, wait, scene);
+                // Due at the same time, and done in this order.
+                self.do_after(wait, Job::LetGo(Box::new((endpoint, error))), scene);
+            }
         }
     }
 
@@ -127,8 +135,14 @@ impl Peer {
 
     /// Answers a message after whatever there is to wait for.
     fn settle(&mut self, link: LinkId, delivery: &Delivery, state: DeliveryState, wait: Duration, scene: Scene<'_>) {
+        let wait = self.answers_after(wait, scene);
+        self.settle_after(link, delivery, state, wait, scene);
+    }
+
+    /// How long an answer takes that has so long to wait besides.
+    fn answers_after(&self, wait: Duration, scene: Scene<'_>) -> Duration {
         let manners = scene.cloud.manners();
-        self.settle_after(link, delivery, state, wait + manners.hub.delay + manners.accept_delay, scene);
+        wait + manners.hub.delay + manners.accept_delay
     }
 
     pub(super) fn settle_after(

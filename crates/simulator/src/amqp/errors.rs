@@ -11,11 +11,12 @@ use serde_json::json;
 use crate::hub::Refusal;
 use crate::identity::{guid, timestamp};
 
-/// What is refused: the message, or the link with whatever is on it.
+/// What is refused: the message, the link with whatever is on it, or the message and then all links of its device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hits {
     Message,
     Link,
+    Device,
 }
 
 /// Code, condition, what it hits, and the text for a fault that brings none. The first row of a condition is its
@@ -41,7 +42,7 @@ const TABLE: [(u32, &str, Hits, &str); 35] = [
     (412_002, "com.microsoft:message-lock-lost", Hits::Message, "The lock was lost"),
     (413_001, "amqp:link:message-size-exceeded", Hits::Message, "The message is larger than 262144 bytes"),
     (429_001, "com.microsoft:device-container-throttled", Hits::Message, "Throttled. Wait 10 seconds and try again."),
-    (429_002, "com.microsoft:device-container-throttled", Hits::Message, "Throttled"),
+    (429_002, "com.microsoft:device-container-throttled", Hits::Device, "Throttled"),
     (500_001, "amqp:internal-error", Hits::Message, "Server error"),
     (500_008, "com.microsoft:timeout", Hits::Message, "The operation timed out"),
     (503_001, "amqp:link:detach-forced", Hits::Link, "Server Busy. Please retry operation"),

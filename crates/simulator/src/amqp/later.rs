@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use amqp::connection::{LinkId, SessionId};
-use amqp::performative::{Attach, DeliveryState};
+use amqp::performative::{Attach, DeliveryState, Error};
 use bytes::Bytes;
 
 use super::links::Service;
+use crate::endpoint::Endpoint;
 
 /// Answers that wait on one connection. More are given at once. Each is about 200 bytes with what it carries (an attach
 /// 1 KiB): 20 MB at worst, and no client has so many unsettled.
@@ -20,6 +21,8 @@ pub(super) enum Job {
     Attach(SessionId, LinkId, Box<Attach>),
     /// A message is to be answered.
     Settle(LinkId, u32, DeliveryState),
+    /// A device is to lose its links here.
+    LetGo(Box<(Endpoint, Error)>),
     /// A request about a twin is to be answered: the link on which it came, what.
     TwinAnswer(LinkId, Bytes),
     /// A request is to be answered: whose, where to, what.

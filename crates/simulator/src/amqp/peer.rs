@@ -227,6 +227,10 @@ impl Peer {
         match job {
             Job::Attach(session, link, attach) => self.grant(session, link, &attach, scene),
             Job::Settle(link, delivery, state) => self.settle_now(link, delivery, state, scene),
+            Job::LetGo(whom) => {
+                let (endpoint, error) = *whom;
+                self.detach_all(self.links_of(&endpoint, None), &Some(error), true, scene);
+            }
             Job::TwinAnswer(link, payload) => self.answer_twin(link, payload),
             Job::Reply(service, reply_to, payload) => self.reply_now(service, reply_to.as_deref(), payload),
         }

@@ -69,7 +69,7 @@ impl Cloud {
             HubRefusal::Disabled | HubRefusal::Status { status: 401, .. } => {
                 Some(Outcome::new(401, hub::refused(id, refusal).text))
             }
-            HubRefusal::Throttled | HubRefusal::Unavailable => {
+            HubRefusal::Throttled | HubRefusal::BacklogFull | HubRefusal::Unavailable => {
                 let refusal = hub::refused(id, refusal);
                 Some(Outcome::new(refusal.status.into(), refusal.text))
             }

@@ -147,9 +147,10 @@ fn refusals_on_request_have_their_codes() {
         HubRefusal::Disabled,
         HubRefusal::Quota,
         HubRefusal::Throttled,
+        HubRefusal::BacklogFull,
         HubRefusal::Unavailable,
         status,
     ];
     let codes = all.map(|refusal| refused("d1", &refusal).code);
-    assert_eq!(codes, [401_003, 404_001, 403_012, 403_002, 429_001, 503_001, 403_001]);
+    assert_eq!(codes, [401_003, 404_001, 403_012, 403_002, 429_001, 429_002, 503_001, 403_001]);
 }

@@ -331,3 +331,29 @@ async fn a_gateway_of_the_first_generation_closes_links_of_a_device_that_is_swit
     assert_eq!((detachment.closed, detachment.error), (true, None));
     assert_eq!(client.send(other, "1").await, accepted());
 }
+
+#[tokio::test]
+async fn a_full_backlog_refuses_the_message_and_then_lets_its_device_go() {
+    let simulator = with_devices(&["d1", "d2"]).await;
+    let number = json!({"status": {"status": 429, "error_code": 429_002, "name": "ThrottleBacklogLimitExceeded"}});
+    for (answer, token) in [(json!("backlog_full"), 429), (number, 200)] {
+        for late in [json!({}), json!({"accept_delay_ms": 50})] {
+            set_faults(&simulator, json!({}));
+            let (mut client, link, other) = linked(&simulator).await;
+            let session = client.begin().await;
+            let c2d = client.receiver(session, "/devices/d1/messages/devicebound").await;
+            let refuse = json!([{"ids": ["d1"], "answer": answer}]);
+            set_faults(&simulator, json!({"hub": {"refuse": refuse}, "amqp": late}));
+            let error = rejected(client.send(link, "1").await);
+            let wanted = ("com.microsoft:device-container-throttled", 429_002);
+            assert_eq!((error.condition.as_str(), code(&error)), wanted);
+            for link in [link, c2d] {
+                let error = client.closed_with(link).await;
+                assert_eq!((error.condition.as_str(), code(&error)), wanted);
+            }
+            assert_eq!(client.send(other, "2").await, accepted(), "it is not about others");
+            assert_eq!(client.put_token(&Device::new(&simulator, "d1").hub_token()).await.0, token);
+        }
+    }
+    assert_eq!(simulator.counts().messages_total, 4);
+}

@@ -692,8 +692,14 @@ fn faults_are_told_as_mqtt_can() {
         (world.says(&mut peer, &device("d1").bytes()), world.closes())
     };
     let refused = |code| (vec![Said::ConnAck(false, code)], vec![("refused".to_owned(), 1)]);
-    for (answer, code) in [("throttled", 3), ("unavailable", 3), ("unauthorized", 5), ("not_found", 5), ("disabled", 5)]
-    {
+    for (answer, code) in [
+        ("throttled", 3),
+        ("backlog_full", 3),
+        ("unavailable", 3),
+        ("unauthorized", 5),
+        ("not_found", 5),
+        ("disabled", 5),
+    ] {
         assert_eq!(connect(&format!(r#"{{"hub":{{"refuse":[{{"answer":"{answer}"}}]}}}}"#)), refused(code), "{answer}");
     }
     assert_eq!(connect(r#"{"hub":{"outage":"unavailable"}}"#), refused(3));
@@ -735,6 +741,16 @@ async fn faults_that_are_set_meet_connections_that_are_there() {
     world.cloud.set_faults(serde_json::from_str(r#"{"amqp":{"all":"drop"},"dps":{"outage":"close"}}"#).unwrap());
     world.heeds(&mut peer).await;
     assert!(!peer.session.is_over(), "others are meant");
+}
+
+#[test]
+fn a_full_backlog_ends_a_connected_device_with_its_next_message() {
+    let world = World::new("{}");
+    let mut peer = world.device("d1");
+    world.cloud.set_faults(serde_json::from_str(r#"{"hub":{"refuse":[{"answer":"backlog_full"}]}}"#).unwrap());
+    assert_eq!(world.says(&mut peer, &client::publish(EVENTS, b"1", 1, 1)), []);
+    world.closed(&peer, "ThrottleBacklogLimitExceeded");
+    assert_eq!(world.messages(), 0);
 }
 
 #[test]
