@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use amqp::connection::{Fate as Fated, LinkId, Outgoing, Terms};
+use amqp::frame::Frame;
 use amqp::message::{Body, Message};
-use amqp::performative::{DeliveryState, Source, Target};
+use amqp::performative::{DeliveryState, Performative, Source, Target};
 use amqp::sasl::Mechanism;
 use bytes::Bytes;
 
@@ -197,6 +198,36 @@ fn a_note_that_comes_late_does_not_take_a_link_that_is_newer() {
     pair.peer.notes(notes, Scene { cloud: &cloud, at: pair.at, now_ms: NOW_MS });
     pair.talk();
     assert!(pair.is_detached(older) && !pair.is_detached(newer));
+}
+
+/// Microsoft's SDK for Node does so when it is closed while it attaches a link that it is refused.
+#[test]
+fn an_end_is_answered_once_also_when_it_crosses_the_refusal_of_a_link() {
+    let mut pair = Pair::new(&["d1"]);
+    let session = pair.client.begin().unwrap();
+    pair.talk();
+    pair.client
+        .attach(session, Terms::receiver("inputs", Source::at("/devices/d1/modules/m/messages/events")))
+        .unwrap();
+    pair.client.end(session, None);
+    let (mut up, mut down) = (BytesMut::new(), BytesMut::new());
+    pair.client.output(&mut up, pair.at);
+    let cloud = Arc::clone(&pair.cloud);
+    let scene = Scene { cloud: &cloud, at: pair.at, now_ms: NOW_MS };
+    for byte in up {
+        pair.peer.receive(&[byte], scene);
+        pair.peer.output(&mut down, scene);
+    }
+    let said = std::iter::from_fn(|| amqp::frame::take_frame(&mut down, u32::MAX).unwrap());
+    let said: Vec<_> = said
+        .map(|frame| match frame {
+            Frame::Amqp { performative: Performative::Attach(_), .. } => "attach",
+            Frame::Amqp { performative: Performative::Detach(_), .. } => "detach",
+            Frame::Amqp { performative: Performative::End(_), .. } => "end",
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(said, ["attach", "detach", "end"]);
 }
 
 #[test]
