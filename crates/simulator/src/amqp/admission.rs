@@ -5,7 +5,8 @@ use amqp::sasl::Init;
 
 use super::errors;
 use super::links::Kind;
-use super::peer::{Peer, Registration, Scene};
+use super::peer::{Peer, Scene};
+use super::provisioning::Registration;
 use super::sasl::{self, Says};
 use super::tokens::{Grant, Holder};
 

@@ -20,6 +20,7 @@ use super::deliveries::Sources;
 use super::handed::Hungry;
 use super::later::{Job, Later};
 use super::links::{Kind, Link};
+use super::provisioning::Registration;
 use super::sasl;
 use super::tokens::Tokens;
 use crate::cloud::Cloud;
@@ -38,15 +39,6 @@ const LINKS_MAX: usize = 8192;
 const PIECE_BYTES: usize = 256;
 /// The clock of tokens is not the one that timers run by: it is looked at so often.
 const TOKENS_LOOKED_AT: Duration = Duration::from_secs(1);
-
-/// A device that wants to be registered.
-#[derive(Clone)]
-pub(super) struct Registration {
-    pub(super) scope: String,
-    pub(super) id: String,
-    pub(super) token: String,
-    pub(super) api_version: Option<String>,
-}
 
 /// One connection.
 pub(crate) struct Peer {

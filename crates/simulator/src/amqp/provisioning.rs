@@ -21,6 +21,22 @@ const OPERATION_TYPE: &str = "iotdps-operation-type";
 const OPERATION_ID: &str = "iotdps-operation-id";
 const RETRY_AFTER: [&str; 2] = ["retry-after", "Retry-After"];
 
+/// A device that wants to be registered.
+#[derive(Clone)]
+pub(super) struct Registration {
+    pub(super) scope: String,
+    pub(super) id: String,
+    /// Empty where it brought none.
+    pub(super) token: String,
+    pub(super) api_version: Option<String>,
+}
+
+impl Registration {
+    pub(super) fn without_token(scope: &str, id: &str) -> Self {
+        Self { scope: scope.to_owned(), id: id.to_owned(), token: String::new(), api_version: None }
+    }
+}
+
 /// The version that a link names in its properties.
 pub(crate) fn api_version(link_properties: &Fields) -> Option<&str> {
     link_properties.get(API_VERSION).and_then(Value::as_str)

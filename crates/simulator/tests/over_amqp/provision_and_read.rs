@@ -15,8 +15,13 @@ use crate::https::{Device, token};
 
 /// A connection as a device that wants to be registered, and its pair of links.
 async fn registering(simulator: &Simulator, device: &Device<'_>, password: String) -> (Client, LinkId, LinkId) {
+    let user = format!("{}/registrations/{}", simulator.started().id_scope, device.id);
+    registering_as(simulator, device, Mechanism::Plain { user, password }).await
+}
+
+async fn registering_as(simulator: &Simulator, device: &Device<'_>, mechanism: Mechanism) -> (Client, LinkId, LinkId) {
     let address = format!("{}/registrations/{}", simulator.started().id_scope, device.id);
-    let mut client = Client::connect_as(simulator, Mechanism::Plain { user: address.clone(), password }).await;
+    let mut client = Client::connect_as(simulator, mechanism).await;
     let session = client.begin().await;
     let mut terms = Terms::receiver("answers", Source::at(&address));
     terms.properties = Fields::default().with("com.microsoft:api-version", "2019-03-31");
@@ -106,6 +111,27 @@ async fn polls_are_throttled_too_all_of_them_and_those_of_one_device() {
         let error = rejected(fate);
         assert_eq!((error.condition.as_str(), code(&error)), ("com.microsoft:device-container-throttled", 429_001));
         assert_eq!(error.info.get("retry-after").and_then(Value::as_i64), Some(seconds));
+    }
+}
+
+/// As a device with a certificate does: the layer is left out, or names the mechanism for it.
+#[tokio::test]
+async fn who_says_nothing_at_the_door_is_refused_at_its_request() {
+    let simulator = with_devices(&[]).await;
+    let device = Device::new(&simulator, "d1");
+    for mechanism in [Mechanism::None, Mechanism::External] {
+        let (mut client, requests, _) = registering_as(&simulator, &device, mechanism).await;
+        let register = asks(&[("iotdps-operation-type", "iotdps-register")]);
+        let error = rejected(client.send_bytes(requests, register).await);
+        assert_eq!((error.condition.as_str(), code(&error)), ("amqp:unauthorized-access", 401_002));
+        let session = client.begin().await;
+        let other = format!("{}/registrations/d2", simulator.started().id_scope);
+        let link = client.sender(session, &other).await;
+        assert_eq!(
+            client.closed_with(link).await.condition.as_str(),
+            "amqp:unauthorized-access",
+            "one device a connection"
+        );
     }
 }
 

@@ -18,6 +18,9 @@ const packages = {
 };
 const transports = Object.keys(packages).filter((name) => packages[name].prototype && packages[name].prototype.registrationRequest);
 
+// How long somebody who was told already may take to call back.
+const QUIET_MS = 1000;
+
 const soon = (promise, what) => bounded(promise, SOON_MS, what);
 
 // Security clients of a device whose key is in a TPM or a certificate: as much of them as `create` and `register` ask for.
@@ -30,8 +33,8 @@ const tpm = (id) => ({
 });
 const x509 = (id, certificate) => ({ getRegistrationId: () => id, getCertificate: (done) => done(null, certificate) });
 
-const create = ({ site, transport }, security) =>
-  ProvisioningDeviceClient.create(site.started.dps, site.started.id_scope, new packages[transport](), security);
+const create = ({ site, transport }, security, over = new packages[transport]()) =>
+  ProvisioningDeviceClient.create(site.started.dps, site.started.id_scope, over, security);
 const withKey = (at, key = keyOf(at.id)) => create(at, new SymmetricKeySecurityClient(at.id, key));
 
 async function register(at) {
@@ -73,7 +76,30 @@ async function cancel(at) {
   return "register ends with OperationCancelledError";
 }
 
-const withTpm = (at) => soon(create(at, tpm(at.id)).register(), "register");
+// Over AMQP the SDK is told at once, and never calls back: what its connection was told says why.
+async function withTpm(at) {
+  const transport = new packages[at.transport]();
+  const refused = new Promise((resolve) => refusalOf(transport, resolve));
+  const registered = soon(create(at, tpm(at.id), transport).register(), "register");
+  const silent = refused.then(async (error) => {
+    await bounded(registered, QUIET_MS, "register").catch((late) => {
+      if (!/nothing within/.test(late.message)) throw late;
+      throw new Error(`nothing, as it keeps to itself what it was told: ${error.message}`);
+    });
+  });
+  return Promise.race([registered, silent]);
+}
+
+// What the connection under the SDK is told, where the transport has one over AMQP.
+function refusalOf(transport, tell) {
+  const base = transport._amqpBase;
+  if (!base) return;
+  const connect = base.connect.bind(base);
+  base.connect = (...request) => {
+    connect(...request);
+    base._rheaConnection.on("connection_error", ({ error }) => tell(error));
+  };
+}
 const withCertificate = (at) => soon(create(at, x509(at.id, certificate())).register(), "register");
 
 // Made by itself, trusted by nobody.
