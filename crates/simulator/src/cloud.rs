@@ -37,6 +37,7 @@ use crate::dps::{Operations, Registrations, Scopes};
 use crate::endpoint::{Endpoint, HubId};
 use crate::events::Events;
 use crate::faults::{Armed, Faults, Weather};
+use crate::hub::rules::PostRules;
 use crate::hub::{self, Telemetry, method};
 use crate::options::Clock;
 use crate::record::{Record, Recorded};
@@ -144,8 +145,8 @@ struct Seen {
 
 impl HubState {
     /// What is kept in `dir` of the hub `name`.
-    pub(crate) fn open(dir: Option<&Path>, name: &str, now_ms: i64) -> std::io::Result<Self> {
-        let (registry, post) = (Registry::open(dir, name)?, KeptPost::open(dir, name, now_ms)?);
+    pub(crate) fn open(dir: Option<&Path>, name: &str, rules: PostRules, now_ms: i64) -> std::io::Result<Self> {
+        let (registry, post) = (Registry::open(dir, name)?, KeptPost::open(dir, name, rules, now_ms)?);
         Ok(Self { registry, post, ..Self::default() })
     }
 }

@@ -10,6 +10,7 @@ pub(crate) mod line; // what is locked, handed out and answered
 pub(crate) mod method; // direct methods
 pub(crate) mod post; // the queues of all devices, and feedback
 pub(crate) mod query; // the question that picks twins
+pub(crate) mod rules; // what an owner can set for them
 pub(crate) mod twin; // tags, desired and reported properties
 
 use std::collections::BTreeMap;

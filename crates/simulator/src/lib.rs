@@ -48,7 +48,7 @@ pub use faults::{
 pub use options::{Clock, OnMessage, Options};
 pub use record::Recorded;
 pub use registry::Status;
-pub use setup::{Allocation, GroupSetup, Reprovision, ScopeSetup, Setup, SetupError};
+pub use setup::{Allocation, CloudToDevice, FeedbackSetup, GroupSetup, Reprovision, ScopeSetup, Setup, SetupError};
 pub use simulator::{Simulator, StartError, start};
 pub use started::{GroupAddress, HubAddress, STARTED_FILE, Started};
 pub use time::NotForward;

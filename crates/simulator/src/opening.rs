@@ -83,7 +83,7 @@ pub(crate) fn scopes(setup: Option<&Setup>, hubs: &[String], identity: &mut Iden
         id_scope: Some(scope.id_scope.unwrap_or_else(|| identity.id_scope.clone())),
         ..scope
     });
-    let whole = Setup { hubs: hubs.to_vec(), scopes: asked.collect() };
+    let whole = Setup { hubs: hubs.to_vec(), scopes: asked.collect(), ..setup.cloned().unwrap_or_default() };
     // Again, now that nothing is left out: two scopes may have come to the same id.
     whole.check()?;
     let open = |scope: &ScopeSetup| {
@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(hosts(&asked), (named(&["hub1.net"]), named(&["global.net", "Localhost"])));
         let asked = Options { more_hubs: named(&["hub2.net"]), ..asked };
         assert_eq!(hosts(&asked).0, named(&["hub1.net", "hub2.net"]));
-        let setup = Some(Setup { hubs: named(&["a", "b"]), scopes: Vec::new() });
+        let setup = Some(Setup { hubs: named(&["a", "b"]), ..Setup::default() });
         let asked = Options { setup, ..asked };
         assert_eq!(hosts(&asked), (named(&["a", "b", "hub2.net"]), named(&["hub1.net", "global.net", "Localhost"])));
         assert!(Hosts::of(&Options { more_hubs: named(&["localhost"]), ..options() }).is_err(), "a hub twice");

@@ -1,4 +1,4 @@
-//! Which hubs, id scopes and enrolment groups there are: the setup file.
+//! Which hubs, id scopes and enrolment groups there are, and how they are set: the setup file.
 //!
 //! Promises: a setup that is taken can be served: each name is there that another one refers to, and nothing is named
 //! twice. An error says which key, why, and what to do. Does not know keys that are left out; `identity` makes them.
@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::sas::is_key;
+
+mod cloud_to_device; // how messages to devices are kept
+
+pub use cloud_to_device::{CloudToDevice, FeedbackSetup};
 
 /// The group that there is without a setup.
 pub(crate) const GROUP_NAME: &str = "simulated-group";
@@ -26,6 +30,8 @@ pub struct Setup {
     pub hubs: Vec<String>,
     /// Provisioning services, told apart by id scope. None: one with one group.
     pub scopes: Vec<ScopeSetup>,
+    /// How messages to devices are kept, at all hubs.
+    pub cloud_to_device: CloudToDevice,
 }
 
 /// A provisioning service.
@@ -142,6 +148,7 @@ impl Setup {
             return refuse("hubs", "missing, though groups name hubs", "list the host names of all hubs");
         }
         check_hubs(&self.hubs, "hubs")?;
+        self.cloud_to_device.check()?;
         at_most(self.scopes.len(), SCOPES_MAX, "scopes")?;
         self.scopes.iter().enumerate().try_for_each(|(at, scope)| self.check_scope(&format!("scopes[{at}]"), scope))?;
         let ids: Vec<&str> = self.scopes.iter().map(|scope| scope.id_scope.as_deref().unwrap_or("(none)")).collect();

@@ -22,6 +22,7 @@ use crate::connections::Http;
 use crate::control::Control;
 use crate::dps::Registrations;
 use crate::https::Https;
+use crate::hub::rules::PostRules;
 use crate::identity::{Readers, guid, write_whole};
 use crate::mqtt::Mqtt;
 use crate::opening::{self, Hosts};
@@ -192,7 +193,8 @@ pub(crate) fn open(options: &Options, hosts: &Hosts, amqp_port: u16) -> Result<C
     let hubs = hosts.open(&mut identity);
     identity.keep(dir).map_err(at(shown_dir))?;
     let now_ms = (options.clock)();
-    let with_state = |hub: Hub| HubState::open(dir, hub.name(), now_ms).map(|state| (hub, state));
+    let rules = options.setup.as_ref().map(|setup| PostRules::from(&setup.cloud_to_device)).unwrap_or_default();
+    let with_state = |hub: Hub| HubState::open(dir, hub.name(), rules, now_ms).map(|state| (hub, state));
     let hubs = hubs.into_iter().map(with_state).collect::<io::Result<_>>().map_err(at(shown_dir))?;
     let record_path = options.record.as_deref();
     let record = Record::open(record_path, options.on_message.clone()).map_err(at(record_path.unwrap_or(shown_dir)))?;

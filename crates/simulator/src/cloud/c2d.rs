@@ -13,6 +13,7 @@ use crate::hub::c2d::{Delivery, Message};
 use crate::hub::feedback::Batch;
 use crate::hub::line::{Lock, Outcome};
 use crate::hub::post::{Expired, Post, Step};
+use crate::hub::rules::PostRules;
 use crate::hub::{self, Refusal};
 use crate::identity::random_bytes;
 use crate::journal::Journal;
@@ -37,9 +38,9 @@ pub(super) struct KeptPost {
 
 impl KeptPost {
     /// What is kept in `dir` of the hub `name`.
-    pub(super) fn open(dir: Option<&Path>, name: &str, now_ms: i64) -> io::Result<Self> {
+    pub(super) fn open(dir: Option<&Path>, name: &str, rules: PostRules, now_ms: i64) -> io::Result<Self> {
         let file = format!("c2d-{name}.jsonl");
-        let post = Post::restored(Journal::read(dir, &file)?, now_ms);
+        let post = Post::restored(rules, Journal::read(dir, &file)?, now_ms);
         let place = dir.map(|dir| (dir.to_owned(), file));
         let mut kept = Self { post, place, ..Self::default() };
         kept.write_anew()?;

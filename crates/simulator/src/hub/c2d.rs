@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::feedback::{Record, Status};
 use super::line::{End, Ended, Line, Lock};
+use super::rules::Rules;
 use super::{Refusal, check_words};
 use crate::registry::Device;
 
@@ -21,8 +22,6 @@ pub(crate) mod headers; // as HTTPS carries messages
 pub(crate) const MESSAGE_BYTES_MAX: usize = 65_536;
 /// As a real hub holds for a device.
 pub(super) const PENDING_MAX: usize = 50;
-/// For a message that says nothing else; what a hub is made with.
-const TTL_MS: i64 = 3_600_000;
 /// The longest that a hub can be set to. What asks for more gets this.
 const TTL_MAX_MS: i64 = 2 * 24 * 3_600_000;
 
@@ -109,9 +108,9 @@ impl Message {
         self.body.len() + system + user + application
     }
 
-    /// When it expires that is taken now.
-    pub(super) fn expires_ms(&self, now_ms: i64) -> i64 {
-        let wished = self.expiry_ms.unwrap_or_else(|| now_ms.saturating_add(TTL_MS));
+    /// When it expires that is taken now, where one that says nothing is kept so long.
+    pub(super) fn expires_ms(&self, now_ms: i64, ttl_ms: i64) -> i64 {
+        let wished = self.expiry_ms.unwrap_or_else(|| now_ms.saturating_add(ttl_ms));
         wished.min(now_ms.saturating_add(TTL_MAX_MS))
     }
 }
@@ -170,8 +169,8 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    pub(super) fn new(owner: Owner) -> Self {
-        Self { owner, line: Line::default(), listed_ms: None }
+    pub(super) fn new(owner: Owner, rules: Rules) -> Self {
+        Self { owner, line: Line::new(rules), listed_ms: None }
     }
 
     pub(super) fn lock_next(&mut self, now_ms: i64, lock: Lock) -> Option<Delivery> {

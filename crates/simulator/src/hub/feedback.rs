@@ -1,7 +1,8 @@
 //! What became of messages to devices, told to the service side in batches.
 //!
 //! Promises: records go out together, when 64 wait or 15 seconds after the first of them; a batch is locked, answered
-//! and given back as a message to a device is, and expires after an hour. Time and locks are handed in.
+//! and given back as a message to a device is, and expires after an hour unless the rules say otherwise. Time and locks are
+//! handed in.
 
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::line::{Entry, Line, Lock, Outcome, Settled};
+use super::rules::Rules;
 use crate::identity::timestamp;
 
 /// What the body of a batch is.
@@ -17,8 +19,6 @@ pub(crate) const CONTENT_TYPE: &str = "application/vnd.microsoft.iothub.feedback
 const BATCH_RECORDS: usize = 64;
 /// …or fewer, so long after the first.
 const BATCH_WAITS_MS: i64 = 15_000;
-/// What a hub is made with.
-const TTL_MS: i64 = 3_600_000;
 /// Batches that nobody fetched; beyond it the oldest goes. 262 144 records of 300 bytes are 80 MB.
 const BATCHES_MAX: usize = 4096;
 
@@ -93,6 +93,7 @@ impl Batch {
 /// The feedback of a hub.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
+    rules: Rules,
     waiting: Vec<Numbered>,
     /// When the first of those that wait came.
     since_ms: i64,
@@ -104,6 +105,10 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
+    pub(crate) fn new(rules: Rules) -> Self {
+        Self { rules, batches: Line::new(rules), ..Self::default() }
+    }
+
     /// Takes a record, which has waited since it happened. Gives the numbers of those that nobody fetched and that had to
     /// go for it.
     pub(crate) fn push(&mut self, number: u64, record: Record, now_ms: i64) -> Vec<u64> {
@@ -119,7 +124,7 @@ impl Outbox {
         let records = std::mem::take(&mut self.waiting);
         self.sequence += 1;
         self.has_news = true;
-        let times_ms = (now_ms, now_ms.saturating_add(TTL_MS));
+        let times_ms = (now_ms, now_ms.saturating_add(self.rules.ttl_ms));
         self.batches.push(Entry::new(self.sequence, times_ms, 0, Arc::new(records)));
         let oldest = self.batches.entries().next().filter(|_| self.batches.len() > BATCHES_MAX);
         let gone = oldest.map(|entry| entry.sequence).and_then(|sequence| self.batches.remove(sequence));

@@ -13,10 +13,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// How long who was handed a message may keep it; the real service lets nobody change that for C2D.
-pub(crate) const LOCK_MS: i64 = 60_000;
-/// Abandoned so often a message is dead.
-const DELIVERIES_MAX: u8 = 10;
+use super::rules::Rules;
 
 /// What a message is locked with: random, in the order in which text has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -146,78 +143,85 @@ impl<T> Entry<T> {
 
 /// The line.
 #[derive(Clone, Debug)]
-pub(crate) struct Line<T>(VecDeque<Entry<T>>);
+pub(crate) struct Line<T> {
+    rules: Rules,
+    entries: VecDeque<Entry<T>>,
+}
 
 impl<T> Default for Line<T> {
     fn default() -> Self {
-        Self(VecDeque::new())
+        Self::new(Rules::default())
     }
 }
 
 impl<T> Line<T> {
+    pub(crate) fn new(rules: Rules) -> Self {
+        Self { rules, entries: VecDeque::new() }
+    }
+
     /// At the end.
     pub(crate) fn push(&mut self, entry: Entry<T>) {
-        self.0.push_back(entry);
+        self.entries.push_back(entry);
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.entries.len()
     }
 
     pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry<T>> {
-        self.0.iter()
+        self.entries.iter()
     }
 
     pub(crate) fn entry_mut(&mut self, sequence: u64) -> Option<&mut Entry<T>> {
-        self.0.iter_mut().find(|entry| entry.sequence == sequence)
+        self.entries.iter_mut().find(|entry| entry.sequence == sequence)
     }
 
     /// Takes a message out, whoever holds it.
     pub(crate) fn remove(&mut self, sequence: u64) -> Option<Entry<T>> {
-        let at = self.0.iter().position(|entry| entry.sequence == sequence)?;
-        self.0.remove(at)
+        let at = self.entries.iter().position(|entry| entry.sequence == sequence)?;
+        self.entries.remove(at)
     }
 
     /// Locks the first message that nobody holds.
     pub(crate) fn lock_next(&mut self, now_ms: i64, lock: Lock) -> Option<&Entry<T>> {
-        let entry = self.0.iter_mut().find(|entry| entry.is_ready(now_ms))?;
-        entry.held = Some(Hold { lock, until_ms: now_ms.saturating_add(LOCK_MS) });
+        let entry = self.entries.iter_mut().find(|entry| entry.is_ready(now_ms))?;
+        entry.held = Some(Hold { lock, until_ms: now_ms.saturating_add(self.rules.lock_ms) });
         Some(entry)
     }
 
     /// Answers a message. None when the lock is not good any more.
     pub(crate) fn settle(&mut self, lock: Lock, outcome: Outcome, now_ms: i64) -> Option<Settled<T>> {
         let at = self.held_by(lock)?;
-        let entry = self.0.get_mut(at).filter(|entry| entry.is_held(now_ms))?;
+        let entry = self.entries.get_mut(at).filter(|entry| entry.is_held(now_ms))?;
         let end = match outcome {
             Outcome::Complete => End::Completed,
             Outcome::Reject => End::Rejected,
             Outcome::Abandon => {
                 entry.held = None;
                 entry.abandoned = entry.abandoned.saturating_add(1);
-                if entry.abandoned < DELIVERIES_MAX {
+                if entry.abandoned < self.rules.deliveries_max {
                     return Some(Settled::Back { sequence: entry.sequence, abandoned: entry.abandoned });
                 }
                 End::Exceeded
             }
         };
-        self.0.remove(at).map(|entry| Settled::Ended(entry.ended(end)))
+        self.entries.remove(at).map(|entry| Settled::Ended(entry.ended(end)))
     }
 
     /// Who held it is gone: it is free at once. False when the lock was not good any more.
     pub(crate) fn unlock(&mut self, lock: Lock) -> bool {
-        let entry = self.held_by(lock).and_then(|at| self.0.get_mut(at));
+        let entry = self.held_by(lock).and_then(|at| self.entries.get_mut(at));
         entry.and_then(|entry| entry.held.take()).is_some()
     }
 
     fn held_by(&self, lock: Lock) -> Option<usize> {
-        self.0.iter().position(|entry| entry.held.is_some_and(|hold| hold.lock == lock))
+        self.entries.iter().position(|entry| entry.held.is_some_and(|hold| hold.lock == lock))
     }
 
     /// Ends locks and messages whose time is over. Says too whether a lock was among them.
     pub(crate) fn expire(&mut self, now_ms: i64) -> (Vec<Ended<T>>, bool) {
         let mut is_freed = false;
-        for entry in self.0.iter_mut().filter(|entry| entry.held.is_some() && !entry.is_held(now_ms)) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.held.is_some() && !entry.is_held(now_ms)) {
             entry.held = None;
             is_freed = true;
         }
@@ -230,17 +234,17 @@ impl<T> Line<T> {
     }
 
     fn take_all(&mut self, end: End, which: impl Fn(&Entry<T>) -> bool) -> Vec<Ended<T>> {
-        if !self.0.iter().any(&which) {
+        if !self.entries.iter().any(&which) {
             return Vec::new();
         }
-        let (gone, left): (VecDeque<_>, _) = std::mem::take(&mut self.0).into_iter().partition(which);
-        self.0 = left;
+        let (gone, left): (VecDeque<_>, _) = std::mem::take(&mut self.entries).into_iter().partition(which);
+        self.entries = left;
         gone.into_iter().map(|entry| entry.ended(end)).collect()
     }
 
     /// When something happens by itself.
     pub(crate) fn next_due_ms(&self) -> Option<i64> {
-        self.0.iter().map(Entry::due_ms).min()
+        self.entries.iter().map(Entry::due_ms).min()
     }
 }
 

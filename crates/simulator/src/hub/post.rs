@@ -15,6 +15,7 @@ use super::Refusal;
 use super::c2d::{self, Delivery, Message, Owner, Queue};
 use super::feedback::{Batch, Outbox, Record};
 use super::line::{End, Ended, Entry, Lock, Outcome, Settled};
+use super::rules::{PostRules, Rules};
 use crate::registry::Device;
 
 /// Messages that wait, of all devices: 8 192 of the largest, or a million of 500 bytes.
@@ -56,6 +57,7 @@ pub(crate) struct Expired {
 /// The post.
 #[derive(Debug, Default)]
 pub(crate) struct Post {
+    rules: Rules,
     queues: HashMap<String, Queue>,
     /// When something happens in a queue by itself, by time.
     due: BTreeSet<(i64, String)>,
@@ -69,6 +71,10 @@ pub(crate) struct Post {
 
 /// Messages.
 impl Post {
+    pub(crate) fn new(rules: PostRules) -> Self {
+        Self { rules: rules.messages, feedback: Outbox::new(rules.feedback), ..Self::default() }
+    }
+
     /// Whether a message is taken. It is when [`Post::push`] is called with what this gives.
     pub(crate) fn accepts(&self, device: &Device, message: Message, now_ms: i64) -> Result<Pushed, Refusal> {
         let message = message.checked()?;
@@ -84,7 +90,7 @@ impl Post {
             owner: Owner::from(device),
             sequence: self.sequence + 1,
             enqueued_ms: now_ms,
-            expiry_ms: message.expires_ms(now_ms),
+            expiry_ms: message.expires_ms(now_ms, self.rules.ttl_ms),
             abandoned: 0,
             message: Arc::new(message),
         })
@@ -95,7 +101,7 @@ impl Post {
         self.sequence = self.sequence.max(sequence);
         self.bytes += weight(&message);
         let device = owner.device.clone();
-        let queue = self.queues.entry(device.clone()).or_insert_with(|| Queue::new(owner));
+        let queue = self.queues.entry(device.clone()).or_insert_with(|| Queue::new(owner, self.rules));
         queue.line.push(Entry::new(sequence, (enqueued_ms, expiry_ms), abandoned, message));
         self.changed(&device);
     }
@@ -220,8 +226,8 @@ impl Post {
 /// Over restarts.
 impl Post {
     /// The post that these steps led to.
-    pub(crate) fn restored(steps: impl IntoIterator<Item = Step>, now_ms: i64) -> Self {
-        let mut post = Self::default();
+    pub(crate) fn restored(rules: PostRules, steps: impl IntoIterator<Item = Step>, now_ms: i64) -> Self {
+        let mut post = Self::new(rules);
         let mut records = BTreeMap::new();
         for step in steps {
             match step {

@@ -2,10 +2,11 @@
 
 use amqp::message::Body;
 use serde_json::Value as Json;
+use simulator::{Options, Setup};
 
 use crate::c2d::{commands, delivery, id_of, listens, service, text, to};
 use crate::client::{Client, accepted, with_devices};
-use crate::https::Device;
+use crate::https::{Device, options};
 
 #[tokio::test]
 async fn a_leap_past_the_end_of_a_token_takes_the_links_of_its_device() {
@@ -32,6 +33,20 @@ async fn a_locked_message_comes_again_after_a_leap_of_61_seconds() {
     simulator.forward(61).unwrap();
     let again = delivery(&mut device, link).await;
     assert!(id_of(&again) == "m1" && again.tag != held.tag);
+}
+
+#[tokio::test]
+async fn a_message_expires_as_the_hub_was_set() {
+    let setup = Setup::parse(r#"{"cloud_to_device":{"default_ttl_s":60}}"#).unwrap();
+    let simulator = simulator::start(Options { setup: Some(setup), ..options() }).await.unwrap();
+    simulator.enrol(&["d1".to_owned()]).unwrap();
+    let mut service = service(&simulator).await;
+    let sender = commands(&mut service).await;
+    service.send_bytes(sender, to("d1", "m1", text("x"))).await;
+    simulator.forward(30).unwrap();
+    assert_eq!(simulator.counts().c2d.get("expired"), None);
+    simulator.forward(30).unwrap();
+    assert_eq!(simulator.counts().c2d.get("expired"), Some(&1));
 }
 
 #[tokio::test]

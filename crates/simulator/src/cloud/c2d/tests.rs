@@ -80,7 +80,7 @@ fn what_was_taken_is_there_after_a_restart_and_the_journal_stays_small() {
     let dir = std::env::temp_dir().join(format!("c2d-{}", crate::identity::guid()));
     std::fs::create_dir_all(&dir).unwrap();
     let device = crate::registry::Device::new("d1", crate::identity::Keys::random(32), 0);
-    let open = || KeptPost::open(Some(&dir), "hub1", NOW_MS).unwrap();
+    let open = || KeptPost::open(Some(&dir), "hub1", PostRules::default(), NOW_MS).unwrap();
     let mut kept = open();
     for number in 0..6_000 {
         let pushed = kept.post.accepts(&device, Message::default(), NOW_MS).unwrap();

@@ -27,7 +27,7 @@ fn iothub_ack_is_an_order_and_ack_a_property_like_others() {
 
 #[test]
 fn without_a_word_a_message_lasts_an_hour_and_never_longer_than_two_days() {
-    let at = |expiry_ms| Message { expiry_ms, ..Message::default() }.expires_ms(1_000);
+    let at = |expiry_ms| Message { expiry_ms, ..Message::default() }.expires_ms(1_000, Rules::default().ttl_ms);
     assert_eq!(at(None), 3_601_000);
     assert_eq!(at(Some(2_000)), 2_000);
     assert_eq!(at(Some(i64::MAX)), 172_801_000);

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::hub::c2d::Ack;
 use crate::hub::feedback::Status;
-use crate::hub::line::LOCK_MS;
+use crate::hub::rules::LOCK_MS;
 use crate::identity::Keys;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -181,7 +181,7 @@ fn steps_lead_to_the_same_post() {
     took(post.settle("d", lock(3), Outcome::Complete, 0).unwrap());
     let lines: Vec<String> = journal.iter().map(|step| serde_json::to_string(step).unwrap()).collect();
     let steps = lines.iter().map(|line| serde_json::from_str::<Step>(line).unwrap());
-    let mut again = Post::restored(steps, 1_000);
+    let mut again = Post::restored(PostRules::default(), steps, 1_000);
     let kept = |post: &Post| post.steps().collect::<Vec<_>>();
     assert_eq!((kept(&again), again.bytes), (kept(&post), post.bytes));
     let first = again.lock_next("d", 1_000, lock(4)).unwrap();
@@ -192,6 +192,33 @@ fn steps_lead_to_the_same_post() {
     again.settle_feedback(lock(5), Outcome::Complete, 16_000).unwrap();
     let pushed = again.accepts(&device("d"), message("m4", Ack::None), 0).unwrap();
     assert_eq!(pushed.sequence, 4, "numbers are not given twice");
+}
+
+#[test]
+fn a_hub_keeps_messages_and_feedback_as_it_was_set() {
+    let messages = Rules { ttl_ms: 60_000, deliveries_max: 2, ..Rules::default() };
+    let feedback = Rules { ttl_ms: 120_000, lock_ms: 5_000, deliveries_max: 1 };
+    let mut post = Post::new(PostRules { messages, feedback });
+    for id in ["m0", "m1"] {
+        let pushed = post.accepts(&device("d"), message(id, Ack::Full), 0).unwrap();
+        post.push(pushed);
+    }
+    for (number, ends) in [(1, vec![]), (2, vec![Status::DeliveryCountExceeded])] {
+        assert_eq!(next(&mut post, 0, lock(number)).as_deref(), Some("m0"));
+        assert_eq!(told(&post.settle("d", lock(number), Outcome::Abandon, 0).unwrap()), ends);
+    }
+    assert_eq!(told(&post.expire(59_999).steps), []);
+    assert_eq!(told(&post.expire(60_000).steps), [Status::Expired]);
+    post.expire(75_000);
+    assert_eq!(
+        post.lock_feedback(75_000, lock(3)).unwrap().expiry_ms,
+        59_999 + 120_000,
+        "it went out when it was looked at"
+    );
+    post.expire(80_000);
+    assert!(post.settle_feedback(lock(3), Outcome::Complete, 80_000).is_err(), "five seconds are over");
+    post.lock_feedback(80_000, lock(4)).unwrap();
+    assert_eq!(post.settle_feedback(lock(4), Outcome::Abandon, 80_000).unwrap().len(), 1, "once is enough");
 }
 
 #[derive(Clone, Debug)]
@@ -301,7 +328,7 @@ proptest! {
                     held.clear();
                     journal.extend(steps.iter().cloned());
                     seen.note(&std::mem::take(&mut steps));
-                    let again = Post::restored(journal.iter().cloned(), now_ms);
+                    let again = Post::restored(PostRules::default(), journal.iter().cloned(), now_ms);
                     prop_assert_eq!(again.bytes, post.bytes);
                     post = again;
                 }
