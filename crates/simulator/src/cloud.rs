@@ -33,7 +33,7 @@ use c2d::KeptPost;
 
 use crate::amqp::tokens::Key;
 use crate::directory::{Directory, Protocol};
-use crate::dps::{Operations, Registrations, Scopes};
+use crate::dps::{Operations, Registrations, Scopes, Switches};
 use crate::endpoint::{Endpoint, HubId};
 use crate::events::Events;
 use crate::faults::{Armed, Faults, Weather};
@@ -115,6 +115,7 @@ struct State {
     /// As many as there are hubs.
     hubs: Vec<HubState>,
     scopes: Scopes,
+    switches: Switches,
     registrations: Registrations,
     operations: Operations,
     armed: Armed,
@@ -153,11 +154,12 @@ impl HubState {
 
 impl Cloud {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { clock, hubs, scopes, pace, registrations, record, faults, amqp_port } = parts;
+        let Parts { clock, hubs, scopes, switches, pace, registrations, record, faults, amqp_port } = parts;
         let (hubs, states): (Vec<_>, Vec<_>) = hubs.into_iter().unzip();
         let state = Mutex::new(State {
             hubs: states,
             scopes,
+            switches,
             registrations,
             operations: Operations::default(),
             armed: Armed::new(faults),
@@ -223,6 +225,7 @@ impl Cloud {
     pub(crate) fn sync(&self) -> std::io::Result<()> {
         let state = self.state();
         state.registrations.sync()?;
+        state.switches.sync()?;
         state.hubs.iter().try_for_each(|hub| hub.registry.sync().and_then(|()| hub.post.sync()))
     }
 }
@@ -368,6 +371,7 @@ pub(crate) struct Parts {
     /// The first answers to every name that is none of the others'.
     pub(crate) hubs: Vec<(Hub, HubState)>,
     pub(crate) scopes: Scopes,
+    pub(crate) switches: Switches,
     pub(crate) pace: Pace,
     pub(crate) registrations: Registrations,
     pub(crate) record: Record,

@@ -15,6 +15,7 @@ mod assignment; // which hub, and what becomes of the one before
 mod enrolment; // who may
 mod operations; // what is under way
 mod registrations; // what is remembered
+mod switches; // groups that the owner switched
 
 pub(crate) use assignment::{Assignment, Data, assign, send_to};
 pub use assignment::{Substatus, Unmovable};
@@ -22,6 +23,7 @@ pub(crate) use enrolment::{Admitted, Group, Scope, Scopes};
 pub(crate) use operations::Operations;
 pub use registrations::Registration;
 pub(crate) use registrations::Registrations;
+pub(crate) use switches::Switches;
 
 /// Versions of the device API that clients are known to name.
 const API_VERSIONS: [&str; 6] =

@@ -20,7 +20,7 @@ use crate::ca::{Authority, CA_FILE, CaError};
 use crate::cloud::{Cloud, Hub, HubState, Pace, Parts};
 use crate::connections::Http;
 use crate::control::Control;
-use crate::dps::Registrations;
+use crate::dps::{Registrations, Switches};
 use crate::https::Https;
 use crate::hub::rules::PostRules;
 use crate::identity::{Readers, guid, write_whole};
@@ -189,7 +189,7 @@ pub(crate) fn open(options: &Options, hosts: &Hosts, amqp_port: u16) -> Result<C
     let dir = options.dir.as_deref();
     let shown_dir = dir.unwrap_or(Path::new(""));
     let mut identity = opening::identity(options)?;
-    let scopes = opening::scopes(options.setup.as_ref(), &hosts.hubs, &mut identity)?;
+    let mut scopes = opening::scopes(options.setup.as_ref(), &hosts.hubs, &mut identity)?;
     let hubs = hosts.open(&mut identity);
     identity.keep(dir).map_err(at(shown_dir))?;
     let now_ms = (options.clock)();
@@ -201,6 +201,7 @@ pub(crate) fn open(options: &Options, hosts: &Hosts, amqp_port: u16) -> Result<C
     Ok(Cloud::new(Parts {
         clock: Arc::clone(&options.clock),
         hubs,
+        switches: Switches::open(dir, &mut scopes).map_err(at(shown_dir))?,
         scopes,
         pace: Pace { assigning_polls: options.assigning_polls, retry_after_s: options.retry_after_s },
         registrations: Registrations::open(dir).map_err(at(shown_dir))?,

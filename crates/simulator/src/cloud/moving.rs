@@ -39,9 +39,15 @@ impl Cloud {
         self.state().scopes.groups().map(|(scope, group)| (scope.to_owned(), group.clone())).collect()
     }
 
-    /// Switches groups of this name on or off until the simulator ends. How many there were.
-    pub(crate) fn switch_group(&self, scope: Option<&str>, name: &str, is_enabled: bool) -> usize {
-        self.state().scopes.switch(scope, name, is_enabled)
+    /// Switches groups of this name on or off, of one scope or of all. How many there were.
+    pub(crate) fn switch_group(&self, scope: Option<&str>, name: &str, is_enabled: bool) -> io::Result<usize> {
+        let mut state = self.state();
+        let those = state.scopes.with_group(scope, name);
+        for scope in &those {
+            state.switches.note(scope, name, is_enabled)?;
+            state.scopes.switch(scope, name, is_enabled);
+        }
+        Ok(those.len())
     }
 
     /// Sends a device to another hub: it leaves the old one at once, and its next registration says where to.

@@ -26,6 +26,7 @@ pub(crate) fn cloud_with(devices: &[&str], faults: Faults) -> (Arc<Cloud>, Arc<A
         clock: Arc::new(move || clock.load(Ordering::Relaxed)),
         hubs: hubs.into(),
         scopes,
+        switches: crate::dps::Switches::default(),
         pace: Pace { assigning_polls: 1, retry_after_s: 3 },
         registrations: Registrations::default(),
         record: Record::open(None, None).unwrap(),

@@ -74,8 +74,9 @@ impl Control {
 
     fn switch(&self, ask: &Ask, name: &str, action: &str) -> Response<Full<Bytes>> {
         match self.cloud.switch_group(query(ask, "scope").as_deref(), name, action == "enable") {
-            0 => problem(StatusCode::NOT_FOUND, "group: not in the setup"),
-            count => json(StatusCode::OK, &json!({"group": name, "done": action, "groups": count})),
+            Ok(0) => problem(StatusCode::NOT_FOUND, "group: not in the setup"),
+            Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, &format!("group: not written: {error}")),
+            Ok(count) => json(StatusCode::OK, &json!({"group": name, "done": action, "groups": count})),
         }
     }
 }

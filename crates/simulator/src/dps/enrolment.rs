@@ -96,12 +96,18 @@ impl Scopes {
         self.0.iter().flat_map(|scope| scope.groups.iter().map(|group| (scope.id.as_str(), group.as_ref())))
     }
 
-    /// Switches groups of this name on or off, of one scope or of all. How many there were.
-    pub(crate) fn switch(&mut self, scope: Option<&str>, name: &str, is_enabled: bool) -> usize {
+    /// The id scopes that have a group of this name, of one or of all.
+    pub(crate) fn with_group(&self, scope: Option<&str>, name: &str) -> Vec<String> {
         let is_meant = |id: &str| scope.is_none_or(|wanted| wanted.eq_ignore_ascii_case(id));
-        let scopes = self.0.iter_mut().filter(|scope| is_meant(&scope.id));
+        let scopes = self.0.iter().filter(|scope| is_meant(&scope.id) && self.group(&scope.id, name).is_some());
+        scopes.map(|scope| scope.id.clone()).collect()
+    }
+
+    /// Switches a group on or off, if it is there.
+    pub(crate) fn switch(&mut self, scope: &str, name: &str, is_enabled: bool) {
+        let scopes = self.0.iter_mut().filter(|one| one.id.eq_ignore_ascii_case(scope));
         let groups = scopes.flat_map(|scope| &mut scope.groups).filter(|group| group.name.eq_ignore_ascii_case(name));
-        groups.map(|group| Arc::make_mut(group).is_enabled = is_enabled).count()
+        groups.for_each(|group| Arc::make_mut(group).is_enabled = is_enabled);
     }
 }
 

@@ -119,9 +119,12 @@ impl Simulator {
         self.cloud.forget_registration(id_scope, registration_id)
     }
 
-    /// Switches the enrolment groups of this name on or off, of one scope or of all, until the simulator ends. How many
-    /// there are.
-    pub fn switch_group(&self, id_scope: Option<&str>, name: &str, is_enabled: bool) -> usize {
+    /// Switches the enrolment groups of this name on or off, of one scope or of all. How many there are. With a directory
+    /// they stay so until they are switched again, or their setup says something else than it does now.
+    ///
+    /// # Errors
+    /// When the change could not be written.
+    pub fn switch_group(&self, id_scope: Option<&str>, name: &str, is_enabled: bool) -> io::Result<usize> {
         self.cloud.switch_group(id_scope, name, is_enabled)
     }
 

@@ -160,7 +160,7 @@ async fn moves_that_cannot_be_say_why() {
 }
 
 #[tokio::test]
-async fn moves_and_made_keys_survive_a_restart() {
+async fn moves_switches_and_made_keys_survive_a_restart() {
     let dir = std::env::temp_dir().join(format!("simulator-hubs-{}", std::process::id()));
     let groups = json!([{"name": "a", "allocation": {"static": HUB1}}, {"name": "b"}]);
     let kept = || Options { dir: Some(dir.clone()), ..setup(json!([{"groups": groups}])) };
@@ -168,6 +168,7 @@ async fn moves_and_made_keys_survive_a_restart() {
     let (scope, key) = (first.started().id_scope.clone(), first.started().group_key.clone());
     Member::new(&first, &scope, &key, "d1").provision().await;
     first.move_to(None, "d1", HUB2).unwrap();
+    assert_eq!(first.switch_group(None, "B", false).unwrap(), 1);
     let before = first.started().clone();
     drop(first); // as a kill would
 
@@ -183,6 +184,8 @@ async fn moves_and_made_keys_survive_a_restart() {
     let state = device.provision().await;
     assert_eq!((&state["assignedHub"], &state["substatus"]), (&json!(HUB2), &json!("deviceDataMigrated")));
     assert!(second.forget_registration(None, "D1").unwrap());
+    let off = Member::new(&second, &scope, &second.started().more_groups[0].group_key, "d2");
+    assert_eq!(off.provision().await["status"], "disabled", "its group was switched off before");
     drop(second);
     let third = start(kept()).await.unwrap();
     assert_eq!(third.registration("d1"), None);
