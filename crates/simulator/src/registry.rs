@@ -95,13 +95,20 @@ enum Change {
 }
 
 /// All of them, in memory, with a journal beside.
-#[derive(Default)]
 pub(crate) struct Registry {
     /// By id, modules by `device/module`.
     devices: BTreeMap<String, Device>,
     /// By the same keys, those that were ever changed.
     twins: BTreeMap<String, Twin>,
     journal: Journal,
+    most: usize,
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        let (devices, twins, journal) = (BTreeMap::new(), BTreeMap::new(), Journal::default());
+        Self { devices, twins, journal, most: DEVICES_MAX }
+    }
 }
 
 impl Registry {
@@ -168,7 +175,13 @@ impl Registry {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.devices.len() >= DEVICES_MAX
+        self.devices.len() >= self.most
+    }
+
+    /// A smaller hub, which can be filled.
+    #[cfg(test)]
+    pub(crate) fn hold_at_most(&mut self, most: usize) {
+        self.most = most;
     }
 
     pub(crate) fn put_device(&mut self, device: Device) -> io::Result<()> {

@@ -61,6 +61,9 @@ impl Cloud {
         let to = registration.moved_to.as_deref().and_then(|name| self.hub_called(name));
         let to = to.ok_or_else(|| Unmovable::Unknown(hub.to_owned()))?;
         let id = registration.device_id.clone();
+        if data != Data::Stays && !state.has_room(to, &id) {
+            return Err(Unmovable::Full(hub.to_owned()));
+        }
         self.bring(&mut state, &data, (to, &id), now_ms)
             .and_then(|()| state.registrations.put(registration))
             .and_then(|()| self.leave(&mut state, &data, &id))
@@ -154,6 +157,11 @@ impl Cloud {
 }
 
 impl State {
+    /// Whether a hub has this device already, or can have it.
+    pub(super) fn has_room(&self, hub: HubId, id: &str) -> bool {
+        self.hubs.get(hub.0).is_some_and(|its| its.has_room_for(&Endpoint::device(hub, id)).is_ok())
+    }
+
     /// A registration, of whichever scope has it first where none is named.
     fn find_registration(&self, scope: Option<&str>, id: &str) -> Option<&Registration> {
         match scope {
@@ -162,3 +170,6 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

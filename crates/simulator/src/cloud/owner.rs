@@ -211,7 +211,7 @@ fn statistics(its: &HubState) -> Answer {
 
 impl HubState {
     /// Whether one more may be made, if it is not there yet.
-    fn has_room_for(&self, of: &Endpoint) -> Result<(), Refusal> {
+    pub(super) fn has_room_for(&self, of: &Endpoint) -> Result<(), Refusal> {
         if self.registry.get(of).is_some() {
             return Ok(());
         }

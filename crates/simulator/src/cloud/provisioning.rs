@@ -94,6 +94,10 @@ impl Cloud {
         let before = state.registrations.get(&admitted.scope, registration_id);
         let Assignment { registration, data } = dps::assign(admitted, before, registration_id, sent, now_ms);
         let hub = self.hub_called(&registration.hub).ok_or_else(|| failed("The hub is not there"))?;
+        // Before anything is done: a device that would have moved here stays where it is.
+        if !state.has_room(hub, &registration.device_id) {
+            return Err(failed("The hub is full"));
+        }
         let failed_to_write = |error: std::io::Error| failed(&not_written("registry", &error));
         self.bring(state, &data, (hub, &registration.device_id), now_ms).map_err(failed_to_write)?;
         state.make(hub, &registration, admitted.keys.clone(), now_ms)?;
@@ -138,7 +142,6 @@ impl State {
         let name = &registration.device_id;
         let device = match its.registry.device(name) {
             Some(device) => Device { keys, ..device.clone() },
-            None if its.registry.is_full() => return Err(failed("The hub is full")),
             None => Device::new(name, keys, now_ms),
         };
         its.registry

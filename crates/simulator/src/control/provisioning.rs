@@ -84,7 +84,9 @@ impl Control {
 fn status(error: &Unmovable) -> StatusCode {
     match error {
         Unmovable::Unknown(_) => StatusCode::NOT_FOUND,
-        Unmovable::NoGroup(_) | Unmovable::NotLinked { .. } | Unmovable::Never(_) => StatusCode::CONFLICT,
+        Unmovable::NoGroup(_) | Unmovable::NotLinked { .. } | Unmovable::Never(_) | Unmovable::Full(_) => {
+            StatusCode::CONFLICT
+        }
         Unmovable::NotWritten(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

@@ -67,6 +67,9 @@ pub enum Unmovable {
     /// The group's policy.
     #[error("group: {0} has the reprovision policy never, its devices stay; choose migrate or reset")]
     Never(String),
+    /// No room for one more.
+    #[error("hub: {0} is full, the device stays where it is; delete some there, or name another")]
+    Full(String),
     /// A file could not be written.
     #[error("{0}; free some disk space")]
     NotWritten(String),
