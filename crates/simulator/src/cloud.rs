@@ -17,6 +17,7 @@ mod hubs; // the hubs there are, and their names
 mod methods; // direct methods on their way
 mod moving; // devices from hub to hub, and the owner's wishes for registrations
 mod mqtt; // what MQTT connections ask besides
+mod notices; // the hub's own events
 mod owner; // what the owner of a hub asks
 mod provisioning; // what a call to the provisioning service does
 mod time; // what time it is
@@ -30,6 +31,7 @@ pub use mqtt::MqttCounts;
 pub(crate) use provisioning::DpsCall;
 
 use c2d::KeptPost;
+use notices::Notices;
 
 use crate::amqp::tokens::Key;
 use crate::directory::{Directory, Protocol};
@@ -37,6 +39,7 @@ use crate::dps::{Operations, Registrations, Scopes, Switches};
 use crate::endpoint::{Endpoint, HubId};
 use crate::events::Events;
 use crate::faults::{Armed, Faults, Weather};
+use crate::hub::events::EventSource;
 use crate::hub::rules::PostRules;
 use crate::hub::{self, Telemetry, method};
 use crate::options::Clock;
@@ -132,6 +135,7 @@ pub(crate) struct HubState {
     registry: Registry,
     events: Events,
     post: KeptPost,
+    notices: Notices,
     /// By the registry's key, since the start.
     seen: HashMap<String, Seen>,
 }
@@ -154,8 +158,11 @@ impl HubState {
 
 impl Cloud {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { clock, hubs, scopes, switches, pace, registrations, record, faults, amqp_port } = parts;
-        let (hubs, states): (Vec<_>, Vec<_>) = hubs.into_iter().unzip();
+        let Parts { clock, hubs, scopes, switches, pace, registrations, record, faults, amqp_port, events } = parts;
+        let (hubs, mut states): (Vec<Hub>, Vec<HubState>) = hubs.into_iter().unzip();
+        for (hub, its) in hubs.iter().zip(&mut states) {
+            its.notices = Notices::new(hub.short_name(), &events);
+        }
         let state = Mutex::new(State {
             hubs: states,
             scopes,
@@ -170,6 +177,9 @@ impl Cloud {
         });
         let time = Arc::new(Time::new(clock));
         let (created_ms, directory) = (time.now_ms(), Directory::new(Arc::clone(&time)));
+        if events.contains(&EventSource::Connection) {
+            directory.note_turns();
+        }
         Self { state, time, hubs, pace, directory, amqp_port, created_ms }
     }
 
@@ -343,19 +353,6 @@ impl State {
     }
 }
 
-impl HubState {
-    /// Forgets a device with all that is its, or a module, by the registry's key.
-    fn forget(&mut self, key: &str, now_ms: i64) -> std::io::Result<()> {
-        let modules: Vec<String> = self.registry.modules_of(key).map(Device::key).collect();
-        self.registry.delete_device(key)?;
-        self.post.purge(key, now_ms);
-        for key in modules.iter().map(String::as_str).chain([key]) {
-            self.seen.remove(key);
-        }
-        Ok(())
-    }
-}
-
 fn server_error(what: &str, error: &std::io::Error) -> hub::Refusal {
     hub::Refusal::new(500, 500_001, "ServerError", not_written(what, error))
 }
@@ -377,6 +374,8 @@ pub(crate) struct Parts {
     pub(crate) record: Record,
     pub(crate) faults: Faults,
     pub(crate) amqp_port: u16,
+    /// The hub's own events that are wanted.
+    pub(crate) events: Vec<EventSource>,
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 
 mod notes; // what a connection is told, and where it finds it
 mod readers; // who reads events beside whom
+mod turns; // who began or ceased to speak for a device
 mod wants; // waiting until somebody listens
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -16,6 +17,8 @@ use tokio::sync::Notify;
 
 pub(crate) use notes::{Call, CallFailed, DesiredChange, Ears, Mailbox, Notes};
 use readers::{Place, ReaderKey};
+pub(crate) use turns::Turn;
+use turns::Turns;
 
 use crate::amqp::readers::Seats;
 use crate::endpoint::{Endpoint, HubId};
@@ -66,8 +69,7 @@ struct Inner {
     seats: HashMap<HubId, Seats<ReaderKey>>,
     readers: HashMap<ConnectionId, Vec<Place>>,
     wait_for_feedback: BTreeSet<(HubId, ConnectionId)>,
-    /// When somebody began or ceased to speak for an endpoint, since the start. It takes a good token to come in here.
-    turned_ms: HashMap<Endpoint, i64>,
+    turns: Turns,
     /// Rings when somebody listens for methods.
     wants: HashMap<Endpoint, Arc<Notify>>,
 }
@@ -112,7 +114,7 @@ impl Directory {
         inner.mailboxes.remove(&id);
         let gone: Vec<Endpoint> =
             inner.owners.extract_if(|_, owner| owner.connection == id).map(|(of, _)| of).collect();
-        inner.turned_ms.extend(gone.into_iter().map(|endpoint| (endpoint, now_ms)));
+        gone.iter().for_each(|endpoint| inner.turns.note(endpoint, false, now_ms));
         inner.wait_for_feedback.retain(|(_, connection)| *connection != id);
         for place in inner.readers.remove(&id).unwrap_or_default() {
             inner.free(&place, id);
@@ -135,9 +137,7 @@ impl Directory {
         let ears = inner.owners.get(endpoint).filter(|owner| owner.connection == me).map(|owner| owner.ears);
         let owner = Owner { connection: me, ears: ears.unwrap_or_default() };
         let before = inner.owners.insert(endpoint.clone(), owner);
-        if before.is_none() {
-            inner.turned_ms.insert(endpoint.clone(), now_ms);
-        }
+        inner.turns.owned(endpoint, me, before.map(|before| before.connection), now_ms);
         let before = before.filter(|before| before.connection != me);
         if let Some(mailbox) = before.and_then(|before| inner.mailboxes.get(&before.connection)) {
             mailbox.tell(|notes| {
@@ -153,7 +153,7 @@ impl Directory {
         let mut inner = self.inner();
         if inner.owners.get(endpoint).is_some_and(|owner| owner.connection == me) {
             inner.owners.remove(endpoint);
-            inner.turned_ms.insert(endpoint.clone(), now_ms);
+            inner.turns.note(endpoint, false, now_ms);
         }
     }
 
@@ -170,11 +170,6 @@ impl Directory {
     /// Somebody speaks for it.
     pub(crate) fn is_connected(&self, endpoint: &Endpoint) -> bool {
         self.inner().owners.contains_key(endpoint)
-    }
-
-    /// When somebody began to speak for it, or ceased to.
-    pub(crate) fn turned_ms(&self, endpoint: &Endpoint) -> Option<i64> {
-        self.inner().turned_ms.get(endpoint).copied()
     }
 
     /// How many devices of a hub somebody speaks for; modules are not counted.

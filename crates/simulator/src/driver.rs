@@ -112,7 +112,7 @@ impl Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        self.cloud.directory().leave(self.id);
+        self.cloud.leave_directory(self.id);
     }
 }
 

@@ -5,6 +5,7 @@
 //! Does not know where accepted messages go.
 
 pub(crate) mod c2d; // messages to a device
+pub(crate) mod events; // what the hub itself tells readers
 pub(crate) mod feedback; // what became of them
 pub(crate) mod line; // what is locked, handed out and answered
 pub(crate) mod method; // direct methods

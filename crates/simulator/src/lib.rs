@@ -45,6 +45,7 @@ pub use faults::{
 pub use faults::{
     DevicePolls, DpsFaults, DpsRefusal, DpsRefuse, Faults, HubFaults, HubRefusal, HubRefuse, Outage, Throttle, When,
 };
+pub use hub::events::EventSource;
 pub use options::{Clock, OnMessage, Options};
 pub use record::Recorded;
 pub use registry::Status;

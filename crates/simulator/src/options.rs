@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::faults::Faults;
+use crate::hub::events::EventSource;
 use crate::record::Recorded;
 use crate::setup::Setup;
 
@@ -52,6 +53,8 @@ pub struct Options {
     pub retry_after_s: u64,
     /// Trouble from the start.
     pub faults: Faults,
+    /// The hub's own events that readers see beside telemetry; the real hub tells none without a route for it.
+    pub events: Vec<EventSource>,
     /// Told of each accepted message.
     pub on_message: Option<OnMessage>,
 }
@@ -77,6 +80,7 @@ impl Options {
             assigning_polls: 1,
             retry_after_s: 3,
             faults: Faults::default(),
+            events: Vec::new(),
             on_message: None,
         }
     }

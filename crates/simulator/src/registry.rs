@@ -152,6 +152,11 @@ impl Registry {
         self.devices.get(id).filter(|device| device.module.is_none())
     }
 
+    /// A device or a module, by key.
+    pub(crate) fn by_key(&self, key: &str) -> Option<&Device> {
+        self.devices.get(key)
+    }
+
     /// A device or a module.
     pub(crate) fn get(&self, endpoint: &Endpoint) -> Option<&Device> {
         self.devices.get(&endpoint.to_string())

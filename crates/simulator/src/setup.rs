@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::hub::events::EventSource;
 use crate::sas::is_key;
 
 mod cloud_to_device; // how messages to devices are kept
@@ -32,6 +33,8 @@ pub struct Setup {
     pub scopes: Vec<ScopeSetup>,
     /// How messages to devices are kept, at all hubs.
     pub cloud_to_device: CloudToDevice,
+    /// The hubs' own events that readers see beside telemetry.
+    pub events: Vec<EventSource>,
 }
 
 /// A provisioning service.

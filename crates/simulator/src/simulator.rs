@@ -208,6 +208,7 @@ pub(crate) fn open(options: &Options, hosts: &Hosts, amqp_port: u16) -> Result<C
         record,
         faults: options.faults.clone(),
         amqp_port,
+        events: options.setup.iter().flat_map(|setup| &setup.events).chain(&options.events).copied().collect(),
     }))
 }
 

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Subcommand;
-use simulator::{Options, Setup, Simulator};
+use clap::{Subcommand, ValueEnum};
+use simulator::{EventSource, Options, Setup, Simulator};
 
 mod env; // what clients need to be told
 mod trouble; // faults to order
@@ -61,8 +61,29 @@ pub struct Arguments {
     /// `Retry-After` of a pending registration, seconds; the real service says 3
     #[arg(long, default_value_t = 3)]
     dps_retry_after: u64,
+    /// The hub's own events that readers see beside telemetry: identities made and deleted, twins changed, devices connected
+    /// and disconnected
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "SOURCE")]
+    events: Vec<Source>,
     #[command(flatten)]
     trouble: trouble::Trouble,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Source {
+    Lifecycle,
+    Twin,
+    Connection,
+}
+
+impl From<Source> for EventSource {
+    fn from(source: Source) -> Self {
+        match source {
+            Source::Lifecycle => Self::Lifecycle,
+            Source::Twin => Self::Twin,
+            Source::Connection => Self::Connection,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -103,6 +124,7 @@ pub async fn main(arguments: Arguments) -> ExitCode {
         assigning_polls: 0, // the first poll finds the device assigned, as is usual
         retry_after_s: arguments.dps_retry_after,
         faults,
+        events: arguments.events.into_iter().map(EventSource::from).collect(),
         ..Options::new(Arc::new(move || clock.now()))
     };
     let mut signals = bridge::Signals::new();

@@ -116,7 +116,7 @@ impl Peer {
             (Node::Telemetry(endpoint), true) => self.telemetry_link(endpoint, attach, scene),
             (Node::DeviceBound(endpoint), false) => {
                 self.lets_have(&endpoint, scene)?;
-                let claim = scene.cloud.directory().own(&endpoint, self.id);
+                let claim = scene.cloud.own(&endpoint, self.id);
                 let handed = Handed::new(settles(attach));
                 Ok(Kind::DeviceBound(Box::new(DeviceBound { endpoint, claim, handed })).into())
             }
@@ -147,7 +147,7 @@ impl Peer {
     fn telemetry_link(&mut self, endpoint: Endpoint, attach: &Attach, scene: Scene<'_>) -> Result<Grant, Error> {
         let key = self.lets_have(&endpoint, scene)?;
         let model_id = attach.properties.get("com.microsoft:model-id").and_then(Value::as_str).map(str::to_owned);
-        let claim = scene.cloud.directory().own(&endpoint, self.id);
+        let claim = scene.cloud.own(&endpoint, self.id);
         let telemetry = Telemetry {
             endpoint,
             claim,

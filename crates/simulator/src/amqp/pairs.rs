@@ -100,7 +100,7 @@ impl Peer {
         scene: Scene<'_>,
     ) -> Result<Kind, Error> {
         self.lets_have(&endpoint, scene)?;
-        let claim = scene.cloud.directory().own(&endpoint, self.id);
+        let claim = scene.cloud.own(&endpoint, self.id);
         let half = Half {
             purpose,
             endpoint,

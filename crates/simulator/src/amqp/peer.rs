@@ -269,7 +269,7 @@ impl Peer {
                 if let Some((endpoint, _)) = kind.owner() {
                     self.tell_ears(endpoint, scene);
                     if self.links_of(endpoint, None).is_empty() {
-                        scene.cloud.directory().give_up(endpoint, self.id);
+                        scene.cloud.give_up(endpoint, self.id);
                     }
                 }
             }

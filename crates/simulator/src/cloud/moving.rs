@@ -96,7 +96,10 @@ impl Cloud {
         // To the new hub it is a new identity, with the keys and the twin of the old one.
         let device = Device::new(id, old.0.keys, now_ms).switched(old.0.status, now_ms);
         its.registry.put_device(device.clone())?;
-        its.registry.put_twin(&device, old.1)
+        its.registry.put_twin(&device, old.1)?;
+        its.tell_created(&device, now_ms);
+        self.directory.tell_readers();
+        Ok(())
     }
 
     /// Takes a device from the hub that it leaves.
@@ -112,7 +115,9 @@ impl Cloud {
             return Ok(false);
         }
         self.tell_changed(its, &Endpoint::device(hub, id));
-        its.forget(id, self.now_ms()).map(|()| true)
+        its.forget(id, self.now_ms())?;
+        self.directory.tell_readers();
+        Ok(true)
     }
 
     /// The hub that is meant: the named one, else the only one that has the device.

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::{Cloud, DeviceView, Hub, HubState, server_error};
 use crate::endpoint::{Endpoint, HubId};
 use crate::hub::Refusal;
+use crate::hub::events::Change;
 use crate::hub::query::{Collection, Cursor, Query, page_rows};
 use crate::registry::{Device, Status};
 use crate::service::{self, Answer, Call, Element, Mode, Report, TwinVerb, Verb, With};
@@ -23,6 +24,8 @@ impl Cloud {
         let mut state = self.state();
         let answer = service::admit(&self.names(hub), call, path, with.authorization, now_ms)
             .and_then(|()| self.owner_now(hub, state.hub(hub)?, call, with, now_ms));
+        // Whatever it was, the hub may have told something of it.
+        self.directory.tell_readers();
         state.count_hub_refusal(answer)
     }
 
@@ -75,13 +78,13 @@ impl Cloud {
             None if with.if_match.is_some() => return Err(missing(its, of)),
             None => service::created(of, with.body, now_ms)?,
         };
-        self.keep_identity(its, of, device.clone())?;
+        self.keep_identity(its, of, device.clone(), now_ms)?;
         Ok(self.identity_shown(of.hub, its, &device))
     }
 
-    fn keep_identity(&self, its: &mut HubState, of: &Endpoint, device: Device) -> Result<(), Refusal> {
+    fn keep_identity(&self, its: &mut HubState, of: &Endpoint, device: Device, now_ms: i64) -> Result<(), Refusal> {
         its.has_room_for(of)?;
-        its.registry.put_device(device).map_err(|error| server_error("registry", &error))?;
+        its.keep_device(device, now_ms).map_err(|error| server_error("registry", &error))?;
         self.tell_changed(its, of);
         Ok(())
     }
@@ -121,11 +124,11 @@ impl Cloud {
             Mode::UpdateTwin | Mode::UpdateTwinIfMatchEtag => {}
             _ => {
                 let device = element.identity(its.registry.get(of), self.hub(of.hub).short_name(), now_ms)?;
-                self.keep_identity(its, of, device)?;
+                self.keep_identity(its, of, device, now_ms)?;
             }
         }
         let Some(twin) = &element.twin else { return Ok(()) };
-        self.change_twin(its, of, element.twin_condition(), |its| its.patch(twin, now_ms))
+        self.change_twin(its, of, element.twin_condition(), (Change::Update, twin), now_ms)
     }
 
     fn twin(
@@ -140,10 +143,8 @@ impl Cloud {
         if verb != TwinVerb::Get {
             let wish: Value =
                 serde_json::from_slice(with.body).map_err(|_| Refusal::not_json("The body is not a twin"))?;
-            self.change_twin(its, of, with.if_match, |twin| match verb {
-                TwinVerb::Replace => twin.replace(&wish, now_ms),
-                _ => twin.patch(&wish, now_ms),
-            })?;
+            let change = if verb == TwinVerb::Replace { Change::Replace } else { Change::Update };
+            self.change_twin(its, of, with.if_match, (change, &wish), now_ms)?;
         }
         let device = its.registry.get(of).ok_or_else(|| Refusal::not_found(of))?;
         let (twin, etag) = self.twin_shown(of.hub, its, device);

@@ -101,6 +101,7 @@ impl Cloud {
         let failed_to_write = |error: std::io::Error| failed(&not_written("registry", &error));
         self.bring(state, &data, (hub, &registration.device_id), now_ms).map_err(failed_to_write)?;
         state.make(hub, &registration, admitted.keys.clone(), now_ms)?;
+        self.directory.tell_readers();
         self.leave(state, &data, &registration.device_id).map_err(failed_to_write)?;
         // What the device sent is of no use to it.
         let shown = Registration { payload: None, ..registration };
@@ -144,8 +145,7 @@ impl State {
             Some(device) => Device { keys, ..device.clone() },
             None => Device::new(name, keys, now_ms),
         };
-        its.registry
-            .put_device(device)
+        its.keep_device(device, now_ms)
             .and_then(|()| self.registrations.put(registration.clone()))
             .map_err(|error| failed(&not_written("registry", &error)))
     }

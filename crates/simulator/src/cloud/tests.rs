@@ -14,6 +14,11 @@ pub(crate) const GROUP: &str =
 
 /// With these devices, as if each had registered.
 pub(crate) fn cloud_with(devices: &[&str], faults: Faults) -> (Arc<Cloud>, Arc<AtomicI64>) {
+    cloud_telling(devices, faults, &[])
+}
+
+/// The same, and these of the hub's own events.
+pub(crate) fn cloud_telling(devices: &[&str], faults: Faults, events: &[EventSource]) -> (Arc<Cloud>, Arc<AtomicI64>) {
     let now_ms = Arc::new(AtomicI64::new(NOW_MS));
     let clock = Arc::clone(&now_ms);
     let group = Keys { primary: GROUP.to_owned(), secondary: GROUP.to_owned() };
@@ -32,6 +37,7 @@ pub(crate) fn cloud_with(devices: &[&str], faults: Faults) -> (Arc<Cloud>, Arc<A
         record: Record::open(None, None).unwrap(),
         faults,
         amqp_port: 5671,
+        events: events.to_vec(),
     });
     cloud.enrol(&devices.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>()).unwrap();
     (Arc::new(cloud), now_ms)

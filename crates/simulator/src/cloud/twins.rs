@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::{Cloud, HubState, State, server_error};
 use crate::endpoint::{Endpoint, HubId};
 use crate::hub::Refusal;
+use crate::hub::events::Change;
 use crate::hub::twin::{Live, Twin};
 use crate::registry::Device;
 
@@ -30,8 +31,11 @@ impl Cloud {
             let its = state.hub(endpoint.hub)?;
             let mut twin = its.registry.twin(&device).into_owned();
             let version = twin.patch_reported(patch, now_ms)?;
-            its.put_twin(&device, twin).map(|()| version)
+            its.put_twin(&device, twin)?;
+            its.tell_reported(&device, patch, now_ms);
+            Ok(version)
         });
+        self.directory.tell_readers();
         state.count_hub_refusal(version)
     }
 }
@@ -44,13 +48,22 @@ impl Cloud {
         its: &mut HubState,
         endpoint: &Endpoint,
         if_match: Option<&str>,
-        change: impl FnOnce(&mut Twin) -> Result<Option<crate::directory::DesiredChange>, Refusal>,
+        (change, wish): (Change, &Value),
+        now_ms: i64,
     ) -> Result<(), Refusal> {
         let device = its.registry.get(endpoint).ok_or_else(|| Refusal::not_found(endpoint))?.clone();
         let mut twin = its.registry.twin(&device).into_owned();
         crate::service::matching(if_match, &twin.etag())?;
-        let told = change(&mut twin)?;
+        let before = twin.version();
+        let told = match change {
+            Change::Update => twin.patch(wish, now_ms)?,
+            Change::Replace => twin.replace(wish, now_ms)?,
+        };
+        let is_changed = twin.version() != before;
         its.put_twin(&device, twin)?;
+        if is_changed {
+            its.tell_twin(&device, change, wish, now_ms);
+        }
         if let Some(told) = told {
             self.directory.tell_desired(endpoint, told);
         }

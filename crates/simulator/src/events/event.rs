@@ -5,10 +5,10 @@
 //!                       x-opt-offset                     string
 //!                       x-opt-enqueued-time              timestamp
 //!                       iothub-connection-device-id      string
-//!                       iothub-connection-auth-method    string, JSON
-//!                       iothub-connection-auth-generation-id  string
+//!                       iothub-connection-auth-method    string, JSON; not of the hub's own
+//!                       iothub-connection-auth-generation-id  string; not of the hub's own
 //!                       iothub-enqueuedtime              timestamp
-//!                       iothub-message-source            string, "Telemetry"
+//!                       iothub-message-source            string, "Telemetry" or one of the hub's own (`hub::events`)
 //!                       iothub-connection-module-id      string, of a module
 //!                       dt-dataschema, dt-subject        string, where there is one
 //! properties            as the device sent them; ids as text
@@ -28,16 +28,18 @@ use bytes::{Bytes, BytesMut};
 use crate::hub::Telemetry;
 use crate::registry::Device;
 
-/// The only source there is so far.
-const SOURCE: &str = "Telemetry";
+/// Of what devices send.
+const TELEMETRY: &str = "Telemetry";
 
 /// What the hub knows of a message when it accepts it. Its size was held against the hub's bound before.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Accepted {
+    /// One of the hub's own sources; empty: a device.
+    pub(crate) source: &'static str,
     pub(crate) device_id: String,
     /// Where a module of it has sent.
     pub(crate) module_id: Option<String>,
-    /// Tells the device from an earlier one of the same name.
+    /// Tells the device from an earlier one of the same name; empty where the hub speaks.
     pub(crate) generation_id: String,
     /// JSON, see [`Accepted::AUTH_DEVICE`].
     pub(crate) auth_method: String,
@@ -108,18 +110,24 @@ impl Accepted {
             ("x-opt-offset", place.offset.to_string().into()),
             ("x-opt-enqueued-time", Value::Timestamp(place.enqueued_ms)),
             ("iothub-connection-device-id", self.device_id.as_str().into()),
-            ("iothub-connection-auth-method", self.auth_method.as_str().into()),
-            ("iothub-connection-auth-generation-id", self.generation_id.as_str().into()),
             ("iothub-enqueuedtime", Value::Timestamp(self.enqueued_ms)),
-            ("iothub-message-source", SOURCE.into()),
+            ("iothub-message-source", if self.source.is_empty() { TELEMETRY } else { self.source }.into()),
         ];
+        let sender = [
+            ("iothub-connection-auth-method", &self.auth_method),
+            ("iothub-connection-auth-generation-id", &self.generation_id),
+        ];
+        let sender =
+            sender.into_iter().filter(|(_, text)| !text.is_empty()).map(|(name, text)| (name, text.as_str().into()));
         let optional = [
             ("iothub-connection-module-id", &self.module_id),
             ("dt-dataschema", &self.model_id),
             ("dt-subject", &self.subject),
         ];
         let optional = optional.into_iter().filter_map(|(name, text)| Some((name, text.as_deref()?.into())));
-        Fields(known.into_iter().chain(optional).map(|(name, value)| (Symbol::known(name), value)).collect())
+        Fields(
+            known.into_iter().chain(sender).chain(optional).map(|(name, value)| (Symbol::known(name), value)).collect(),
+        )
     }
 }
 

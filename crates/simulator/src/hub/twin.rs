@@ -6,6 +6,7 @@
 
 mod limits; // what may stand in a section
 mod section; // values with the time each was written
+mod told; // what readers of events are told of it
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -171,6 +172,11 @@ impl Twin {
             "desired": self.desired.shown(Metadata::WithVersions),
             "reported": self.reported.shown(Metadata::Times),
         })
+    }
+
+    /// Counts changes by anybody.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
     }
 
     /// Base64 of a number, not quoted.

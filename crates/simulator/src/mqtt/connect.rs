@@ -125,7 +125,7 @@ impl Session {
             }
         }
         let kept = client.device().and_then(|device| {
-            scene.cloud.directory().own(&device.endpoint, self.id);
+            scene.cloud.own(&device.endpoint, self.id);
             scene.cloud.mqtt_resume(&device.endpoint, connect.is_clean)
         });
         let has_session = kept.is_some();

@@ -110,7 +110,7 @@ impl Session {
         if let Some(will) = client.will {
             send_will(&device, &will, scene);
         }
-        scene.cloud.directory().give_up(&device.endpoint, self.id);
+        scene.cloud.give_up(&device.endpoint, self.id);
         device.in_flight.locks().for_each(|lock| scene.cloud.unlock_c2d(&device.endpoint, lock));
     }
 }

@@ -19,6 +19,8 @@ fn a_setup_with_everything_is_taken_and_what_is_left_out_is_usual() {
     assert_eq!(setup.scopes[0].groups[1], GroupSetup::named("b"));
     assert_eq!(setup.scopes[1].id_scope, None);
     assert_eq!(Setup::parse("{}"), Ok(Setup::default()));
+    let events = vec![EventSource::Twin, EventSource::Lifecycle];
+    assert_eq!(Setup::parse(r#"{"events":["twin","lifecycle"]}"#), Ok(Setup { events, ..Setup::default() }));
 }
 
 #[test]

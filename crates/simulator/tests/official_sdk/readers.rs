@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use simulator::Recorded;
+use simulator::{EventSource, Options, Recorded};
 
 use crate::namespace::alone;
-use crate::sdk::{Reader, device, read, simulator};
+use crate::sdk::{Reader, device, read, simulator, simulator_as, usual};
 
 /// What a reader must see of each message, whatever else it says.
 fn expected(message: &Recorded) -> Value {
@@ -83,6 +83,28 @@ fn readers_see_every_event_of_every_partition() {
             assert_eq!(seen, sent, "{reader:?}");
             events.iter().for_each(check_system_properties);
             check_order(&events, &hub);
+        }
+    });
+}
+
+#[test]
+fn readers_see_what_the_hub_itself_tells() {
+    alone("readers::readers_see_what_the_hub_itself_tells", async {
+        let simulator = simulator_as(Options { events: vec![EventSource::Lifecycle], ..usual() }).await;
+        simulator.enrol(&["d1".to_owned()]).unwrap();
+        simulator.delete_device("d1").unwrap();
+        for reader in [Reader::Node, Reader::Python] {
+            let (_, events) = read(reader, &simulator, 2).await;
+            for (event, operation) in events.iter().zip(["createDeviceIdentity", "deleteDeviceIdentity"]) {
+                assert_eq!(event["system_properties"]["iothub-message-source"], "deviceLifecycleEvents", "{event:#}");
+                assert_eq!(event["system_properties"]["iothub-connection-device-id"], "d1", "{event:#}");
+                let named = ["opType", "hubName", "deviceId"].map(|name| event["properties"][name].as_str().unwrap());
+                assert_eq!(named, [operation, "localhost", "d1"], "{reader:?}");
+                assert_eq!([&event["content_type"], &event["content_encoding"]], ["application/json", "utf-8"]);
+                let body: Value =
+                    serde_json::from_slice(&STANDARD.decode(event["body"].as_str().unwrap()).unwrap()).unwrap();
+                assert_eq!((&body["deviceId"], &body["properties"]["desired"]["$version"]), (&json!("d1"), &json!(1)));
+            }
         }
     });
 }

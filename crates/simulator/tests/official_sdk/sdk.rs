@@ -52,16 +52,22 @@ pub(crate) async fn simulator() -> Simulator {
 /// Under these names, the first of them is the hub's; under `localhost` when there are none. With more hubs beside it.
 pub(crate) async fn simulator_named(hosts: &[&str], more_hubs: &[&str]) -> Simulator {
     let names = |names: &[&str]| names.iter().copied().map(str::to_owned).collect();
-    let options = Options {
+    simulator_as(Options { hosts: names(hosts), more_hubs: names(more_hubs), ..usual() }).await
+}
+
+/// As a simulator is here when nothing else is asked for.
+pub(crate) fn usual() -> Options {
+    Options {
         https_port: HTTPS_PORT,
         amqp_port: AMQP_PORT,
         mqtt_port: MQTT_PORT,
         page_port: Some(0),
-        hosts: names(hosts),
-        more_hubs: names(more_hubs),
         retry_after_s: 0,
         ..Options::new(Arc::new(now_ms))
-    };
+    }
+}
+
+pub(crate) async fn simulator_as(options: Options) -> Simulator {
     match start(options).await {
         Ok(simulator) => simulator,
         Err(error) => panic!("NOT PROVED: the SDKs need ports {HTTPS_PORT}, {AMQP_PORT} and {MQTT_PORT}: {error}"),

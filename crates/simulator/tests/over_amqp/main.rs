@@ -17,6 +17,7 @@ mod hubs;
 #[path = "../over_https/in_websocket.rs"]
 mod in_websocket;
 mod methods;
+mod own_events;
 mod provision_and_read;
 mod twins;
 mod websocket;

@@ -147,7 +147,7 @@ async fn a_registration_link_is_for_who_said_so_at_the_door() {
 }
 
 /// A connection of a service with a token for the whole hub.
-async fn service(simulator: &Simulator) -> Client {
+pub async fn service(simulator: &Simulator) -> Client {
     let mut client = Client::connect_as(simulator, Mechanism::Anonymous).await;
     let key = simulator.started().service_connection_string.rsplit_once("SharedAccessKey=").unwrap().1;
     // For events the secret is the text of the key.

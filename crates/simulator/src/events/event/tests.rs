@@ -8,6 +8,7 @@ const PLACE: Place = Place { sequence: 7, offset: 4711, enqueued_ms: 1_767_225_6
 
 fn full() -> Accepted {
     Accepted {
+        source: "",
         device_id: "eui-1".to_owned(),
         module_id: Some("camera".to_owned()),
         generation_id: "639000000000000000".to_owned(),
@@ -35,10 +36,10 @@ fn annotations_have_the_types_that_sdks_read() {
         ("x-opt-offset", Value::String("4711".to_owned())),
         ("x-opt-enqueued-time", Value::Timestamp(1_767_225_600_124)),
         ("iothub-connection-device-id", Value::String("eui-1".to_owned())),
-        ("iothub-connection-auth-method", Value::String(Accepted::AUTH_DEVICE.to_owned())),
-        ("iothub-connection-auth-generation-id", Value::String("639000000000000000".to_owned())),
         ("iothub-enqueuedtime", Value::Timestamp(1_767_225_600_123)),
         ("iothub-message-source", Value::String("Telemetry".to_owned())),
+        ("iothub-connection-auth-method", Value::String(Accepted::AUTH_DEVICE.to_owned())),
+        ("iothub-connection-auth-generation-id", Value::String("639000000000000000".to_owned())),
         ("iothub-connection-module-id", Value::String("camera".to_owned())),
         ("dt-dataschema", Value::String("dtmi:com:example:T;1".to_owned())),
         ("dt-subject", Value::String("thermostat1".to_owned())),
@@ -70,7 +71,7 @@ fn what_the_device_sent_stands_where_it_put_it() {
 #[test]
 fn what_is_not_known_is_left_out() {
     let message = Accepted::default().message(PLACE);
-    assert_eq!(message.message_annotations.0.len(), 8);
+    assert_eq!(message.message_annotations.0.len(), 6);
     assert_eq!(message.properties, Properties::default());
     assert_eq!(message.application_properties, []);
     assert_eq!(message.body, Body::Data(vec![Bytes::new()]));
