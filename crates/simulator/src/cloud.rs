@@ -3,15 +3,15 @@
 //! Promises: the same answers whatever protocol asks. Nothing waits while the lock is held except for short writes to
 //! local files (journal and record), which is what makes "recorded before accepted" hold. Does not know sockets or HTTP.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde::Serialize;
 use tokio::sync::oneshot;
 
 mod amqp; // what AMQP connections ask besides
 mod c2d; // messages to devices, and feedback on them
+mod counts; // what happened so far
 mod devices; // what connections of devices ask, whatever they speak
 mod hubs; // the hubs there are, and their names
 mod methods; // direct methods on their way
@@ -20,20 +20,22 @@ mod mqtt; // what MQTT connections ask besides
 mod notices; // the hub's own events
 mod owner; // what the owner of a hub asks
 mod provisioning; // what a call to the provisioning service does
+mod telemetry; // what devices send
 mod time; // what time it is
 mod twins; // what devices and their owner do with twins
 
 pub use amqp::AmqpCounts;
+pub use counts::{Counts, DeviceView};
 pub(crate) use devices::Sender;
 pub(crate) use hubs::Hub;
 pub(crate) use moving::Several;
 pub use mqtt::MqttCounts;
 pub(crate) use provisioning::DpsCall;
+pub(crate) use telemetry::Accepted;
 
 use c2d::KeptPost;
 use notices::Notices;
 
-use crate::amqp::tokens::Key;
 use crate::directory::{Directory, Protocol};
 use crate::dps::{Operations, Registrations, Scopes, Switches};
 use crate::endpoint::{Endpoint, HubId};
@@ -41,10 +43,10 @@ use crate::events::Events;
 use crate::faults::{Armed, Faults, Weather};
 use crate::hub::events::EventSource;
 use crate::hub::rules::PostRules;
-use crate::hub::{self, Telemetry, method};
+use crate::hub::{self, method};
 use crate::options::Clock;
 use crate::record::{Record, Recorded};
-use crate::registry::{Device, Registry, Status};
+use crate::registry::{Device, Registry};
 use crate::time::Time;
 
 /// How provisioning behaves when nothing is wrong.
@@ -52,53 +54,6 @@ use crate::time::Time;
 pub(crate) struct Pace {
     pub(crate) assigning_polls: u32,
     pub(crate) retry_after_s: u64,
-}
-
-/// What happened so far, since the start.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Counts {
-    /// `register` calls with good credentials, by registration id. One each is what a good client needs.
-    pub registrations: BTreeMap<String, u64>,
-    /// Provisioning calls by kind (`register`, `poll`, `look_up`), refused ones too.
-    pub dps_calls: BTreeMap<&'static str, u64>,
-    /// Provisioning calls that ended in an error, by error code.
-    pub dps_refused: BTreeMap<u32, u64>,
-    /// Messages accepted, by device.
-    pub messages: BTreeMap<String, u64>,
-    /// Messages accepted, all devices.
-    pub messages_total: u64,
-    /// Hub calls that ended in an error, by the code's name.
-    pub hub_refused: BTreeMap<String, u64>,
-    /// Requests accepted and not answered, on request.
-    pub answers_lost: u64,
-    /// Messages to devices: `taken`, `handed_out`, and how they ended (`completed`, `rejected`, `exceeded`, `expired`, `purged`).
-    pub c2d: BTreeMap<&'static str, u64>,
-    /// AMQP connections and their links.
-    pub amqp: AmqpCounts,
-    /// MQTT connections.
-    pub mqtt: MqttCounts,
-}
-
-/// A device as the page shows it; no keys.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct DeviceView {
-    /// Host name of its hub.
-    pub hub: String,
-    /// Its name there.
-    pub device_id: String,
-    /// Whether it may talk.
-    pub status: Status,
-    /// Messages accepted since the start.
-    pub messages: u64,
-}
-
-/// What is said of accepted telemetry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Accepted {
-    /// Say so.
-    Answered,
-    /// Say nothing and close the connection.
-    Lost,
 }
 
 /// The services. Shared by all connections.
@@ -217,17 +172,6 @@ impl Cloud {
         self.amqp_port
     }
 
-    pub(crate) fn counts(&self) -> Counts {
-        let state = self.state();
-        let mut counts = state.counts.clone();
-        for (what, count) in state.hubs.iter().flat_map(|hub| hub.post.counts()) {
-            *counts.c2d.entry(what).or_default() += count;
-        }
-        (counts.amqp.connections_now, counts.amqp.connections_ever) = self.directory.counts(Protocol::Amqp);
-        (counts.mqtt.connections_now, counts.mqtt.connections_ever) = self.directory.counts(Protocol::Mqtt);
-        counts
-    }
-
     pub(crate) fn messages(&self, count: usize) -> Vec<Recorded> {
         self.state().record.last(count)
     }
@@ -237,73 +181,6 @@ impl Cloud {
         state.registrations.sync()?;
         state.switches.sync()?;
         state.hubs.iter().try_for_each(|hub| hub.registry.sync().and_then(|()| hub.post.sync()))
-    }
-}
-
-/// Telemetry.
-impl Cloud {
-    /// Whether a device may talk at all; for calls that have nothing to deliver yet.
-    pub(crate) fn admit_device(&self, device: &Endpoint, authorization: Option<&str>) -> Result<(), hub::Refusal> {
-        let now_ms = self.now_ms();
-        let mut state = self.state();
-        let admitted = self.admit_now(&state, device, authorization, now_ms).map(drop);
-        state.count_hub_refusal(admitted)
-    }
-
-    fn admit_now(
-        &self,
-        state: &State,
-        endpoint: &Endpoint,
-        authorization: Option<&str>,
-        now_ms: i64,
-    ) -> Result<Device, hub::Refusal> {
-        state.stands_in_the_way(endpoint)?;
-        let (names, device) = (self.names(endpoint.hub), state.device(endpoint));
-        hub::admit_device(&names, device, &endpoint.device, authorization, now_ms).cloned()
-    }
-
-    /// Takes messages of one device, all or none. When this returns `Ok` they stand in the record.
-    pub(crate) fn send(
-        &self,
-        endpoint: &Endpoint,
-        authorization: Option<&str>,
-        messages: Result<Vec<Telemetry>, hub::Refusal>,
-    ) -> Result<Accepted, hub::Refusal> {
-        let now_ms = self.now_ms();
-        let mut state = self.state();
-        let device = self.admit_now(&state, endpoint, authorization, now_ms);
-        let is_policy = crate::sas::Token::parse(authorization).is_ok_and(|token| token.policy.is_some());
-        let key = if is_policy { Key::Hub } else { Key::Device };
-        let sender = Sender { key, model_id: None };
-        let accepted =
-            device.and_then(|device| self.take_now(&mut state, (endpoint.hub, &device), &sender, messages?, now_ms));
-        state.count_hub_refusal(accepted)
-    }
-
-    fn take_now(
-        &self,
-        state: &mut State,
-        (hub, device): (HubId, &Device),
-        sender: &Sender,
-        messages: Vec<Telemetry>,
-        now_ms: i64,
-    ) -> Result<Accepted, hub::Refusal> {
-        let count = u32::try_from(messages.len()).unwrap_or(u32::MAX);
-        if let Some(throttle) = state.armed.throttles_telemetry(count, now_ms) {
-            return Err(hub::Refusal::throttled(throttle.retry_after_s));
-        }
-        let events: Vec<_> = messages.iter().map(|message| sender.accepted(device, message, now_ms)).collect();
-        let name = self.hub(hub).name();
-        let recorded = messages.into_iter().map(|message| Recorded::new(name, &device.id, message, now_ms));
-        state.keep(&device.id, &recorded.collect::<Vec<_>>())?;
-        if let Some(its) = state.hubs.get_mut(hub.0) {
-            its.saw(device, sender.model_id.as_deref(), now_ms);
-            for event in events {
-                its.events.append(event);
-            }
-        }
-        self.directory.tell_readers();
-        Ok(if state.armed.loses_answer(now_ms) { state.lose_answer() } else { Accepted::Answered })
     }
 }
 
@@ -333,19 +210,6 @@ impl State {
     fn stands_in_the_way(&self, endpoint: &Endpoint) -> Result<(), hub::Refusal> {
         let id = &endpoint.device;
         self.armed.hub_refusal(id).map_or(Ok(()), |refusal| Err(hub::refused(id, refusal)))
-    }
-
-    fn keep(&mut self, id: &str, messages: &[Recorded]) -> Result<(), hub::Refusal> {
-        self.record.append(messages).map_err(|error| server_error("record", &error))?;
-        let count = messages.len() as u64;
-        *self.counts.messages.entry(id.to_owned()).or_default() += count;
-        self.counts.messages_total += count;
-        Ok(())
-    }
-
-    fn lose_answer(&mut self) -> Accepted {
-        self.counts.answers_lost += 1;
-        Accepted::Lost
     }
 
     fn count_hub_refusal<T>(&mut self, answer: Result<T, hub::Refusal>) -> Result<T, hub::Refusal> {

@@ -29,6 +29,8 @@ impl Cloud {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use crate::cloud::tests::{NOW_MS, cloud_with};
     use crate::faults::Faults;
 
@@ -38,7 +40,10 @@ mod tests {
         let ((_, a), (_, b)) = (cloud.directory().join(), cloud.directory().join());
         assert!(cloud.forward(-1).is_err());
         cloud.forward(61).unwrap();
-        assert!(a.notes().await.time && b.notes().await.time);
+        for mailbox in [a, b] {
+            let notes = tokio::time::timeout(Duration::from_secs(10), mailbox.notes()).await;
+            assert!(notes.is_ok_and(|notes| notes.time));
+        }
         assert_eq!((cloud.now_ms(), cloud.ahead_s()), (NOW_MS + 61_000, 61));
     }
 }

@@ -4,8 +4,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::When;
 use super::amqp::AllConnections;
-use super::{Counter, When};
+use super::counter::Counter;
 
 /// What can go wrong on MQTT connections.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

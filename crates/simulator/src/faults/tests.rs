@@ -1,5 +1,6 @@
 //! Which calls are hit, counted by hand.
 
+use super::counter::Counter;
 use super::*;
 
 /// Which of the calls at these times are hit.

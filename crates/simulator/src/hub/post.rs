@@ -6,7 +6,7 @@
 //!
 //! Does not know who is connected, nor where steps are kept.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,8 @@ use super::feedback::{Batch, Outbox, Record};
 use super::line::{End, Ended, Entry, Lock, Outcome, Settled};
 use super::rules::{PostRules, Rules};
 use crate::registry::Device;
+
+mod kept; // over restarts
 
 /// Messages that wait, of all devices: 8 192 of the largest, or a million of 500 bytes.
 const BYTES_MAX: usize = 512 << 20;
@@ -220,61 +222,6 @@ impl Post {
     /// Whether there is feedback to be fetched that was not there when this was asked last.
     pub(crate) fn take_feedback_news(&mut self) -> bool {
         self.feedback.take_news()
-    }
-}
-
-/// Over restarts.
-impl Post {
-    /// The post that these steps led to.
-    pub(crate) fn restored(rules: PostRules, steps: impl IntoIterator<Item = Step>, now_ms: i64) -> Self {
-        let mut post = Self::new(rules);
-        let mut records = BTreeMap::new();
-        for step in steps {
-            match step {
-                Step::Pushed(pushed) => post.push(pushed),
-                Step::Abandoned { device, sequence, times } => post.abandoned(&device, sequence, times),
-                Step::Gone { device, sequence, .. } => post.gone(&device, sequence),
-                Step::Feedback { number, record } => drop(records.insert(number, record)),
-                Step::FeedbackGone(numbers) => numbers.iter().for_each(|number| drop(records.remove(number))),
-            }
-        }
-        for (number, record) in records {
-            post.record = post.record.max(number);
-            // No more than there were before: none has to go.
-            let _ = post.feedback.push(number, record, now_ms);
-        }
-        post
-    }
-
-    fn abandoned(&mut self, device: &str, sequence: u64, times: u8) {
-        let entry = self.queues.get_mut(device).and_then(|queue| queue.line.entry_mut(sequence));
-        if let Some(entry) = entry {
-            entry.abandoned = times;
-        }
-    }
-
-    fn gone(&mut self, device: &str, sequence: u64) {
-        let entry = self.queues.get_mut(device).and_then(|queue| queue.line.remove(sequence));
-        self.bytes = self.bytes.saturating_sub(entry.map_or(0, |entry| weight(&entry.content)));
-        self.changed(device);
-    }
-
-    /// The fewest steps that lead here.
-    pub(crate) fn steps(&self) -> impl Iterator<Item = Step> {
-        let messages = self.queues.values().flat_map(|queue| {
-            queue.line.entries().map(|entry| {
-                Step::Pushed(Pushed {
-                    owner: queue.owner.clone(),
-                    sequence: entry.sequence,
-                    enqueued_ms: entry.enqueued_ms,
-                    expiry_ms: entry.expiry_ms,
-                    abandoned: entry.abandoned,
-                    message: Arc::clone(&entry.content),
-                })
-            })
-        });
-        let records = self.feedback.records();
-        messages.chain(records.map(|(number, record)| Step::Feedback { number: *number, record: record.clone() }))
     }
 }
 
