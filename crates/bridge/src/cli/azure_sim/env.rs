@@ -1,6 +1,6 @@
 //! `longhaul azure-sim env`: what each SDK has to be told to find the simulator and to trust it.
 //!
-//! Promises: what is printed can be pasted into a shell. Keys come from the simulator's directory only; a running
+//! Promises: what is printed can be pasted into a shell; where a line sends a message, it says so before it. Keys come from the simulator's directory only; a running
 //! simulator is asked over its page, which tells no keys.
 
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 
 mod sdks; // what each of them needs
 
-use super::super::{fail, say};
+use super::super::{fail, run as bridge, say};
 
 /// A page on this machine answers within milliseconds.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
@@ -44,6 +44,8 @@ struct Needs {
     sdk: &'static str,
     /// Name and value, in the order in which they are of use.
     env: Vec<(&'static str, String)>,
+    /// What can be typed with the variables set.
+    commands: Vec<String>,
     /// What cannot be said in a variable.
     notes: Vec<String>,
     /// Ports that it cannot be told, and that the simulator does not have.
@@ -59,7 +61,7 @@ pub(super) async fn main(arguments: &Arguments) -> ExitCode {
         Ok(started) => started,
         Err(e) => return fail(&e),
     };
-    let needs = sdks::all(&started, &arguments.device);
+    let needs = sdks::all(&started, &arguments.device, bridge::world().clock.now());
     say(&if arguments.json { as_json(&needs) } else { as_text(&started, &needs) });
     ExitCode::SUCCESS
 }
@@ -93,7 +95,7 @@ fn as_json(needs: &[Needs]) -> String {
     let one = |needs: &Needs| {
         let env: serde_json::Map<_, _> =
             needs.env.iter().map(|(name, value)| ((*name).to_owned(), value.clone().into())).collect();
-        serde_json::json!({"sdk": needs.sdk, "env": env, "notes": needs.notes, "ports_missing": needs.ports_missing})
+        serde_json::json!({"sdk": needs.sdk, "env": env, "commands": needs.commands, "notes": needs.notes, "ports_missing": needs.ports_missing})
     };
     serde_json::Value::from_iter(needs.iter().map(one)).to_string()
 }
@@ -119,6 +121,7 @@ fn as_text(started: &Started, needs: &[Needs]) -> String {
         }
         lines.extend(one.env.iter().map(|(name, value)| format!("export {name}={}", quoted(value))));
         lines.extend(one.notes.iter().map(|note| format!("# {note}")));
+        lines.extend(one.commands.iter().cloned());
     }
     lines.join("\n")
 }

@@ -1,6 +1,10 @@
 //! What each of Microsoft's SDKs, and two tools, need: ports that they cannot be told, how they trust a CA, what they
 //! are configured with. Seen by running them; for C# and C by their sources.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use queue::UnixMillis;
 use simulator::Started;
 
 use super::{Needs, quoted};
@@ -8,10 +12,15 @@ use super::{Needs, quoted};
 const HTTPS: u16 = 443;
 const AMQP: u16 = 5671;
 const MQTT: u16 = 8883;
+const API_VERSION: &str = "2021-04-12";
+/// How long a token is good: enough to try things, and too short to be kept in a script.
+const TOKEN_S: i64 = 3600;
+/// What stays as it is in an address.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// For a device of this name.
-pub(super) fn all(started: &Started, device: &str) -> Vec<Needs> {
-    let facts = Facts { started, device, ca: started.ca_file.display().to_string() };
+pub(super) fn all(started: &Started, device: &str, now: UnixMillis) -> Vec<Needs> {
+    let facts = Facts { started, device, ca: started.ca_file.display().to_string(), now };
     vec![
         facts.names(),
         facts.node_provisioning(),
@@ -32,6 +41,7 @@ struct Facts<'a> {
     started: &'a Started,
     device: &'a str,
     ca: String,
+    now: UnixMillis,
 }
 
 impl Facts<'_> {
@@ -93,13 +103,13 @@ impl Facts<'_> {
         if !distinct.is_empty() {
             notes.push(format!("each name must lead here; in /etc/hosts: 127.0.0.1 {}", distinct.join(" ")));
         }
+        let mut commands = Vec::new();
         if let Some(page) = s.page {
-            notes.push(format!(
-                "a device without registering: curl -s localhost:{page}/api/devices -d '[\"{}\"]'",
-                self.device
-            ));
+            notes.push("the line makes the device at the hub, without registering".to_owned());
+            let ids = serde_json::json!([self.device]).to_string();
+            commands.push(format!("curl -sS localhost:{page}/api/devices -d {}", quoted(&ids)));
         }
-        Needs { sdk: "all", notes, ..Needs::default() }
+        Needs { sdk: "all", notes, commands, ..Needs::default() }
     }
 
     fn node_provisioning(&self) -> Needs {
@@ -110,6 +120,7 @@ impl Facts<'_> {
             env,
             notes,
             ports_missing: self.missing(&[HTTPS, AMQP, MQTT]),
+            ..Needs::default()
         }
     }
 
@@ -119,18 +130,24 @@ impl Facts<'_> {
             "instead of the variable: await client.setOptions({ca: FILE}) before open".to_owned(),
             "MQTT and AMQP dial GatewayHostName=NAME in the connection string, where it is there".to_owned(),
         ];
-        Needs { sdk: "Node: azure-iot-device-*", env, notes, ports_missing: self.missing(&[HTTPS, AMQP, MQTT]) }
+        Needs {
+            sdk: "Node: azure-iot-device-*",
+            env,
+            notes,
+            ports_missing: self.missing(&[HTTPS, AMQP, MQTT]),
+            ..Needs::default()
+        }
     }
 
     fn node_service(&self) -> Needs {
         let env = self.ca("NODE_EXTRA_CA_CERTS").into_iter().chain(self.service_string()).collect();
-        Needs { sdk: "Node: azure-iothub", env, notes: Vec::new(), ports_missing: self.missing(&[HTTPS, AMQP]) }
+        Needs { sdk: "Node: azure-iothub", env, ports_missing: self.missing(&[HTTPS, AMQP]), ..Needs::default() }
     }
 
     fn node_events(&self) -> Needs {
         let env = self.ca("NODE_EXTRA_CA_CERTS").into_iter().chain(self.events_string()).collect();
         let notes = vec!["takes any AMQP port; with webSocketOptions it knows only 443".to_owned()];
-        Needs { sdk: "Node: @azure/event-hubs", env, notes, ports_missing: Vec::new() }
+        Needs { sdk: "Node: @azure/event-hubs", env, notes, ..Needs::default() }
     }
 
     fn python_device(&self) -> Needs {
@@ -139,7 +156,13 @@ impl Facts<'_> {
             "instead of the variable: server_verification_cert=open(FILE).read()".to_owned(),
             "port 8883, with websockets=True 443".to_owned(),
         ];
-        Needs { sdk: "Python: azure-iot-device", env, notes, ports_missing: self.missing(&[HTTPS, MQTT]) }
+        Needs {
+            sdk: "Python: azure-iot-device",
+            env,
+            notes,
+            ports_missing: self.missing(&[HTTPS, MQTT]),
+            ..Needs::default()
+        }
     }
 
     fn python_service(&self) -> Needs {
@@ -149,7 +172,13 @@ impl Facts<'_> {
             format!("messages to devices go over AMQP, which trusts certifi's file only: {append}"),
             "2.7.0 needs six, which it forgets to require".to_owned(),
         ];
-        Needs { sdk: "Python: azure-iot-hub", env, notes, ports_missing: self.missing(&[HTTPS, AMQP]) }
+        Needs {
+            sdk: "Python: azure-iot-hub",
+            env,
+            notes,
+            ports_missing: self.missing(&[HTTPS, AMQP]),
+            ..Needs::default()
+        }
     }
 
     fn python_events(&self) -> Needs {
@@ -158,42 +187,79 @@ impl Facts<'_> {
             format!("trusts what it is told: connection_verify={:?}", self.ca),
             "takes any AMQP port; as AmqpOverWebsocket it knows only 443".to_owned(),
         ];
-        Needs { sdk: "Python: azure-eventhub", env, notes, ports_missing: Vec::new() }
+        Needs { sdk: "Python: azure-eventhub", env, notes, ..Needs::default() }
     }
 
     fn dotnet(&self) -> Needs {
         let env = self.registration().into_iter().chain(self.device_string()).chain(self.service_string()).collect();
         let notes = vec![format!("trusts the system's store: add {} to it (not tried here)", self.ca)];
-        Needs { sdk: "C#: Microsoft.Azure.Devices.*", env, notes, ports_missing: self.missing(&[HTTPS, AMQP, MQTT]) }
+        Needs {
+            sdk: "C#: Microsoft.Azure.Devices.*",
+            env,
+            notes,
+            ports_missing: self.missing(&[HTTPS, AMQP, MQTT]),
+            ..Needs::default()
+        }
     }
 
     fn c(&self) -> Needs {
         let env = self.registration().into_iter().chain(self.device_string()).collect();
         let notes = vec![format!("trusts the text of {} as option TrustedCerts (not tried here)", self.ca)];
-        Needs { sdk: "C: azure-iot-sdk-c", env, notes, ports_missing: self.missing(&[HTTPS, AMQP, MQTT]) }
+        Needs {
+            sdk: "C: azure-iot-sdk-c",
+            env,
+            notes,
+            ports_missing: self.missing(&[HTTPS, AMQP, MQTT]),
+            ..Needs::default()
+        }
+    }
+
+    /// Of the device, for tools that cannot make one.
+    fn token(&self) -> Option<(&'static str, String)> {
+        let key = STANDARD.decode(self.started.device_key(self.device)?).ok()?;
+        let token = azure::sas::device_token(&self.started.hub, self.device, &key, self.now / 1000 + TOKEN_S);
+        Some(("SAS", token.reveal().to_owned()))
+    }
+
+    /// A tool that is told all on its command line.
+    fn tool(&self, sdk: &'static str, command: String) -> Needs {
+        let (sends, good) = ("the line sends a message, where the device is at the hub", "SAS is good for an hour");
+        match self.token() {
+            Some(token) => {
+                let notes = vec![format!("{sends}; {good}")];
+                Needs { sdk, env: vec![token], commands: vec![command], notes, ..Needs::default() }
+            }
+            None => {
+                let notes = vec![format!("{sends}; SAS is a SharedAccessSignature for HOST/devices/ID"), command];
+                Needs { sdk, notes, ..Needs::default() }
+            }
+        }
     }
 
     fn mosquitto(&self) -> Needs {
         let (s, device) = (self.started, self.device);
-        let publish = format!(
-            "mosquitto_pub --cafile {} -h {} -p {} -V 311 -q 1 -i {device} -u '{}/{device}/?api-version=2021-04-12' -P \"$SAS\" -t devices/{device}/messages/events/ -m '{{}}'",
-            quoted(&self.ca),
-            s.host,
-            s.mqtt,
-            s.hub
+        let command = format!(
+            "mosquitto_pub --cafile {ca} -h {host} -p {port} -V 311 -q 1 -i {id} -u {user} -P \"$SAS\" -t {topic} -m '{{\"t\":21.5}}'",
+            ca = quoted(&self.ca),
+            host = quoted(&s.hub),
+            port = s.mqtt,
+            id = quoted(device),
+            user = quoted(&format!("{}/{device}/?api-version={API_VERSION}", s.hub)),
+            topic = quoted(&format!("devices/{device}/messages/events/")),
         );
-        let notes = vec!["-P wants a SharedAccessSignature for HOST/devices/ID, as for any hub".to_owned(), publish];
-        Needs { sdk: "mosquitto", notes, ..Needs::default() }
+        self.tool("mosquitto", command)
     }
 
     fn curl(&self) -> Needs {
-        let (s, device) = (self.started, self.device);
-        let note = format!(
-            "curl --cacert {} -H \"Authorization: $SAS\" 'https://{}:{}/devices/{device}/messages/events?api-version=2021-04-12' -d '{{}}'",
-            quoted(&self.ca),
-            s.host,
-            s.https
+        let s = self.started;
+        let device = utf8_percent_encode(self.device, PLAIN);
+        let address =
+            format!("https://{}:{}/devices/{device}/messages/events?api-version={API_VERSION}", s.hub, s.https);
+        let command = format!(
+            "curl -sS --cacert {ca} -H \"Authorization: $SAS\" {address} -d '{{\"t\":21.5}}'",
+            ca = quoted(&self.ca),
+            address = quoted(&address),
         );
-        Needs { sdk: "curl", notes: vec![note], ..Needs::default() }
+        self.tool("curl", command)
     }
 }

@@ -2,6 +2,8 @@
 
 use super::*;
 
+const NOW: i64 = 1_767_225_600_000;
+
 fn started(keys: bool, standard: bool) -> Started {
     let mut value = serde_json::json!({
         "https": if standard { 443 } else { 8443 }, "amqp": 5671, "mqtt": 8883, "page": 8082,
@@ -19,7 +21,7 @@ fn started(keys: bool, standard: bool) -> Started {
 }
 
 fn text(started: &Started) -> String {
-    as_text(started, &sdks::all(started, "d1"))
+    as_text(started, &sdks::all(started, "d1", NOW))
 }
 
 #[test]
@@ -37,8 +39,13 @@ fn with_keys_it_can_be_pasted() {
     let outside: Vec<&str> = text
         .lines()
         .filter(|line| !line.is_empty() && !line.starts_with("# ") && !line.starts_with("export "))
+        .map(|line| line.split(' ').next().unwrap_or_default())
         .collect();
-    assert_eq!(outside, [""; 0], "a shell would stumble");
+    assert_eq!(outside, ["curl", "mosquitto_pub", "curl"], "a shell would stumble");
+    assert!(
+        text.contains("export SAS='SharedAccessSignature sr=hub1.net%2Fdevices%2Fd1&")
+            && text.contains("&se=1767229200")
+    );
     assert!(text.contains("PROVISIONING_SYMMETRIC_KEY=") && text.contains("DeviceId=d1;SharedAccessKey="));
 }
 
@@ -50,12 +57,16 @@ fn without_keys_it_says_so_and_leaves_them_out() {
         "{text}"
     );
     assert!(text.contains("export PROVISIONING_HOST=hub1.net"));
+    assert!(
+        text.contains("\n# curl -sS ") && !text.contains("\ncurl -sS --cacert"),
+        "without a token it can only be shown"
+    );
 }
 
 #[test]
 fn ports_that_an_sdk_cannot_be_told_are_missing_unless_they_are_the_standard_ones() {
     let missing = |started: &Started| -> Vec<(&str, Vec<u16>)> {
-        let needs = sdks::all(started, "d1").into_iter();
+        let needs = sdks::all(started, "d1", NOW).into_iter();
         needs.filter(|one| !one.ports_missing.is_empty()).map(|one| (one.sdk, one.ports_missing)).collect()
     };
     assert_eq!(missing(&started(true, true)), []);
@@ -69,7 +80,7 @@ fn ports_that_an_sdk_cannot_be_told_are_missing_unless_they_are_the_standard_one
 #[test]
 fn as_json_it_is_one_line_with_every_sdk() {
     let started = started(true, false);
-    let line = as_json(&sdks::all(&started, "d1"));
+    let line = as_json(&sdks::all(&started, "d1", NOW));
     assert!(!line.contains('\n'));
     let all: Vec<serde_json::Value> = serde_json::from_str(&line).unwrap();
     let node = all.iter().find(|one| one["sdk"] == "Node: azure-iothub").unwrap();
@@ -105,4 +116,13 @@ async fn a_running_simulator_is_asked_and_its_directory_knows_the_keys() {
     let kept = kept(&dir).unwrap();
     assert!(kept.device_key("d1").is_some() && kept.ca_file.is_file());
     std::fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
+fn names_that_a_shell_or_an_address_would_take_for_more_are_kept() {
+    let started = started(true, false);
+    let needs = sdks::all(&started, "it's#1", NOW);
+    let command = |sdk: &str| needs.iter().find(|one| one.sdk == sdk).unwrap().commands[0].clone();
+    assert!(command("curl").contains("/devices/it%27s%231/messages/"), "{}", command("curl"));
+    assert!(command("mosquitto").contains(r"-t 'devices/it'\''s#1/messages/events/'"), "{}", command("mosquitto"));
 }
