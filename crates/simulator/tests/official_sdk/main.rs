@@ -8,7 +8,9 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the cells are printed, each with its result")]
 
 mod devices;
+mod faults;
 mod matrix;
 mod namespace;
+mod page;
 mod readers;
 mod sdk;

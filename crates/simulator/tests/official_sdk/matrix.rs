@@ -7,9 +7,10 @@
 use serde::Deserialize;
 
 use crate::namespace::alone;
+use crate::page::keep;
 use crate::sdk::{Language, cells, simulator_named, told};
 
-mod page; // the table, and the page that holds it
+mod page; // the tables of the page
 
 const HUB: &str = "hub1.azure-devices.net";
 const OTHER_HUB: &str = "hub2.azure-devices.net";
@@ -50,8 +51,8 @@ fn each_cell_of_the_sdks_for_python_is_as_the_page_says() {
 /// Each language has a simulator of its own: feedback goes to whoever asks first.
 async fn each_cell(language: Language) {
     let simulator = simulator_named(&[HUB, DPS], &[]).await;
-    let seen = run(&cells(language, &simulator, &told(&simulator, DPS, 0), None).await);
-    page::keep(language, &seen);
+    let seen = run(&cells("cells", language, &simulator, &told(&simulator, DPS, 0), None).await);
+    keep("sdk-matrix.md", &format!("{language:?}"), &page::tables(&seen));
 }
 
 #[test]
@@ -59,7 +60,7 @@ fn all_works_under_localhost_alone() {
     alone("matrix::all_works_under_localhost_alone", async {
         let simulator = simulator_named(&[], &[]).await;
         let at = told(&simulator, "localhost", 0);
-        run(&cells(Language::Node, &simulator, &at, Some(ONE_OF_EACH_KIND)).await);
+        run(&cells("cells", Language::Node, &simulator, &at, Some(ONE_OF_EACH_KIND)).await);
     });
 }
 
@@ -71,9 +72,9 @@ fn all_works_at_several_hubs_with_names_of_their_own() {
         assert_eq!([&one["hub"], &other["hub"]], [HUB, OTHER_HUB]);
         let only_hub = ONE_OF_EACH_KIND.replace("KeyRegistration", "None");
         let (seen, seen_there) = tokio::join!(
-            cells(Language::Node, &simulator, &one, Some(ONE_OF_EACH_KIND)),
+            cells("cells", Language::Node, &simulator, &one, Some(ONE_OF_EACH_KIND)),
             // The same devices' ids, but DPS assigns to the first.
-            cells(Language::Node, &simulator, &other, Some(&only_hub)),
+            cells("cells", Language::Node, &simulator, &other, Some(&only_hub)),
         );
         run(&seen);
         run(&seen_there);

@@ -87,7 +87,7 @@ async fn output(command: &mut Command) -> Output {
 }
 
 /// Whose SDKs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Language {
     Node,
     Python,
@@ -106,17 +106,24 @@ pub(crate) fn told(simulator: &Simulator, dps: &str, hub: usize) -> Value {
     told
 }
 
-/// What the scripts say of all cells, or of those whose "SDK transport operation" has the pattern; one line of JSON each.
+/// What the scripts of a room (`cells`, `faults`) say of all cells, or of those whose "SDK transport operation" has the
+/// pattern; one line of JSON each.
 ///
 /// They get the simulator as JSON in `AZURE_SIM`, see [`told`].
-pub(crate) async fn cells(language: Language, simulator: &Simulator, told: &Value, only: Option<&str>) -> String {
+pub(crate) async fn cells(
+    room: &str,
+    language: Language,
+    simulator: &Simulator,
+    told: &Value,
+    only: Option<&str>,
+) -> String {
     let started = simulator.started();
     let (mut command, script) = match language {
-        Language::Node => (node(), "cells/main.cjs"),
-        Language::Python => (python(), "cells/main.py"),
+        Language::Node => (node(), "main.cjs"),
+        Language::Python => (python(), "main.py"),
     };
     command
-        .arg(scripts_dir().join(script))
+        .arg(scripts_dir().join(room).join(script))
         .env("NODE_EXTRA_CA_CERTS", &started.ca_file)
         .env("AZURE_SIM", told.to_string());
     // One by hand: for a look at a few cells.

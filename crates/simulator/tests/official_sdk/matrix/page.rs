@@ -1,43 +1,13 @@
-//! The page that says what was seen: `docs/wire/sdk-matrix.md`, with a part for each language.
+//! What was seen, as the page's tables: a part for each language.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::File;
-use std::path::{Path, PathBuf};
 
 use super::Cell;
-use crate::sdk::Language;
+use crate::page::Notes;
 
-/// Compares with the page that stands in the project, or writes it.
-pub(super) fn keep(language: Language, cells: &[Cell]) {
-    let path = file();
-    // The test of the other language writes as well.
-    let lock = File::open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    lock.lock().unwrap();
-    let text = std::fs::read_to_string(&path).unwrap();
-    let (begin, end) = marks(language);
-    let (head, rest) = text.split_once(&begin).expect("the page says where the part begins");
-    let (stands, tail) = rest.split_once(&end).expect("the page says where the part ends");
-    let seen = tables(cells);
-    if std::env::var_os("LONGHAUL_BLESS").is_some() {
-        let text = [head, &begin, "\n", &seen, "\n", &end, tail].concat();
-        return std::fs::write(&path, text).expect("the page can be written");
-    }
-    let new: Vec<&str> = seen.lines().filter(|line| !stands.contains(line)).collect();
-    let is_kept = stands.trim() == seen.trim();
-    assert!(is_kept, "{} is not what was seen; LONGHAUL_BLESS=1 writes it. New:\n{}", path.display(), new.join("\n"));
-}
-
-fn marks(language: Language) -> (String, String) {
-    (format!("<!-- {language:?}: the test writes from here… -->\n"), format!("<!-- …{language:?} to here. -->\n"))
-}
-
-fn file() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/wire/sdk-matrix.md")
-}
-
-/// A table for each SDK, and its notes: the same detail is said once.
-fn tables(cells: &[Cell]) -> String {
+/// A table for each class of each SDK, and its notes.
+pub(super) fn tables(cells: &[Cell]) -> String {
     let mut text = summary(cells);
     let mut at = cells;
     while let Some(first) = at.first() {
@@ -83,7 +53,7 @@ fn table(cells: &[Cell]) -> String {
             None => rows.push((&cell.operation, BTreeMap::from([(cell.transport.as_str(), cell)]))),
         }
     }
-    let mut notes: Vec<&str> = Vec::new();
+    let mut notes = Notes::default();
     let mut text = format!("\n### {}: {}\n\n| operation |", cells[0].sdk, group(&cells[0]));
     transports.iter().for_each(|transport| write!(text, " {transport} |").unwrap());
     text.push_str("\n| --- |");
@@ -92,23 +62,11 @@ fn table(cells: &[Cell]) -> String {
         write!(text, "\n| `{operation}` |").unwrap();
         for transport in &transports {
             match row.get(transport) {
-                Some(cell) => write!(text, " {} ({}) |", cell.result, note(&mut notes, &cell.detail)).unwrap(),
+                Some(cell) => write!(text, " {} ({}) |", cell.result, notes.number(&cell.detail)).unwrap(),
                 None => text.push_str(" – |"),
             }
         }
     }
     text.push_str("\n\n");
-    for (nth, note) in notes.iter().enumerate() {
-        writeln!(text, "{}. {}", nth + 1, note.replace(['<', '>'], "'")).unwrap();
-    }
-    text
-}
-
-/// The number of a note.
-fn note<'a>(notes: &mut Vec<&'a str>, detail: &'a str) -> usize {
-    let at = notes.iter().position(|note| *note == detail);
-    at.unwrap_or_else(|| {
-        notes.push(detail);
-        notes.len() - 1
-    }) + 1
+    text + &notes.list()
 }
