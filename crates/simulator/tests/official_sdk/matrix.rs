@@ -60,7 +60,9 @@ fn all_works_under_localhost_alone() {
     alone("matrix::all_works_under_localhost_alone", async {
         let simulator = simulator_named(&[], &[]).await;
         let at = told(&simulator, "localhost", 0);
-        run(&cells("cells", Language::Node, &simulator, &at, Some(ONE_OF_EACH_KIND)).await);
+        for (language, only) in ONE_OF_EACH_KIND {
+            run(&cells("cells", language, &simulator, &at, Some(only)).await);
+        }
     });
 }
 
@@ -70,23 +72,38 @@ fn all_works_at_several_hubs_with_names_of_their_own() {
         let simulator = simulator_named(&[HUB, DPS], &[OTHER_HUB]).await;
         let [one, other] = [told(&simulator, DPS, 0), told(&simulator, DPS, 1)];
         assert_eq!([&one["hub"], &other["hub"]], [HUB, OTHER_HUB]);
-        let only_hub = ONE_OF_EACH_KIND.replace("KeyRegistration", "None");
-        let (seen, seen_there) = tokio::join!(
-            cells("cells", Language::Node, &simulator, &one, Some(ONE_OF_EACH_KIND)),
-            // The same devices' ids, but DPS assigns to the first.
-            cells("cells", Language::Node, &simulator, &other, Some(&only_hub)),
-        );
-        run(&seen);
-        run(&seen_there);
-        let record = simulator.messages(200);
-        for hub in [HUB, OTHER_HUB] {
-            assert!(record.iter().any(|message| message.hub == hub), "nothing of {hub} in the record");
+        let recorded = |hub: &str| simulator.messages(200).iter().filter(|message| message.hub == hub).count();
+        for (language, only) in ONE_OF_EACH_KIND {
+            let before = [HUB, OTHER_HUB].map(recorded);
+            // The same devices' ids, but registering is no matter of one hub.
+            let only_hub = REGISTER.into_iter().fold(only.to_owned(), |only, register| only.replace(register, "None"));
+            let (seen, seen_there) = tokio::join!(
+                cells("cells", language, &simulator, &one, Some(only)),
+                cells("cells", language, &simulator, &other, Some(&only_hub)),
+            );
+            run(&seen);
+            run(&seen_there);
+            let after = [HUB, OTHER_HUB].map(recorded);
+            assert!(
+                before[0] < after[0] && before[1] < after[1],
+                "{language:?}: {before:?} and {after:?} in the record"
+            );
         }
     });
 }
 
 /// With the names what could go wrong is which service answers: one cell of each kind tells.
-const ONE_OF_EACH_KIND: &str = r" Client\.(open|send|sendEvent|onDeviceMethod|complete|getTwin)$|KeyRegistration\.register$|Registry\.get$|\.subscribe$";
+const ONE_OF_EACH_KIND: [(Language, &str); 2] = [
+    (
+        Language::Node,
+        r" Client\.(open|send|sendEvent|onDeviceMethod|complete|getTwin)$|KeyRegistration\.register$|Registry\.get$|\.subscribe$",
+    ),
+    (
+        Language::Python,
+        r" (IoTHubDeviceClient\.(send_message|on_method_request_received|receive_message|get_twin)|ProvisioningDeviceClient\.register|IoTHubRegistryManager\.(get_device|send_c2d_message)|EventHubConsumerClient\.receive)$",
+    ),
+];
+const REGISTER: [&str; 2] = ["KeyRegistration", "ProvisioningDeviceClient"];
 
 /// Reads the lines and prints them; none may have failed.
 fn run(lines: &str) -> Vec<Cell> {

@@ -117,19 +117,28 @@ def poll(seconds, what, look):
 
 def told(error):
     """What went wrong, in the SDK's words: its class and its text, without what differs in each run."""
-    text = f"{type(error).__name__}: {error}"
+    text = said(error)
     # What an SDK says in general, it was told in particular.
     while error.__cause__ is not None and "Unexpected failure" in text:
         error = error.__cause__
-        text += f" ({type(error).__name__}: {error})"
+        text += f" ({said(error)})"
+    return tidy(text)[:TOLD_MAX]
+
+
+def said(error):
+    """An error's class and text, with what the hub had answered over HTTPS."""
+    text = f"{type(error).__name__}: {error}"
     response = getattr(error, "response", None)
-    if response is not None:
-        text += f" {response.status_code} {message_of(response.text)}"
+    return text if response is None else f"{text} {response.status_code} {message_of(response.text)}"
+
+
+def tidy(text):
+    """On one line, and the same in each run: no ids of requests, no times."""
     # What the hub says over AMQP is JSON: its number and its words.
     text = re.sub(r'\{"errorCode":(\d+),"message":"([^"]*)".*?\}', r"\1 \2", text)
     text = re.sub(r"\b[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}(_G\d+)?\b", "…", text)
     text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z?|\b0x[0-9a-f]+\b", "…", text)
-    return " ".join(text.split())[:TOLD_MAX]
+    return " ".join(text.split())
 
 
 def message_of(body):

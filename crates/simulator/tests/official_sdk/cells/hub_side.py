@@ -60,9 +60,11 @@ class Log:
 
 
 class Hub:
-    def __init__(self):
-        self.started = json.loads(os.environ["AZURE_SIM"])
+    def __init__(self, started=None):
+        self.started = started or json.loads(os.environ["AZURE_SIM"])
         self.host, self.ca_file = self.started["hub"], self.started["ca_file"]
+        # All hubs that there are.
+        self.hosts = [self.started["hub"], *(hub["hub"] for hub in self.started.get("more_hubs", []) if hub)]
         self.dps = self.started.get("dps", self.host)
         self.connection_string = self.started["service_connection_string"]
         self.events_string = self.started["event_hub_connection_string"]
@@ -73,6 +75,11 @@ class Hub:
         self.policy, self.key = parts["SharedAccessKeyName"], parts["SharedAccessKey"]
         self.events = Log()
         self.sender, self.sending = None, threading.Lock()
+
+    def at(self, host):
+        """The same, seen at one of all hubs."""
+        others = [other for other in self.started.get("more_hubs", []) if other and other["hub"] == host]
+        return Hub({**self.started, **others[0]}) if others else self
 
     def control(self, path, body=None):
         data = None if body is None else json.dumps(body).encode()
@@ -116,9 +123,15 @@ class Hub:
         return signed(self.started["group_key"], device)
 
     def device(self, device):
-        """Makes a device as if it had registered, and gives its key."""
-        self.control("/api/devices", [device])
-        return self.key_of(device)
+        """Makes a device at this hub, with the key that its registration would give it, and gives that key."""
+        key = self.key_of(device)
+        keys = {"primaryKey": key, "secondaryKey": signed(self.started["group_key"], f"{device} (second)")}
+        identity = {"deviceId": device, "status": "enabled", "authentication": {"type": "sas", "symmetricKey": keys}}
+        status, answer = self.ask("PUT", f"/devices/{device}", identity)
+        # It may be there already.
+        if status not in (200, 409):
+            raise Refused(f"device: {status} {message_of(answer)}")
+        return key
 
     def telemetry(self, device, body):
         """A message of a device, past all SDKs."""

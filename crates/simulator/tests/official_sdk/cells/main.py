@@ -1,27 +1,16 @@
-"""All cells of Microsoft's SDKs for Python: prints one line of JSON for each. Runs with the Python that `install` made.
+"""All cells of Microsoft's SDKs for Python: prints one line of JSON for each. Runs with the Python that `install` made."""
 
-The CA's certificate comes to each SDK the way that it has: the device SDK takes it as text, the reader as a file, requests
-from REQUESTS_CA_BUNDLE. uamqp knows only the file that certifi names; so certifi is told another before anybody asks it.
-"""
-
-import logging
 import os
 import sys
-import warnings
-
-import certifi
 
 from harness import run
 from hub_side import Hub
+from trust import trust
 
 
 def main():
     hub = Hub()
-    os.environ["REQUESTS_CA_BUNDLE"] = hub.ca_file
-    certifi.where = lambda: hub.ca_file
-    # What they log is no result, and uamqp warns that it is old.
-    warnings.simplefilter("ignore")
-    logging.disable(logging.CRITICAL)
+    trust(hub.ca_file)
     import device
     import events
     import provisioning
