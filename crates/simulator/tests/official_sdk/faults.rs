@@ -38,6 +38,8 @@ struct Fault {
     https: Option<String>,
     amqp: Option<String>,
     mqtt: Option<String>,
+    /// Why no SDK for Node shows it as what it is; else one has to.
+    unseen_by_node: Option<String>,
 }
 
 /// What a script says of one fault, met by one SDK over one transport.
@@ -62,6 +64,11 @@ impl Seen {
 }
 
 #[test]
+fn each_fault_is_seen_by_the_sdks_for_node_as_the_page_says() {
+    alone("faults::each_fault_is_seen_by_the_sdks_for_node_as_the_page_says", each_fault(Language::Node));
+}
+
+#[test]
 fn each_fault_is_seen_by_the_sdks_for_python_as_the_page_says() {
     alone("faults::each_fault_is_seen_by_the_sdks_for_python_as_the_page_says", each_fault(Language::Python));
 }
@@ -70,7 +77,9 @@ async fn each_fault(language: Language) {
     let dir = std::env::temp_dir().join(format!("sdk-faults-{}", std::process::id()));
     let names = |names: &[&str]| names.iter().copied().map(str::to_owned).collect();
     let (hosts, more_hubs) = (names(&[HUB, DPS]), names(&[OTHER_HUB]));
-    let simulator = simulator_as(Options { hosts, more_hubs, dir: Some(dir.clone()), ..usual() }).await;
+    // Told 0 s, Node's SDK for AMQP takes it for nothing told, and waits 2 s.
+    let options = Options { hosts, more_hubs, dir: Some(dir.clone()), retry_after_s: 1, ..usual() };
+    let simulator = simulator_as(options).await;
     let mut told = told(&simulator, DPS, 0);
     told["policies"] = policies(&dir);
     let lines = cells("faults", language, &simulator, &told, None).await;
@@ -92,8 +101,9 @@ async fn each_fault(language: Language) {
     assert!(seen.iter().all(|one| is_listed(&one)), "a script names a fault that the list does not have");
     if language == Language::Node {
         // Python has no AMQP and no HTTPS for devices: the other one sees all of it.
-        let unseen: Vec<_> = list.iter().filter(|fault| !fault.is_seen(&seen)).map(|fault| &fault.fault).collect();
-        assert!(unseen.is_empty(), "no SDK sees {unseen:?} as what it is");
+        let is_wrong = |fault: &&Fault| fault.is_seen(&seen) == fault.unseen_by_node.is_some();
+        let wrong: Vec<_> = list.iter().filter(is_wrong).map(|fault| &fault.fault).collect();
+        assert!(wrong.is_empty(), "the list says otherwise whether an SDK sees {wrong:?} as what it is");
         keep(PAGE, "The list", &tables::list(&list));
     }
     keep(PAGE, &format!("{language:?}"), &tables::seen(&list, &seen));
