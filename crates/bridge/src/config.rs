@@ -4,6 +4,7 @@
 //! the environment.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -214,8 +215,37 @@ pub struct Route {
     pub application: Option<String>,
     /// `port`, only together with `application`.
     pub port: Option<u8>,
+    /// `target` or `drop`.
+    pub destination: Destination,
+}
+
+/// What a [`Route`] leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
     /// `target`: a name below `[targets]`.
-    pub target: String,
+    Target(String),
+    /// `drop = true`: the uplink ends here on purpose, and is counted.
+    Drop,
+}
+
+impl Route {
+    /// The name of its target, unless it drops.
+    pub fn target(&self) -> Option<&str> {
+        match &self.destination {
+            Destination::Target(name) => Some(name),
+            Destination::Drop => None,
+        }
+    }
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.application, self.port) {
+            (None, _) => f.write_str("default"),
+            (Some(application), None) => f.write_str(application),
+            (Some(application), Some(port)) => write!(f, "{application} port {port}"),
+        }
+    }
 }
 
 /// `[log]`.

@@ -111,6 +111,7 @@ impl Worker {
         match plan(lease.message(), &self.shared.config) {
             Plan::Keep(kind) => self.shared.keep(lease, kind).await,
             Plan::Bury(reason) => self.shared.bury(lease, reason).await,
+            Plan::Drop(route) => self.shared.drop_on_purpose(lease, &route).await,
             Plan::Send(outbound) => self.telemetry(lease, outbound).await,
         }
     }
@@ -316,6 +317,12 @@ impl Shared {
                 seq: message.seq.0,
                 detail: &reason.detail,
             });
+        }
+    }
+
+    async fn drop_on_purpose(&self, lease: Lease, route: &str) {
+        if self.done(lease.settle(Settle::default()).await) {
+            self.events.emit(Event::Dropped { route });
         }
     }
 

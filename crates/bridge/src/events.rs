@@ -115,6 +115,11 @@ pub enum Event<'a> {
         /// Kind of event, or `mac_only`.
         kind: &'a str,
     },
+    /// A route dropped an uplink on purpose.
+    Dropped {
+        /// That route.
+        route: &'a str,
+    },
     /// A send failed and is tried again later.
     Retried {
         /// The device's name in Azure.
@@ -193,6 +198,11 @@ struct Kind {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RouteName {
+    route: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Why {
     why: String,
 }
@@ -236,6 +246,7 @@ struct Counters {
     delivered_seconds: Histogram,
     duplicates: Counter,
     kept: Family<Kind, Counter>,
+    dropped: Family<RouteName, Counter>,
     retried: Counter,
     not_settled: Counter,
     hub_down: Family<HubName, Counter>,
@@ -269,6 +280,7 @@ impl Events {
             delivered_seconds: Histogram::new([0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0, 300.0, 3600.0, 86400.0]),
             duplicates: Counter::default(),
             kept: Family::default(),
+            dropped: Family::default(),
             retried: Counter::default(),
             not_settled: Counter::default(),
             hub_down: Family::default(),
@@ -303,6 +315,7 @@ impl Events {
         registry.register("delivered_seconds", "Door to acceptance by IoT Hub", c.delivered_seconds.clone());
         registry.register("duplicates", "Second copies recognised and not sent", c.duplicates.clone());
         registry.register("kept", "Events set aside, by kind", c.kept.clone());
+        registry.register("dropped", "Messages that a route drops on purpose, by route", c.dropped.clone());
         registry.register("retried", "Attempts that failed and are repeated", c.retried.clone());
         registry.register("not_settled", "Outcomes that could not be committed", c.not_settled.clone());
         registry.register("hub_down", "Times a hub stopped working", c.hub_down.clone());
@@ -383,6 +396,10 @@ impl Events {
             Event::Kept { kind } => {
                 c.kept.get_or_create(&Kind { kind: kind.to_owned() }).inc();
                 debug!(kind, "up.keep");
+            }
+            Event::Dropped { route } => {
+                c.dropped.get_or_create(&RouteName { route: route.to_owned() }).inc();
+                debug!(route, "up.drop");
             }
             Event::Retried { device, cause, wait } => {
                 c.retried.inc();

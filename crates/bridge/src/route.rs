@@ -15,9 +15,11 @@ pub fn choose<'a>(routes: &'a [Route], application: &str, port: Option<u64>) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Destination;
 
     fn route(application: Option<&str>, port: Option<u8>, target: &str) -> Route {
-        Route { application: application.map(str::to_owned), port, target: target.to_owned() }
+        let destination = Destination::Target(target.to_owned());
+        Route { application: application.map(str::to_owned), port, destination }
     }
 
     #[test]
@@ -29,7 +31,7 @@ mod tests {
         ];
         for _ in 0..3 {
             routes.rotate_left(1);
-            let target = |application, port| choose(&routes, application, port).map(|r| r.target.as_str());
+            let target = |application, port| choose(&routes, application, port).and_then(Route::target);
             assert_eq!(target("vehicles", Some(10)), Some("port"));
             assert_eq!(target("vehicles", Some(11)), Some("application"));
             assert_eq!(target("vehicles", None), Some("application"));

@@ -69,6 +69,7 @@ fn fate(body: &[u8], config: &Config) -> Value {
             json!({"becomes": "kept", "kind": kind, "why": why, "application": application, "device": device})
         }
         Plan::Bury(reason) => buried(&reason),
+        Plan::Drop(route) => json!({"becomes": "dropped", "route": route}),
         Plan::Send(outbound) => sent_as(&outbound),
     }
 }

@@ -56,6 +56,7 @@ enum Explained {
     Refused { status: u16, why: String },
     DeadLetter { reason: String, detail: String },
     Kept { kind: &'static str },
+    Dropped { route: String },
     Sent(Box<Outbound>),
 }
 
@@ -73,6 +74,7 @@ fn explain(bytes: &[u8], config: &Config, world: &World) -> Explained {
     let message = put.into_message(Seq(0));
     match plan(&message, config) {
         Plan::Keep(kind) => Explained::Kept { kind },
+        Plan::Drop(route) => Explained::Dropped { route },
         Plan::Bury(reason) => Explained::DeadLetter { reason: reason.code, detail: reason.detail },
         Plan::Send(outbound) => Explained::Sent(outbound),
     }
@@ -96,6 +98,9 @@ fn as_json(explained: &Explained) {
             json!({ "answer": 202, "becomes": "dead_letter", "reason": reason, "detail": detail })
         }
         Explained::Kept { kind } => json!({ "answer": 202, "becomes": "kept", "kind": kind }),
+        Explained::Dropped { route } => {
+            json!({ "answer": 202, "becomes": "nothing", "reason": "dropped", "route": route })
+        }
         Explained::Sent(o) => return say(&sent_as_json(o)),
     };
     say(&value.to_string());
@@ -142,6 +147,10 @@ fn as_text(explained: &Explained, config: &Config, file: &Path) {
         Explained::Kept { kind } => {
             line("answer", "202");
             line("becomes", &format!("kept, not sent: {kind}"));
+        }
+        Explained::Dropped { route } => {
+            line("answer", "202");
+            line("becomes", &format!("nothing: the route `{route}` drops it on purpose"));
         }
         Explained::Sent(outbound) => {
             line("answer", "202");

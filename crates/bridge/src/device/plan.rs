@@ -5,7 +5,7 @@ use lorawan::envelope::Format;
 use lorawan::event::EventKind;
 use queue::{Message, Reason};
 
-use crate::config::{Config, Target, TargetKind};
+use crate::config::{Config, Route, Target, TargetKind};
 use crate::head::Head;
 use crate::identity::{self, Name, Unnamed};
 use crate::lane::DeviceKey;
@@ -19,6 +19,8 @@ pub enum Plan {
     Keep(&'static str),
     /// It can never be sent as it is.
     Bury(Reason),
+    /// This route drops it on purpose: settled, and counted.
+    Drop(String),
     /// Telemetry for IoT Hub.
     Send(Box<Outbound>),
 }
@@ -74,7 +76,13 @@ fn decide(message: &Message, config: &Config) -> Result<Plan, Reason> {
     }
     let way = match &message.frozen {
         Some(frozen) => serde_json::from_slice(frozen).map_err(|e| reason("damaged", &e))?,
-        None => find_way(config, &owner, uplink.f_port, head.dev_eui.as_deref())?,
+        None => {
+            let route = find_route(config, &owner, uplink.f_port)?;
+            match route.target() {
+                Some(target) => find_way(config, target, &owner, head.dev_eui.as_deref())?,
+                None => return Ok(Plan::Drop(route.to_string())),
+            }
+        }
     };
     let target = target(config, &way)?;
     let style = Style { central: matches!(&target.kind, TargetKind::Dps(dps) if dps.central) };
@@ -86,17 +94,20 @@ fn decide(message: &Message, config: &Config) -> Result<Plan, Reason> {
     Ok(Plan::Send(Box::new(Outbound { owner, way, telemetry })))
 }
 
-fn find_way(config: &Config, owner: &DeviceKey, f_port: Option<u64>, dev_eui: Option<&str>) -> Result<Way, Reason> {
-    let route = route::choose(&config.routes, &owner.application, f_port).ok_or_else(|| {
+fn find_route<'a>(config: &'a Config, owner: &DeviceKey, f_port: Option<u64>) -> Result<&'a Route, Reason> {
+    route::choose(&config.routes, &owner.application, f_port).ok_or_else(|| {
         let detail = format!("no route takes application `{}`; add one, or a default route", owner.application);
         reason("no_route", &detail)
-    })?;
-    let target = config.targets.get(&route.target).expect("routes are checked to name targets that exist");
-    let name = identity::name(&route.target, target, owner, dev_eui).map_err(|e| match e {
+    })
+}
+
+fn find_way(config: &Config, target_name: &str, owner: &DeviceKey, dev_eui: Option<&str>) -> Result<Way, Reason> {
+    let target = config.targets.get(target_name).expect("routes are checked to name targets that exist");
+    let name = identity::name(target_name, target, owner, dev_eui).map_err(|e| match e {
         Unnamed::NoDevEui { .. } => reason("no_dev_eui", &e),
         Unnamed::Refused { .. } => reason("bad_registration_id", &e),
     })?;
-    Ok(Way { target: route.target.clone(), scope: name.scope, id: name.id })
+    Ok(Way { target: target_name.to_owned(), scope: name.scope, id: name.id })
 }
 
 /// The target of a way. A frozen way holds on to the scope and the name that it was tried under: where the target leads
@@ -124,6 +135,7 @@ mod tests {
     use queue::{Place, Put, Seq};
 
     use super::*;
+    use crate::config::Destination;
 
     fn config(id_scope: &str) -> Config {
         let key = "A".repeat(86) + "==";
@@ -161,6 +173,17 @@ mod tests {
             Plan::Send(outbound) => outbound.way,
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn a_route_that_drops_takes_what_is_not_tried_yet() {
+        let mut config = config("0ne00AAAAAA");
+        let tried = way(plan(&message(), &config));
+        let drop = Route { application: Some("building".to_owned()), port: None, destination: Destination::Drop };
+        config.routes.push(drop);
+        assert!(matches!(plan(&message(), &config), Plan::Drop(route) if route == "building"));
+        let frozen = Message { frozen: serde_json::to_vec(&tried).ok(), ..message() };
+        assert_eq!(way(plan(&frozen, &config)), tried);
     }
 
     #[test]

@@ -17,5 +17,6 @@ mod order;
 mod outage;
 mod refused;
 mod registration;
+mod routes;
 mod site;
 mod workers;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::nearest::nearest;
 use super::reader::{At, Found, Reader, Section};
 use super::tree::{Node, Value};
-use crate::config::Route;
+use crate::config::{Destination, Route};
 
 const EXAMPLE: &str = "[[routes]]";
 /// LoRaWAN: 0 is for MAC commands only, 255 fills the byte.
@@ -46,7 +46,7 @@ fn route(reader: &mut Reader<'_>, mut section: Section, targets: &BTreeSet<Strin
     let application_there = section.has("application");
     let application = application(reader, &mut section);
     let port = port(reader, &mut section);
-    let target = target(reader, &mut section, targets);
+    let destination = destination(reader, &mut section, targets);
     section.finish(reader);
     if port.is_some() && !application_there {
         reader.mistake(
@@ -59,7 +59,7 @@ fn route(reader: &mut Reader<'_>, mut section: Section, targets: &BTreeSet<Strin
     if application_there && application.is_none() {
         return None;
     }
-    Some(Route { application, port, target: target? })
+    Some(Route { application, port, destination: destination? })
 }
 
 fn application(reader: &mut Reader<'_>, section: &mut Section) -> Option<String> {
@@ -98,12 +98,32 @@ fn port(reader: &mut Reader<'_>, section: &mut Section) -> Option<u8> {
     Some(port)
 }
 
+/// A target, or none on purpose.
+fn destination(reader: &mut Reader<'_>, section: &mut Section, targets: &BTreeSet<String>) -> Option<Destination> {
+    let at = section.at_key("drop");
+    let before = reader.count();
+    let drops = section.boolean(reader, "drop");
+    if reader.count() > before {
+        section.discard(&["target"]); // which of the two was meant is not known
+        return None;
+    }
+    match drops {
+        true if section.has("target") => {
+            section.discard(&["target"]);
+            reader.mistake(&at, "a route cannot drop and have a target", "remove one of them");
+            None
+        }
+        true => Some(Destination::Drop),
+        false => target(reader, section, targets).map(Destination::Target),
+    }
+}
+
 fn target(reader: &mut Reader<'_>, section: &mut Section, targets: &BTreeSet<String>) -> Option<String> {
     let at = section.at_key("target");
     if !section.has("target") {
         section.take("target");
         let first = targets.first().map_or("main", String::as_str);
-        reader.missing(&at, "is missing", format!("name a target, such as target = \"{first}\""));
+        reader.missing(&at, "is missing", format!("name a target, such as target = \"{first}\", or write drop = true"));
         return None;
     }
     let name = section.text(reader, "target", "target = \"main\"")?.value;
@@ -137,7 +157,7 @@ fn warn_gaps(reader: &mut Reader<'_>, at: &At, routes: &[Route], targets: &BTree
         let mend = "add [[routes]] with only a target to catch the rest";
         reader.warn(at, "no route takes the other applications; their messages become dead letters", mend);
     }
-    for name in targets.iter().filter(|name| routes.iter().all(|route| route.target != **name)) {
+    for name in targets.iter().filter(|name| routes.iter().all(|route| route.target() != Some(name))) {
         let at = At { key: format!("targets.{name}"), place: None };
         reader.warn(&at, "no route leads to this target", "add one, or remove the target");
     }

@@ -45,7 +45,7 @@ fn its_defaults_are_those_of_the_code() {
 #[test]
 fn every_key_in_it_is_known() {
     let read = usable(&settings(|_| true));
-    assert_eq!((read.config.targets.len(), read.config.routes.len()), (2, 2));
+    assert_eq!((read.config.targets.len(), read.config.routes.len()), (2, 3));
 }
 
 #[test]

@@ -162,6 +162,13 @@ const ALONE: &[(&str, &str, &str, &str)] = &[
         "did you mean \"main\"?",
     ),
     ("[[routes]]\napplication = \"a\"", "routes[0].target", "is missing", "\"main\""),
+    (
+        "[[routes]]\napplication = \"a\"\ndrop = true\ntarget = \"main\"",
+        "routes[0].drop",
+        "and have a target",
+        "one of them",
+    ),
+    ("[[routes]]\napplication = \"a\"\ndrop = 1", "routes[0].drop", "is a number", "true"),
     ("[[routes]]\nport = 1\ntarget = \"main\"", "routes[0].port", "without an application", "application = "),
     (
         "[[routes]]\napplication = \"a\"\nport = 0\ntarget = \"main\"",
