@@ -45,7 +45,7 @@ pub fn decode(text: &str) -> Result<Vec<u8>, KeyError> {
     if (BYTES_MIN..=BYTES_MAX).contains(&bytes.len()) { Ok(bytes) } else { Err(KeyError::Length(bytes.len())) }
 }
 
-/// The key of one device, derived from its group's or given by the operator. `Debug` hides it.
+/// The key of one device, derived from its group's or given by the operator, or of a policy. `Debug` hides it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DeviceKey(Vec<u8>);
 
@@ -69,6 +69,42 @@ impl DeviceKey {
 impl fmt::Debug for DeviceKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("DeviceKey([secret])")
+    }
+}
+
+/// What signs the tokens that a device shows its hub. `Debug` hides the key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Signer {
+    /// The device's own key.
+    Device(DeviceKey),
+    /// A shared access policy of the hub with the right `DeviceConnect`, which signs for any of its devices.
+    Policy {
+        /// Its name, such as `iothubowner`.
+        policy: String,
+        /// Its key.
+        key: DeviceKey,
+    },
+}
+
+impl Signer {
+    /// A device's own key, decoded.
+    pub fn device(key: impl Into<Vec<u8>>) -> Self {
+        Self::Device(DeviceKey::from_bytes(key))
+    }
+
+    /// The bytes that sign.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Device(key) | Self::Policy { key, .. } => key.as_bytes(),
+        }
+    }
+
+    /// The policy, to be named in the token.
+    pub(crate) fn policy(&self) -> Option<&str> {
+        match self {
+            Self::Device(_) => None,
+            Self::Policy { policy, .. } => Some(policy),
+        }
     }
 }
 

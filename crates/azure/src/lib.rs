@@ -1,7 +1,8 @@
 //! DPS and IoT Hub, the client's side. May not depend on `simulator`.
 //!
 //! Read in the order things happen: a [`connection_string`] or a group [`key`] is configured, names are checked
-//! ([`registration_id`], [`device_id`]), a token is signed ([`sas`]), the device registers ([`dps`]), its telemetry
+//! ([`registration_id`], [`device_id`]), a token is signed ([`sas`]), the device registers ([`dps`]) or is made
+//! ([`registry`]), its telemetry
 //! goes to its hub ([`hub`]). Both services are reached through [`exchange`], which keeps connections alive over
 //! whatever [`net::Dial`] opens.
 //!
@@ -16,6 +17,7 @@ pub mod hub;
 pub mod key;
 pub mod net;
 pub mod registration_id;
+pub mod registry;
 pub mod sas;
 pub mod service_error;
 

@@ -17,7 +17,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::Sha256;
 
 use crate::UnixSeconds;
-use crate::key::DeviceKey;
+use crate::key::{DeviceKey, Signer};
 
 /// Everything but RFC 3986's unreserved characters is encoded, as all of Microsoft's SDKs but one do.
 pub(crate) const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -77,8 +77,8 @@ pub(crate) fn device_audience(hub_host: &str, device_id: &str) -> String {
 }
 
 /// Lets a device talk to its hub. `hub_host` without port; `expiry` in Unix seconds.
-pub fn device_token(hub_host: &str, device_id: &str, key: &[u8], expiry: UnixSeconds) -> Token {
-    Token::sign(&format!("{hub_host}/devices/{device_id}"), key, expiry, None)
+pub fn device_token(hub_host: &str, device_id: &str, signer: &Signer, expiry: UnixSeconds) -> Token {
+    Token::sign(&format!("{hub_host}/devices/{device_id}"), signer.as_bytes(), expiry, signer.policy())
 }
 
 /// Lets a device register at DPS. `expiry` in Unix seconds.
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn device_token_is_the_known_one() {
-        let token = device_token("hub1.azure-devices.net", EUI, derived(EUI).as_bytes(), EXPIRY);
+        let token = device_token("hub1.azure-devices.net", EUI, &Signer::Device(derived(EUI)), EXPIRY);
         assert_eq!(
             token.as_header().to_str().unwrap(),
             "SharedAccessSignature sr=hub1.azure-devices.net%2Fdevices%2Feui-70b3d57ed0051234\
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn debug_shows_no_part_of_a_token() {
-        let token = device_token("hub1", EUI, &[1; 32], EXPIRY);
+        let token = device_token("hub1", EUI, &Signer::device([1; 32]), EXPIRY);
         let shown = format!("{token:?} {:?}", token.as_header());
         assert!(!shown.contains("sig") && !shown.contains("hub1"), "{shown}");
     }
@@ -165,7 +165,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_name_and_key_can_be_signed(name in "\\PC{0,64}", key in prop::collection::vec(any::<u8>(), 0..200), expiry: i64) {
-            let token = device_token("hub1", &name, &key, expiry);
+            let token = device_token("hub1", &name, &Signer::device(key.clone()), expiry);
             prop_assert!(token.reveal().bytes().all(|b| (0x20..0x7f).contains(&b)));
             prop_assert_eq!(token.reveal().matches('&').count(), 2);
         }

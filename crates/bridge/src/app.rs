@@ -218,8 +218,7 @@ pub async fn flow(
         world.clone(),
         events.clone(),
     );
-    let pace = config.azure.registrations_per_minute;
-    let provision = Provision::load(queue, pace, dial.clone(), world.clone(), events.clone()).await?;
+    let provision = Provision::load(queue, &config.azure, dial.clone(), world.clone(), events.clone()).await?;
     Ok(Shared {
         config: config.clone(),
         claims: Claims::load(queue).await?,

@@ -10,10 +10,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub mod mistake;
+mod names;
 pub mod read;
 mod secret;
 
 pub use mistake::{Mistake, Place, report};
+pub use names::Names;
 pub use read::{Read, read};
 pub use secret::Secret;
 
@@ -111,8 +113,10 @@ pub struct Azure {
     pub https_port: u16,
     /// `ports.amqp`, default 5671.
     pub amqp_port: u16,
-    /// `registrations_per_minute`: DPS takes 1000 a minute, which is the default, IoT Central 200; 0 means unpaced.
-    pub registrations_per_minute: u32,
+    /// `registrations_per_minute`, for each scope; without it [`DPS_PER_MINUTE`] or [`CENTRAL_PER_MINUTE`]; 0 means unpaced.
+    pub registrations_per_minute: Option<u32>,
+    /// `creations_per_minute`: devices that are made in the registry of a hub, default 100, which the smallest hub takes.
+    pub creations_per_minute: u32,
     /// `transport`: how telemetry travels to the hub, default AMQP.
     pub transport: Transport,
     /// `max_connections`: HTTPS connections to one hub, default 32.
@@ -169,6 +173,8 @@ pub enum TargetKind {
     Dps(DpsTarget),
     /// `iot-hub` with the connection string of one device.
     Device(azure::connection_string::DeviceConnectionString),
+    /// `iot-hub` with the connection string of a shared access policy: any device, made when it is not there.
+    Policy(azure::connection_string::PolicyConnectionString),
 }
 
 /// A DPS scope with a group key.
@@ -256,6 +262,11 @@ pub struct Log {
     /// `level`: `error`, `warn`, `info` (default), `debug`, `trace`.
     pub level: tracing::Level,
 }
+
+/// What DPS takes in a minute (azure-docs, DPS limits).
+pub const DPS_PER_MINUTE: u32 = 1000;
+/// What IoT Central takes in a minute (azure-docs, IoT Central quotas).
+pub const CENTRAL_PER_MINUTE: u32 = 200;
 
 /// How long a drain may take before the process goes all the same.
 pub const DRAIN_MAX: Duration = Duration::from_secs(10);

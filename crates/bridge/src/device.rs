@@ -6,6 +6,7 @@
 
 pub mod decide;
 pub mod plan;
+mod whereabouts;
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -13,21 +14,21 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use azure::hub::SendError;
-use azure::key::DeviceKey;
+use azure::hub::{SendError, Why};
 use queue::{Lease, LeaseError, Queue, Reason, Retry, Seen, Settle, UnixMillis};
 use tokio::sync::mpsc;
 
 use crate::claims::{Claims, NotOurs};
-use crate::config::{Config, DpsTarget, TargetKind};
+use crate::config::Config;
 use crate::device::decide::{Effect, Moment, Remedies, after_send};
 use crate::device::plan::{Outbound, Plan, Way, plan, reason};
+use crate::device::whereabouts::{Place, Whereabouts};
 use crate::events::{Event, Events};
 use crate::gate::{Admission, Sign};
 use crate::head::Head;
 use crate::pool::{Hub, Pool, Turn};
 use crate::provision::breaker::Verdict;
-use crate::provision::{Applicant, Known, Provision};
+use crate::provision::{Applicant, Provision};
 use crate::uplink::Telemetry;
 use crate::world::World;
 
@@ -133,16 +134,21 @@ impl Worker {
 
     /// Sends, or gives the lease back until sending makes sense.
     async fn forward(&mut self, lease: Lease, outbound: Box<Outbound>) {
-        match self.shared.whereabouts(&outbound.way) {
+        let whereabouts = self.shared.whereabouts(&outbound.way);
+        self.go(lease, outbound, whereabouts).await;
+    }
+
+    async fn go(&mut self, lease: Lease, outbound: Box<Outbound>, whereabouts: Whereabouts) {
+        match whereabouts {
             Whereabouts::At(place) => self.send(lease, outbound, place),
             Whereabouts::Held { cause, never: true, .. } => {
                 self.shared.bury(lease, reason("registration_refused", &cause)).await;
             }
             Whereabouts::Held { until, .. } => lease.release_until(until),
-            Whereabouts::Unknown(target) => {
+            Whereabouts::Unknown(registrar) => {
                 let lane = lease.message().lane.clone();
                 lease.release_until(self.shared.world.now() + REST_MAX);
-                self.shared.provision.start(Applicant { name: outbound.way.name(), target, lane });
+                self.shared.provision.start(Applicant { name: outbound.way.name(), registrar, lane });
             }
         }
     }
@@ -157,21 +163,21 @@ impl Worker {
         }
         let shared = self.shared.clone();
         self.sending = Some(Box::pin(async move {
-            let outcome =
-                shared.pool.send(&hub, &place.device_id, place.key.as_bytes(), &outbound.telemetry.message).await;
+            let outcome = shared.pool.send(&hub, &place.device_id, &place.signer, &outbound.telemetry.message).await;
             (lease, outbound, hub, outcome)
         }));
     }
 
     async fn after(&mut self, lease: Lease, outbound: Box<Outbound>, hub: Arc<Hub>, outcome: Result<(), SendError>) {
+        let is_missing = matches!(&outcome, Err(error) if error.why == Why::NotFound);
         let moment = Moment {
             now: self.shared.world.now(),
             attempts: lease.message().attempts,
-            can_register: self.shared.can_register(&outbound.way),
+            can_register: self.shared.can_register(&outbound.way, is_missing),
             jitter: self.shared.world.random.fraction(),
         };
         match after_send(outcome, &mut self.remedies, moment) {
-            Effect::Settle => self.delivered(lease, &outbound).await,
+            Effect::Settle => self.delivered(lease, &outbound, &hub).await,
             Effect::Bury(reason) => self.shared.bury(lease, reason).await,
             Effect::Retry(wait, cause) => self.shared.retry(lease, &outbound.way, wait, cause).await,
             Effect::NotYet(wait) => self.shared.later(lease, &hub, wait),
@@ -195,7 +201,7 @@ impl Worker {
     }
 
     async fn register_again(&mut self, lease: Lease, outbound: Box<Outbound>, hub: &Hub, cause: String) {
-        if self.shared.refused(hub, &outbound.way) == Verdict::Single {
+        if self.shared.is_new(&outbound.way) || self.shared.refused(hub, &outbound.way) == Verdict::Single {
             return self.look_anew(lease, outbound, hub).await;
         }
         self.remedies = Remedies::default(); // not taken: the breaker is open
@@ -206,10 +212,14 @@ impl Worker {
     async fn look_anew(&mut self, lease: Lease, outbound: Box<Outbound>, hub: &Hub) {
         self.shared.pool.forget(hub.host(), &outbound.way.id);
         self.shared.provision.forget(&outbound.way.name());
-        self.forward(lease, outbound).await;
+        let whereabouts = self.shared.whereabouts_as_registered(&outbound.way);
+        self.go(lease, outbound, whereabouts).await;
     }
 
-    async fn delivered(&mut self, lease: Lease, outbound: &Outbound) {
+    async fn delivered(&mut self, lease: Lease, outbound: &Outbound, hub: &Hub) {
+        if self.shared.is_new(&outbound.way) {
+            self.shared.provision.found(&outbound.way.name(), hub.host());
+        }
         let seen = Seen { key: outbound.telemetry.fingerprint, at: self.shared.world.now() };
         self.shared.settle(lease, outbound, seen).await;
         // Also when that failed: the message comes again, and the hub has it.
@@ -238,51 +248,7 @@ async fn sent(sending: &mut Option<Sending>) -> (Lease, Box<Outbound>, Arc<Hub>,
     }
 }
 
-/// Where a message is to be sent, and with which key.
-struct Place {
-    /// Its host name.
-    hub: String,
-    device_id: String,
-    key: DeviceKey,
-}
-
-enum Whereabouts {
-    At(Place),
-    Held { until: UnixMillis, cause: String, never: bool },
-    Unknown(DpsTarget),
-}
-
 impl Shared {
-    fn target(&self, way: &Way) -> &TargetKind {
-        &self.config.targets.get(&way.target).expect("the plan checked that the target exists").kind
-    }
-
-    fn can_register(&self, way: &Way) -> bool {
-        matches!(self.target(way), TargetKind::Dps(_))
-    }
-
-    fn whereabouts(&self, way: &Way) -> Whereabouts {
-        let target = match self.target(way) {
-            TargetKind::Device(device) => {
-                return Whereabouts::At(Place {
-                    hub: device.host.clone(),
-                    device_id: device.device_id.clone(),
-                    key: DeviceKey::from_bytes(device.key.clone()),
-                });
-            }
-            TargetKind::Dps(target) => target,
-        };
-        match self.provision.known(&way.name()) {
-            Known::Assigned(assignment) => Whereabouts::At(Place {
-                hub: assignment.hub,
-                device_id: assignment.device_id,
-                key: azure::sas::derive_device_key(target.group_key.expose(), &way.id),
-            }),
-            Known::Held { until, cause, never } => Whereabouts::Held { until, cause, never },
-            Known::Nothing => Whereabouts::Unknown(target.clone()),
-        }
-    }
-
     fn refused(&self, hub: &Hub, way: &Way) -> Verdict {
         self.pool.refused(hub, &way.id, self.provision.devices_of(hub.host()))
     }

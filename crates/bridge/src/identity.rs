@@ -3,7 +3,7 @@
 //! An identity is (network, application, device). Its name at a target comes from the target's template; whoever
 //! first uses a name within a scope owns it ([`crate::claims`]).
 
-use crate::config::{Part, Target, TargetKind, Template};
+use crate::config::{Names, Part, Target, TargetKind, Template};
 use crate::lane::DeviceKey;
 
 /// A device's name at a target, unique within `scope`.
@@ -55,18 +55,15 @@ pub enum Unnamed {
 /// [`Unnamed`] says what is missing or which rule is broken.
 pub fn name(target_name: &str, target: &Target, device: &DeviceKey, dev_eui: Option<&str>) -> Result<Name, Unnamed> {
     match &target.kind {
-        TargetKind::Dps(dps) => {
+        TargetKind::Device(only) => Ok(Name { scope: scope(target), id: only.device_id.clone() }),
+        TargetKind::Dps(_) | TargetKind::Policy(_) => {
             let id = render(&target.device_id, device, dev_eui)
                 .ok_or_else(|| Unnamed::NoDevEui { target: target_name.to_owned() })?;
-            let rules = if dps.central { azure::registration_id::check_central } else { azure::registration_id::check };
-            rules(&id).map_err(|why| Unnamed::Refused {
-                id: id.clone(),
-                target: target_name.to_owned(),
-                why: why.to_string(),
-            })?;
-            Ok(Name { scope: scope(target), id })
+            match Names::of(&target.kind).check(&id) {
+                Ok(()) => Ok(Name { scope: scope(target), id }),
+                Err(why) => Err(Unnamed::Refused { id, target: target_name.to_owned(), why }),
+            }
         }
-        TargetKind::Device(only) => Ok(Name { scope: scope(target), id: only.device_id.clone() }),
     }
 }
 
@@ -75,6 +72,7 @@ fn scope(target: &Target) -> String {
     match &target.kind {
         TargetKind::Dps(dps) => format!("dps {} {}", dps.endpoint, dps.id_scope),
         TargetKind::Device(only) => format!("hub {}", only.host.to_ascii_lowercase()),
+        TargetKind::Policy(policy) => format!("hub {}", policy.host.to_ascii_lowercase()),
     }
 }
 
@@ -82,7 +80,7 @@ fn scope(target: &Target) -> String {
 /// same word.
 pub fn is_of(name: &Name, target: &Target) -> bool {
     let same_device = match &target.kind {
-        TargetKind::Dps(_) => true,
+        TargetKind::Dps(_) | TargetKind::Policy(_) => true,
         TargetKind::Device(only) => only.device_id == name.id,
     };
     same_device && scope(target) == name.scope

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use azure::hub::amqp::Links;
 use azure::hub::{SendError, Telemetry, Why};
+use azure::key::Signer;
 use azure::net::{Dial, Endpoint};
 use queue::{Queue, UnixMillis};
 
@@ -170,9 +171,9 @@ impl Pool {
     ///
     /// # Errors
     /// See [`SendError`].
-    pub async fn send(&self, hub: &Hub, device: &str, key: &[u8], telemetry: &Telemetry) -> Result<(), SendError> {
+    pub async fn send(&self, hub: &Hub, device: &str, signer: &Signer, telemetry: &Telemetry) -> Result<(), SendError> {
         let under_way = hub.begin(self.world.now());
-        let answer = hub.client.send(&hub.clock, self.world.now(), device, key, telemetry).await;
+        let answer = hub.client.send(&hub.clock, self.world.now(), device, signer, telemetry).await;
         drop(under_way);
         let server_time = answer.as_ref().map_or_else(|e| e.server_time, |delivered| delivered.server_time);
         hub.clock.learn(server_time, self.world.now());

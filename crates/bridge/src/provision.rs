@@ -6,31 +6,33 @@
 
 pub mod breaker;
 pub mod pacer;
+mod registrar;
 pub mod scope;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use azure::dps::{self, Class, DpsClient, DpsLimits, Refusal as Refused};
-use azure::net::{Dial, Endpoint};
+use azure::dps::Class;
+use azure::net::Dial;
 use queue::{LeaseError, Note, Queue, UnixMillis};
 use tokio::sync::Semaphore;
 
-use crate::config::DpsTarget;
+use crate::config;
 use crate::events::{Event, Events};
 use crate::identity::Name;
+use crate::provision::registrar::{Refused, Registered, Registrars};
 use crate::provision::scope::Scope;
-use crate::world::{ServerClock, World};
+use crate::world::World;
 
 /// Collection of durable notes: name → assignment.
 const SPACE: &str = "assignments";
-/// A token for DPS needs to outlive one registration only.
-const TOKEN_LIFE_S: i64 = 3600;
 /// Longest that a refusal is remembered.
 const PATIENCE_MAX: Duration = Duration::from_secs(3600);
 /// Refusals remembered, about 300 bytes each: 30 MB. Beyond it the half that ends sooner goes.
 const REFUSALS_MAX: usize = 100_000;
+
+pub use registrar::Registrar;
 
 /// Where a device lives, as DPS said.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -66,8 +68,8 @@ pub enum Known {
 pub struct Applicant {
     /// Its name.
     pub name: Name,
-    /// Where to register.
-    pub target: DpsTarget,
+    /// Whom to ask.
+    pub registrar: Registrar,
     /// Woken when the answer is there.
     pub lane: String,
 }
@@ -76,20 +78,10 @@ pub struct Applicant {
 #[derive(Debug)]
 pub struct Provision {
     state: Mutex<State>,
-    per_minute: u32,
-    /// Bounded by the targets of the configuration.
-    services: Mutex<BTreeMap<Endpoint, Arc<Service>>>,
-    dial: Arc<dyn Dial>,
+    registrars: Registrars,
     queue: Queue,
     world: World,
     events: Events,
-}
-
-/// One DPS endpoint.
-#[derive(Debug)]
-struct Service {
-    client: DpsClient,
-    clock: ServerClock,
 }
 
 #[derive(Debug, Default)]
@@ -112,8 +104,9 @@ struct Refusal {
 }
 
 impl State {
-    fn scope(&mut self, name: &str, per_minute: u32) -> &mut Scope {
-        self.scopes.entry(name.to_owned()).or_insert_with(|| Scope::new(per_minute))
+    /// There since the first of its devices asked.
+    fn scope(&mut self, name: &Name) -> Option<&mut Scope> {
+        self.scopes.get_mut(&name.scope)
     }
 
     fn set(&mut self, name: &Name, assignment: Option<Assignment>) {
@@ -147,7 +140,7 @@ impl Provision {
     /// When the queue cannot be read.
     pub async fn load(
         queue: &Queue,
-        per_minute: u32,
+        azure: &config::Azure,
         dial: Arc<dyn Dial>,
         world: World,
         events: Events,
@@ -160,9 +153,7 @@ impl Provision {
         }
         Ok(Arc::new(Self {
             state: Mutex::new(state),
-            per_minute,
-            services: Mutex::default(),
-            dial,
+            registrars: Registrars::new(azure, dial),
             queue: queue.clone(),
             world,
             events,
@@ -199,6 +190,12 @@ impl Provision {
         self.state().set(name, None);
     }
 
+    /// A device that nobody registered takes messages at this hub. Not kept: it costs nothing to find out again.
+    pub fn found(&self, name: &Name, hub: &str) {
+        let found = Assignment { hub: hub.to_owned(), device_id: name.id.clone(), at: self.world.now() };
+        self.state().set(name, Some(found));
+    }
+
     /// Registers a device in the background, once however often it is asked for. Its lane was released before.
     pub fn start(self: &Arc<Self>, applicant: Applicant) {
         let mut state = self.state();
@@ -217,8 +214,8 @@ impl Provision {
 
     async fn register(&self, applicant: Applicant) {
         // One of many thousands may wait here: what a registration needs is made when it is its turn.
-        let permit = self.line(&applicant.name.scope).acquire_owned().await;
-        self.take_turn(&applicant.name.scope).await;
+        let permit = self.line(&applicant).acquire_owned().await;
+        self.take_turn(&applicant).await;
         let outcome = Box::pin(self.ask(&applicant)).await;
         drop(permit);
         match outcome {
@@ -231,60 +228,36 @@ impl Provision {
         }
     }
 
-    fn line(&self, scope: &str) -> Arc<Semaphore> {
-        self.state().scope(scope, self.per_minute).under_way.clone()
+    fn line(&self, applicant: &Applicant) -> Arc<Semaphore> {
+        let per_minute = self.registrars.per_minute(&applicant.registrar);
+        let mut state = self.state();
+        let scope = state.scopes.entry(applicant.name.scope.clone()).or_insert_with(|| Scope::new(per_minute));
+        scope.under_way.clone()
     }
 
-    /// Waits for the pace (at most `per_minute` in any minute for one DPS scope) and for a scope that works.
-    async fn take_turn(&self, scope: &str) {
+    /// Waits for the pace (at most so many in any minute for one scope) and for a scope that works.
+    async fn take_turn(&self, applicant: &Applicant) {
         loop {
             let now = self.world.now();
-            let turn = self.state().scope(scope, self.per_minute).take(now);
+            let turn = self.state().scope(&applicant.name).map_or(Ok(()), |scope| scope.take(now));
             let Err(at) = turn else { return };
             tokio::time::sleep(Duration::from_millis((at - now).max(1).unsigned_abs())).await;
         }
     }
 
-    /// Twice, when the first answer shows that our clock is wrong: a token made by it looks like a wrong key.
-    async fn ask(&self, applicant: &Applicant) -> Result<dps::Assignment, Refused> {
-        let service = self.service(&applicant.target.endpoint);
-        let believed = service.clock.ahead();
-        let answer = self.ask_once(&service, applicant).await;
-        let server_time = answer.as_ref().map_or_else(|e| e.server_time, |registered| registered.server_time);
-        service.clock.learn(server_time, self.world.now());
-        let answer = match answer {
-            Err(refused) if refused.class == Class::Denied && service.clock.has_changed_since(believed) => {
-                self.take_turn(&applicant.name.scope).await;
-                self.ask_once(&service, applicant).await
+    /// Twice, when the first answer shows that our clock is wrong.
+    async fn ask(&self, applicant: &Applicant) -> Result<Registered, Refused> {
+        let Applicant { name, registrar, .. } = applicant;
+        match self.registrars.ask(registrar, &name.id, &self.world).await {
+            (Err(refused), true) if refused.class == Class::Denied => {
+                self.take_turn(applicant).await;
+                self.registrars.ask(registrar, &name.id, &self.world).await.0
             }
-            answer => answer,
-        };
-        answer.map(|registered| registered.assignment)
+            (answer, _) => answer,
+        }
     }
 
-    async fn ask_once(&self, service: &Service, applicant: &Applicant) -> Result<dps::Registered, Refused> {
-        let (target, id) = (&applicant.target, &applicant.name.id);
-        let key = azure::sas::derive_device_key(target.group_key.expose(), id);
-        let expiry = service.clock.now(self.world.now()) + TOKEN_LIFE_S;
-        let token = azure::sas::registration_token(&target.id_scope, id, key.as_bytes(), expiry);
-        let who = dps::Applicant {
-            scope: target.id_scope.clone(),
-            registration_id: id.clone(),
-            model_id: target.model_id.clone(),
-        };
-        service.client.register(who, &token).await
-    }
-
-    fn service(&self, endpoint: &Endpoint) -> Arc<Service> {
-        let mut services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
-        let open = || {
-            let client = DpsClient::new(endpoint.clone(), self.dial.clone(), DpsLimits::default());
-            Arc::new(Service { client, clock: ServerClock::default() })
-        };
-        services.entry(endpoint.clone()).or_insert_with(open).clone()
-    }
-
-    async fn assign(&self, name: &Name, assigned: dps::Assignment) {
+    async fn assign(&self, name: &Name, assigned: Registered) {
         let assignment = Assignment { hub: assigned.hub, device_id: assigned.device_id, at: self.world.now() };
         let value = serde_json::to_vec(&assignment).expect("two strings and a number are always JSON");
         let note = Note { space: SPACE.to_owned(), key: name.key(), value: Some(value) };
@@ -294,26 +267,26 @@ impl Provision {
         }
         self.events.emit(Event::Assigned { registration_id: &name.id, hub: &assignment.hub });
         let mut state = self.state();
-        state.scope(&name.scope, self.per_minute).assigned();
+        if let Some(scope) = state.scope(name) {
+            scope.assigned();
+        }
         state.refused.remove(name);
         state.set(name, Some(assignment));
     }
 
     fn refuse(&self, name: &Name, refused: &Refused) {
         let now = self.world.now();
-        let cause = refused.to_string();
+        let cause = &refused.cause;
         let mut state = self.state();
         let times = state.refused.get(name).map_or(0, |r| r.times);
         let (wait, never) = patience(refused, times);
         let until = now + i64::try_from(wait.as_millis()).unwrap_or(i64::MAX / 2);
-        state.scope(&name.scope, self.per_minute).refused(name, refused.class, wait, now, self.world.random.fraction());
+        if let Some(scope) = state.scope(name) {
+            scope.refused(name, refused.class, wait, now, self.world.random.fraction());
+        }
         state.remember(name, Refusal { until, cause: cause.clone(), never, times: times.saturating_add(1) });
         drop(state);
-        self.events.emit(Event::RegistrationRefused {
-            registration_id: &name.id,
-            cause: &cause,
-            class: refused.class.word(),
-        });
+        self.events.emit(Event::RegistrationRefused { registration_id: &name.id, cause, class: refused.class.word() });
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

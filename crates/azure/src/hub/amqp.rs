@@ -30,6 +30,7 @@ use tokio::time::Instant;
 use super::https::unsendable;
 use super::{AMQP, AMQP_WS, Capabilities, Delivered, SendError, Telemetry, Why};
 use crate::UnixSeconds;
+use crate::key::Signer;
 use crate::net::{Dial, Endpoint};
 
 mod cbs; // tokens on the wire
@@ -197,18 +198,18 @@ impl AmqpHub {
         }
     }
 
-    /// Sends one message of a device, which is attached first if need be. `key` signs its tokens and is kept while it is
-    /// attached; another key than before replaces it. Ends within the bound that is named above. A device that was not
+    /// Sends one message of a device, which is attached first if need be. `signer` signs its tokens and is kept while it is
+    /// attached; another than before replaces it. Ends within the bound that is named above. A device that was not
     /// admitted waits for its turn here, at most the open timeout, or hears [`Why::NotYet`].
     ///
     /// Messages of one device go out in the order of the calls. After an error the order is the caller's business: one at
     /// a time keeps it.
-    pub async fn send(&self, device_id: &str, key: &[u8], telemetry: &Telemetry) -> Result<Delivered, SendError> {
+    pub async fn send(&self, device_id: &str, signer: &Signer, telemetry: &Telemetry) -> Result<Delivered, SendError> {
         telemetry.check().map_err(unsendable)?;
         let payload = encode::message(telemetry);
         let deadline = Instant::now() + self.0.turn_max();
         loop {
-            match self.0.post(device_id, key, &payload) {
+            match self.0.post(device_id, signer, &payload) {
                 Posted::Waiting(waiting) => return waiting.outcome().await,
                 Posted::Refused(error) => return Err(error),
                 Posted::Later(wait) if Instant::now() + wait <= deadline => tokio::time::sleep(wait).await,

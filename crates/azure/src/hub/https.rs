@@ -18,6 +18,7 @@ mod answer;
 mod request;
 
 pub use answer::classify;
+pub(crate) use request::API_VERSION;
 
 /// How long [`HttpsHub::clock`] waits: somebody stands by for whom a late answer is as good as none.
 pub const CLOCK_TIMEOUT: Duration = Duration::from_secs(5);

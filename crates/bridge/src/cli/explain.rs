@@ -167,6 +167,7 @@ fn describe(outbound: &Outbound, config: &Config, line: impl Fn(&str, &str)) {
         TargetKind::Dps(dps) if dps.central => format!("IoT Central, scope {} at {}", dps.id_scope, dps.endpoint),
         TargetKind::Dps(dps) => format!("DPS scope {} at {}", dps.id_scope, dps.endpoint),
         TargetKind::Device(device) => format!("IoT Hub {}, the device's own connection string", device.host),
+        TargetKind::Policy(policy) => format!("IoT Hub {}, policy {}", policy.host, policy.policy),
     });
     line("target", &format!("{} ({})", way.target, kind.unwrap_or_default()));
     line("device id", &way.id);

@@ -22,7 +22,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Azure, Config, Log, Mistake, QueueConfig, Transport};
+use super::{Azure, Config, DPS_PER_MINUTE, Log, Mistake, QueueConfig, Transport};
 use nearest::nearest;
 use reader::{Reader, Section};
 use targets::Shared;
@@ -129,7 +129,8 @@ fn azure(reader: &mut Reader<'_>, mut section: Section) -> Azure {
         ca_file: ca_file.map(|found| reader.path(&found.value)),
         https_port,
         amqp_port,
-        registrations_per_minute: per(section.number(reader, "registrations_per_minute", 0..=1_000_000, 1000)),
+        registrations_per_minute: registrations_per_minute(reader, &mut section),
+        creations_per_minute: per(section.number(reader, "creations_per_minute", 0..=1_000_000, 100)),
         transport: choice(reader, &mut section, "transport", &TRANSPORTS).unwrap_or_default(),
         max_connections: usize::from(port(section.number(reader, "max_connections", 1..=4096, 32))),
         devices_per_connection: devices_per_connection(reader, &mut section),
@@ -146,6 +147,13 @@ fn azure(reader: &mut Reader<'_>, mut section: Section) -> Azure {
 
 const TRANSPORTS: [(&str, Transport); 3] =
     [("amqp", Transport::Amqp), ("amqp-ws", Transport::AmqpWs), ("https", Transport::Https)];
+
+/// Nothing: as the kind of the target says.
+fn registrations_per_minute(reader: &mut Reader<'_>, section: &mut Section) -> Option<u32> {
+    let given = section.has("registrations_per_minute");
+    let number = section.number(reader, "registrations_per_minute", 0..=1_000_000, i64::from(DPS_PER_MINUTE));
+    given.then(|| per(number))
+}
 
 /// 0, or nothing: as the transport's own default says.
 fn devices_per_connection(reader: &mut Reader<'_>, section: &mut Section) -> Option<usize> {

@@ -7,6 +7,7 @@ use azure::UnixSeconds;
 use azure::hub::amqp::{Admit, AmqpHub, AmqpOptions, AmqpTransport, Links};
 use azure::hub::https::{HttpsHub, HttpsOptions};
 use azure::hub::{self, Capabilities, Delivered, SendError, Telemetry};
+use azure::key::Signer;
 use azure::net::{Dial, Endpoint};
 use queue::UnixMillis;
 
@@ -135,16 +136,16 @@ impl Client {
         clock: &ServerClock,
         now: UnixMillis,
         device: &str,
-        key: &[u8],
+        signer: &Signer,
         telemetry: &Telemetry,
     ) -> Result<Delivered, SendError> {
         match self {
             Self::Https(hub) => {
                 let expiry = clock.now(now) + HTTPS_TOKEN_LIFE.as_secs().cast_signed();
-                let token = azure::sas::device_token(&hub.endpoint().host, device, key, expiry);
+                let token = azure::sas::device_token(&hub.endpoint().host, device, signer, expiry);
                 hub.send(device, &token, telemetry).await
             }
-            Self::Amqp { hub, .. } => hub.send(device, key, telemetry).await,
+            Self::Amqp { hub, .. } => hub.send(device, signer, telemetry).await,
         }
     }
 

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use crate::cloud::{Asked, Reply, TRAVEL_MS, device_key, token_is_good};
+use crate::registry::{POLICY_HUB, Registry};
 
 /// What a hub says to a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,14 +58,20 @@ pub(crate) struct Hub {
     pub(crate) at: BTreeMap<(String, String), Say>,
     /// For the next requests of a device, before all others.
     pub(crate) next: BTreeMap<String, VecDeque<Say>>,
+    /// Of the hub that is reached by a policy.
+    pub(crate) registry: Registry,
 }
 
 impl Hub {
     pub(crate) fn answer(&mut self, host: &str, asked: &Asked) -> Reply {
+        if asked.method == "PUT" && host == POLICY_HUB {
+            return self.registry.answer(asked);
+        }
         let Some(device) = device_of(&asked.path) else { return Reply::status(404, "no such path") };
-        let good =
-            token_is_good(&asked.token, &format!("{host}/devices/{device}"), &device_key(&device), asked.server_now);
-        let say = if good { self.say(host, &device) } else { Say::Status(401) };
+        let say = match self.stranger(host, &device, asked) {
+            Some(status) => Say::Status(status),
+            None => self.say(host, &device),
+        };
         let mut attempt = read(asked, host, &device);
         attempt.taken = matches!(say, Say::Yes | Say::YesUnheard | Say::YesSilent);
         attempt.heard = say == Say::Yes;
@@ -78,6 +85,16 @@ impl Hub {
             Say::Quota => Reply::status(403, r#"{"Message":"ErrorCode:IotHubQuotaExceeded;used up"}"#),
             Say::Disabled => Reply::status(401, r#"{"Message":"ErrorCode:IoTHubUnauthorized;DEVICE_DISABLED"}"#),
         }
+    }
+
+    /// The status for who is not let in.
+    fn stranger(&self, host: &str, device: &str, asked: &Asked) -> Option<u16> {
+        let resource = format!("{host}/devices/{device}");
+        if host == POLICY_HUB {
+            return self.registry.stranger(&resource, device, asked);
+        }
+        let good = token_is_good(&asked.token, &resource, &device_key(device), asked.server_now);
+        (!good).then_some(401)
     }
 
     fn say(&mut self, host: &str, device: &str) -> Say {

@@ -17,6 +17,7 @@ mod order;
 mod outage;
 mod refused;
 mod registration;
+mod registry;
 mod routes;
 mod site;
 mod workers;

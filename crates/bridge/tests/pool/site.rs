@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use azure::hub::amqp::{AmqpHub, AmqpOptions, AmqpTransport};
+use azure::key::Signer;
 use azure::net::{Dial, Endpoint, Tls};
 use simulator::{Options, Simulator};
 
@@ -15,7 +16,7 @@ use crate::tap::Tap;
 #[derive(Clone, Debug)]
 pub(crate) struct Device {
     pub(crate) id: Arc<str>,
-    pub(crate) key: Arc<[u8]>,
+    pub(crate) key: Arc<Signer>,
 }
 
 /// One test's world.
@@ -87,7 +88,7 @@ pub(crate) fn name(number: usize) -> String {
 
 pub(crate) fn devices_of(group_key: &str, ids: &[String]) -> Vec<Device> {
     let group = azure::key::decode(group_key).expect("the simulator's key is a key");
-    let key = |id: &str| azure::sas::derive_device_key(&group, id).as_bytes().into();
+    let key = |id: &str| Arc::new(Signer::Device(azure::sas::derive_device_key(&group, id)));
     ids.iter().map(|id| Device { id: id.as_str().into(), key: key(id) }).collect()
 }
 

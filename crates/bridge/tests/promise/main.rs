@@ -28,6 +28,7 @@ mod kill;
 mod new_devices;
 mod outage;
 mod pace;
+mod policy;
 mod predecessor;
 mod readers;
 mod secrets;

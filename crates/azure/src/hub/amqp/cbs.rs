@@ -69,6 +69,7 @@ pub(super) fn answer(payload: &Bytes) -> Option<(u64, Result<(), Judgement>)> {
 mod tests {
     use super::*;
     use crate::hub::Why;
+    use crate::key::Signer;
     use crate::sas::{device_audience, device_token};
 
     fn answered(correlation: MessageId, status: Value, description: &str) -> Option<(u64, Result<(), Judgement>)> {
@@ -85,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_token_is_put_as_the_node_sdk_puts_it() {
-        let token = device_token("hub1.azure-devices.net", "Dev 1", &[1; 32], 1_767_225_600);
+        let token = device_token("hub1.azure-devices.net", "Dev 1", &Signer::device([1; 32]), 1_767_225_600);
         let audience = device_audience("hub1.azure-devices.net", "Dev 1");
         let read = Message::decode(&put_token(7, audience, &token)).unwrap();
         assert_eq!(read.properties.message_id, Some("7".into()));

@@ -16,7 +16,7 @@ use std::time::Duration;
 use super::line::Figures;
 use super::theft::Thefts;
 use crate::hub::{SendError, Why};
-use crate::key::DeviceKey;
+use crate::key::Signer;
 
 mod endings; // messages settled, devices gone, lines over
 mod lines; // which connection has room
@@ -65,7 +65,7 @@ pub(super) struct Fleet {
 struct Seat {
     line: LineId,
     epoch: u64,
-    key: Arc<DeviceKey>,
+    key: Arc<Signer>,
     /// Messages that were given to the line and have no outcome.
     unsettled: u32,
     /// Its place among the idle.
@@ -80,7 +80,7 @@ pub(super) struct Placed {
     pub(super) is_new_line: bool,
     pub(super) name: Arc<str>,
     pub(super) epoch: u64,
-    pub(super) key: Arc<DeviceKey>,
+    pub(super) key: Arc<Signer>,
     /// A device that has to go for this one: its line is to forget it.
     pub(super) evicted: Option<(LineId, Arc<str>)>,
 }
@@ -154,7 +154,7 @@ impl Fleet {
     }
 
     /// Finds the connection for a message of so many bytes, if it is its turn.
-    pub(super) fn place(&mut self, device: &str, key: &[u8], bytes: usize, now: Duration) -> Placement {
+    pub(super) fn place(&mut self, device: &str, key: &Signer, bytes: usize, now: Duration) -> Placement {
         if self.is_closed {
             return Placement::Refused(SendError::unanswered(Why::Closed, "the connections are closed"));
         }
@@ -190,7 +190,7 @@ impl Fleet {
     }
 
     /// A device that has a connection stays there.
-    fn seated(&mut self, device: &str, key: &[u8], bytes: usize) -> Result<Placed, SendError> {
+    fn seated(&mut self, device: &str, key: &Signer, bytes: usize) -> Result<Placed, SendError> {
         let no_place = || not_yet("too many messages are under way");
         let (name, seat) = self.seats.get_key_value(device).ok_or_else(no_place)?;
         let name = name.clone();
@@ -199,14 +199,14 @@ impl Fleet {
             return Err(no_place());
         }
         let seat = self.seats.get_mut(device).ok_or_else(no_place)?;
-        if seat.key.as_bytes() != key {
-            seat.key = Arc::new(DeviceKey::from_bytes(key));
+        if *seat.key != *key {
+            seat.key = Arc::new(key.clone());
         }
         let (line, epoch, key) = (seat.line, seat.epoch, seat.key.clone());
         Ok(Placed { line, is_new_line: false, name, epoch, key, evicted: None })
     }
 
-    fn seat(&mut self, device: &str, key: &[u8], bytes: usize, now: Duration) -> Result<Placed, SendError> {
+    fn seat(&mut self, device: &str, key: &Signer, bytes: usize, now: Duration) -> Result<Placed, SendError> {
         let is_full = self.seats.len() >= self.bounds.links_max;
         if is_full && self.idle.is_empty() {
             return Err(not_yet("as many devices as may be are attached and busy"));
@@ -216,7 +216,7 @@ impl Fleet {
             None => (self.open_line(now)?, true),
         };
         let evicted = if is_full { self.evict() } else { None };
-        let (name, epoch, key) = (Arc::<str>::from(device), self.next_epoch, Arc::new(DeviceKey::from_bytes(key)));
+        let (name, epoch, key) = (Arc::<str>::from(device), self.next_epoch, Arc::new(key.clone()));
         self.next_epoch += 1;
         self.next_use += 1;
         let seat = Seat { line, epoch, key: key.clone(), unsettled: 0, used: self.next_use, used_at: now };

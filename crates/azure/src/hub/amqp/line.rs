@@ -31,7 +31,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::UnixSeconds;
 use crate::hub::{SendError, Why};
-use crate::key::DeviceKey;
+use crate::key::Signer;
 
 mod device; // a device from token to link
 mod effect;
@@ -78,7 +78,7 @@ pub(super) struct Post {
     pub(super) name: Arc<str>,
     /// Which of the fleet's placements of the device this belongs to.
     pub(super) epoch: u64,
-    pub(super) key: Arc<DeviceKey>,
+    pub(super) key: Arc<Signer>,
     pub(super) payload: Bytes,
 }
 

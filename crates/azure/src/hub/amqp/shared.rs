@@ -23,6 +23,7 @@ use super::spread::mix;
 use super::{AmqpOptions, Links};
 use crate::UnixSeconds;
 use crate::hub::{Delivered, SendError, Why};
+use crate::key::Signer;
 use crate::net::{Dial, Endpoint};
 
 /// Fewest and most devices on a connection: Microsoft's C# SDK stays at 995.
@@ -134,9 +135,9 @@ impl Shared {
     }
 
     /// Gives a message to its line.
-    pub(super) fn post(self: &Arc<Self>, device: &str, key: &[u8], payload: &Bytes) -> Posted {
+    pub(super) fn post(self: &Arc<Self>, device: &str, signer: &Signer, payload: &Bytes) -> Posted {
         let mut inside = self.inside();
-        match inside.fleet.place(device, key, payload.len(), self.clocks.began.elapsed()) {
+        match inside.fleet.place(device, signer, payload.len(), self.clocks.began.elapsed()) {
             Placement::Later(wait) => Posted::Later(wait),
             Placement::Refused(error) => Posted::Refused(error),
             Placement::At(placed) => Posted::Waiting(self.give(&mut inside, placed, payload.clone())),

@@ -20,7 +20,9 @@ mod websockets;
 /// 2026-01-01T00:00:00Z.
 const BEGAN: UnixSeconds = 1_767_225_600;
 const SECOND: Duration = Duration::from_secs(1);
-const KEY: [u8; 32] = [1; 32];
+fn signer() -> Signer {
+    Signer::device([1; 32])
+}
 
 fn options() -> AmqpOptions {
     AmqpOptions { attaches_per_second: 0, seed: 7, ..AmqpOptions::default() }
@@ -38,7 +40,7 @@ fn telemetry(id: impl Into<String>) -> Telemetry {
 }
 
 async fn send(hub: &AmqpHub, device: &str, id: &str) -> Result<(), Why> {
-    hub.send(device, &KEY, &telemetry(id)).await.map(|_| ()).map_err(|error| error.why)
+    hub.send(device, &signer(), &telemetry(id)).await.map(|_| ()).map_err(|error| error.why)
 }
 
 /// All at once; their outcomes.

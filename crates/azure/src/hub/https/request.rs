@@ -23,7 +23,7 @@ use crate::hub::{SendError, Telemetry, Why};
 use crate::sas::{RESERVED, Token};
 
 /// What Microsoft's Node SDK sends today.
-pub(super) const API_VERSION: &str = "2021-04-12";
+pub(crate) const API_VERSION: &str = "2021-04-12";
 pub(super) const BATCH: &str = "application/vnd.microsoft.iothub.json";
 
 /// `telemetry` must have passed [`Telemetry::check`].
@@ -94,10 +94,11 @@ mod tests {
     use http_body_util::BodyExt;
 
     use super::*;
+    use crate::key::Signer;
     use crate::sas::device_token;
 
     fn token() -> Token {
-        device_token("hub1.azure-devices.net", "d", &[1; 32], 0)
+        device_token("hub1.azure-devices.net", "d", &Signer::device([1; 32]), 0)
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::hub::Remedy;
+use crate::key::Signer;
 use crate::loopback::{Loopback, Reply};
 use crate::sas::device_token;
 
@@ -20,7 +21,7 @@ fn telemetry() -> Telemetry {
 }
 
 fn token() -> Token {
-    device_token("localhost", "eui-1", &[1; 32], 1_767_225_600)
+    device_token("localhost", "eui-1", &Signer::device([1; 32]), 1_767_225_600)
 }
 
 #[tokio::test(start_paused = true)]

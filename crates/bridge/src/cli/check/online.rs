@@ -25,12 +25,14 @@ pub(super) async fn findings(config: &Config) -> Vec<Finding> {
     match Tls::new(config.azure.ca_file.as_deref()) {
         Ok(tls) => {
             for (name, target) in &config.targets {
+                let hub = |host: &str| {
+                    let endpoint = Endpoint { host: host.to_owned(), port: config.azure.hub_port() };
+                    (format!("targets.{name}.connection_string"), endpoint)
+                };
                 let (key, endpoint) = match &target.kind {
                     TargetKind::Dps(dps) => (format!("targets.{name}.endpoint"), dps.endpoint.clone()),
-                    TargetKind::Device(device) => (
-                        format!("targets.{name}.connection_string"),
-                        Endpoint { host: device.host.clone(), port: config.azure.hub_port() },
-                    ),
+                    TargetKind::Device(device) => hub(&device.host),
+                    TargetKind::Policy(policy) => hub(&policy.host),
                 };
                 findings.push(reach(&tls, key, &endpoint).await);
             }

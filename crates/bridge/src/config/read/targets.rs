@@ -10,7 +10,7 @@ use super::reader::{At, Found, Reader, Section, cause_and_mend};
 use super::secrets;
 use super::template::{self, Rules};
 use super::tree::Node;
-use crate::config::{DpsTarget, Secret, Target, TargetKind};
+use crate::config::{DpsTarget, Names, Secret, Target, TargetKind};
 
 /// Microsoft's, for all regions and for IoT Central.
 const ENDPOINT: &str = "global.azure-devices-provisioning.net";
@@ -73,7 +73,8 @@ fn target(reader: &mut Reader<'_>, mut section: Section, shared: &Shared<'_>) ->
     // With a wrong kind the other keys are still worth reading; they are probably right.
     let kind = given.unwrap_or(guess);
     refuse_keys_of_others(reader, &mut section, kind);
-    let target = if kind == Kind::Hub { hub(reader, &mut section) } else { dps(reader, &mut section, kind, shared) };
+    let target =
+        if kind == Kind::Hub { hub(reader, &mut section, shared) } else { dps(reader, &mut section, kind, shared) };
     section.finish(reader);
     given.and(target)
 }
@@ -113,11 +114,6 @@ fn refuse_keys_of_others(reader: &mut Reader<'_>, section: &mut Section, kind: K
         reader.mistake(&at, format!("belongs to {whose} only"), "remove it, or change the kind of this target");
     }
     section.discard(others);
-    if kind == Kind::Hub && section.has("device_id") {
-        let at = section.at_key("device_id");
-        reader.mistake(&at, "has no use here: the connection string names the device", "remove it");
-        section.discard(&["device_id"]);
-    }
 }
 
 fn dps(reader: &mut Reader<'_>, section: &mut Section, kind: Kind, shared: &Shared<'_>) -> Option<Target> {
@@ -135,7 +131,8 @@ fn dps(reader: &mut Reader<'_>, section: &mut Section, kind: Kind, shared: &Shar
     }
     let secondary_group_key = section.take("secondary_group_key").and_then(|found| decoded_key(reader, found));
     let model_id = model_id(reader, section);
-    let rules = Rules { central, network: shared.network };
+    let names = if central { Names::Central } else { Names::Dps };
+    let rules = Rules { names, network: shared.network };
     let device_id = match section.text(reader, "device_id", "device_id = \"{device_id}\"") {
         Some(found) => template::read(reader, &found, &rules)?,
         None => template::default(),
@@ -249,9 +246,10 @@ fn model_id(reader: &mut Reader<'_>, section: &mut Section) -> Option<String> {
     Some(found.value)
 }
 
-fn hub(reader: &mut Reader<'_>, section: &mut Section) -> Option<Target> {
+fn hub(reader: &mut Reader<'_>, section: &mut Section, shared: &Shared<'_>) -> Option<Target> {
     let at = section.at_key("connection_string");
-    let device_mend = "copy the primary connection string of the device from the portal";
+    let device_mend = "copy the primary connection string of the device, or of a shared access policy, from the portal";
+    let device_id = section.text(reader, "device_id", "device_id = \"{device_id}\"");
     let Some(found) = section.take("connection_string") else {
         reader.missing(
             &at,
@@ -263,12 +261,19 @@ fn hub(reader: &mut Reader<'_>, section: &mut Section) -> Option<Target> {
     let secret = secrets::resolve(reader, found)?;
     match connection_string::parse(&secret.value) {
         Ok(ConnectionString::Device(device)) => {
+            if let Some(found) = device_id {
+                let cause = "has no use here: the connection string names the device";
+                reader.mistake(&found.at, cause, "remove it");
+            }
             Some(Target { kind: TargetKind::Device(device), device_id: template::default() })
         }
-        Ok(ConnectionString::Policy(_)) => {
-            let cause = "is the connection string of a shared access policy, which this version does not use";
-            reader.mistake(&at, cause, "use the connection string of one device, or kind = \"dps\" for many");
-            None
+        Ok(ConnectionString::Policy(policy)) => {
+            let rules = Rules { names: Names::Hub, network: shared.network };
+            let device_id = match device_id {
+                Some(found) => template::read(reader, &found, &rules)?,
+                None => template::default(),
+            };
+            Some(Target { kind: TargetKind::Policy(policy), device_id })
         }
         Err(why) => {
             let (cause, mend) = cause_and_mend(&why.to_string(), device_mend);

@@ -2,7 +2,7 @@
 
 use super::nearest::nearest;
 use super::reader::{Found, Reader};
-use crate::config::{Part, Template};
+use crate::config::{Names, Part, Template};
 
 /// What stands for a device.
 const PLACEHOLDERS: [(&str, Part); 4] = [
@@ -32,11 +32,7 @@ pub(super) fn read(reader: &mut Reader<'_>, found: &Found<String>, rules: &Rules
         return None;
     }
     if let Err(why) = rules.try_on(&template) {
-        let mend = if rules.central {
-            "use letters, digits and '-' between the placeholders"
-        } else {
-            "use lower case letters, digits, '-', '.', '_' and ':' between the placeholders"
-        };
+        let mend = format!("use {} between the placeholders", rules.names.taken());
         reader.mistake(&found.at, format!("would call a device `{}`: {why}", rules.sample(&template)), mend);
         return None;
     }
@@ -45,16 +41,15 @@ pub(super) fn read(reader: &mut Reader<'_>, found: &Found<String>, rules: &Rules
 
 /// What the names must obey.
 pub(super) struct Rules<'a> {
-    /// IoT Central's, narrower than those of DPS.
-    pub(super) central: bool,
+    /// Those of the service.
+    pub(super) names: Names,
     /// `webhook.network`.
     pub(super) network: &'a str,
 }
 
 impl Rules<'_> {
-    fn try_on(&self, template: &Template) -> Result<(), azure::registration_id::Why> {
-        let name = self.sample(template);
-        if self.central { azure::registration_id::check_central(&name) } else { azure::registration_id::check(&name) }
+    fn try_on(&self, template: &Template) -> Result<(), String> {
+        self.names.check(&self.sample(template))
     }
 
     fn sample(&self, template: &Template) -> String {

@@ -6,7 +6,9 @@ use super::endings::FULL_FOR;
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
-const KEY: [u8; 32] = [1; 32];
+fn signer() -> Signer {
+    Signer::device([1; 32])
+}
 
 fn fleet(devices_per_line: usize, links_max: usize) -> Fleet {
     let bounds = Bounds { devices_per_line, links_max, link_idle: SECOND * 7200 };
@@ -14,7 +16,7 @@ fn fleet(devices_per_line: usize, links_max: usize) -> Fleet {
 }
 
 fn place(fleet: &mut Fleet, device: &str, now: Duration) -> Result<Placed, Why> {
-    match fleet.place(device, &KEY, 100, now) {
+    match fleet.place(device, &signer(), 100, now) {
         Placement::At(placed) => Ok(placed),
         Placement::Later(wait) => panic!("unpaced, and has to wait {wait:?}"),
         Placement::Refused(error) => Err(error.why),
@@ -32,7 +34,9 @@ fn a_device_stays_on_its_connection_and_keeps_its_key() {
     let second = place(&mut fleet, "a", SECOND).unwrap();
     assert_eq!((first.line, first.epoch, first.is_new_line), (second.line, second.epoch, true));
     assert!(Arc::ptr_eq(&first.key, &second.key) && !second.is_new_line);
-    let Placement::At(third) = fleet.place("a", &[2; 32], 100, SECOND) else { panic!("it has a place") };
+    let Placement::At(third) = fleet.place("a", &Signer::device([2; 32]), 100, SECOND) else {
+        panic!("it has a place")
+    };
     assert_eq!((third.epoch, third.key.as_bytes()), (first.epoch, &[2; 32][..]));
 }
 
@@ -58,7 +62,7 @@ fn one_device_cannot_fill_a_connection_and_one_connection_not_the_memory() {
     let mut fleet = fleet(10, 100);
     let busy = (0..100).map(|_| place(&mut fleet, "a", SECOND)).take_while(Result::is_ok).count();
     assert_eq!(busy, MESSAGES_PER_DEVICE_MAX as usize);
-    let large = |fleet: &mut Fleet, device: &str| match fleet.place(device, &KEY, 1 << 20, SECOND) {
+    let large = |fleet: &mut Fleet, device: &str| match fleet.place(device, &signer(), 1 << 20, SECOND) {
         Placement::At(placed) => Ok(placed.line),
         Placement::Later(_) => panic!("unpaced"),
         Placement::Refused(error) => Err(error.why),
@@ -109,7 +113,9 @@ fn what_waits_for_a_connection_to_open_does_not_come_all_at_once() {
             asked += 1;
             let wait = fleet.admit(&name, now);
             if wait.is_zero() {
-                let Placement::At(placed) = fleet.place(&name, &KEY, 100, now) else { panic!("{name} was admitted") };
+                let Placement::At(placed) = fleet.place(&name, &signer(), 100, now) else {
+                    panic!("{name} was admitted")
+                };
                 came.push(now.max(opened));
                 fleet.report(placed.line, Figures { attached: usize::from(now >= opened), ..Figures::default() });
             } else {
@@ -153,7 +159,7 @@ fn a_line_whose_task_died_gives_its_devices_back() {
 fn a_renewal_is_let_go_for_an_idle_device_and_never_comes_too_late() {
     let bounds = Bounds { devices_per_line: 10, links_max: 100, link_idle: SECOND * 100 };
     let mut fleet = Fleet::new(bounds, 1, 0, 7);
-    let Placement::At(placed) = fleet.place("a", &KEY, 100, SECOND) else { panic!("the first one goes") };
+    let Placement::At(placed) = fleet.place("a", &signer(), 100, SECOND) else { panic!("the first one goes") };
     let busy = fleet.renewal("a", placed.epoch, SECOND * 1000, SECOND * 200);
     assert_eq!(busy, Renewal::At(SECOND * 200), "it waits for an answer, so it is not idle");
     settle(&mut fleet, &placed);
@@ -208,7 +214,7 @@ proptest! {
         for step in steps {
             match step {
                 Step::Place(device) => {
-                    if let Placement::At(placed) = fleet.place(&device.to_string(), &KEY, 100, now) {
+                    if let Placement::At(placed) = fleet.place(&device.to_string(), &signer(), 100, now) {
                         open.push((placed.line, placed.name, placed.epoch));
                     }
                 }

@@ -11,7 +11,7 @@ use percent_encoding::utf8_percent_encode;
 use super::endings::Cause;
 use super::{Life, Line, Now, Post, Ticket};
 use crate::hub::amqp::condition::judge;
-use crate::key::DeviceKey;
+use crate::key::Signer;
 use crate::sas::RESERVED;
 
 /// What Microsoft's Node SDK sends today.
@@ -32,7 +32,7 @@ pub(super) enum Phase {
 pub(super) struct Device {
     pub(super) name: Arc<str>,
     pub(super) epoch: u64,
-    pub(super) key: Arc<DeviceKey>,
+    pub(super) key: Arc<Signer>,
     pub(super) phase: Phase,
     pub(super) session: Option<SessionId>,
     pub(super) link: Option<LinkId>,
@@ -61,7 +61,7 @@ impl Device {
         self.phase == Phase::Ready
     }
 
-    fn new(name: Arc<str>, epoch: u64, key: Arc<DeviceKey>) -> Self {
+    fn new(name: Arc<str>, epoch: u64, key: Arc<Signer>) -> Self {
         Self {
             name,
             epoch,

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::{Life, Ticket};
 use crate::hub::amqp::theft::Tenure;
 use crate::hub::{Delivered, SendError};
-use crate::key::DeviceKey;
+use crate::key::Signer;
 
 #[derive(Debug)]
 pub(in crate::hub::amqp) enum Effect {
@@ -19,7 +19,7 @@ pub(in crate::hub::amqp) enum Effect {
     /// A device is here no more; all its messages have had their outcome.
     Gone { name: Arc<str>, epoch: u64 },
     /// The hub takes no more devices on this connection. The device is here no more, its messages are not sent yet.
-    Displaced { name: Arc<str>, epoch: u64, key: Arc<DeviceKey>, messages: Vec<(Ticket, Bytes)> },
+    Displaced { name: Arc<str>, epoch: u64, key: Arc<Signer>, messages: Vec<(Ticket, Bytes)> },
     /// A device's token wants to be renewed before it expires: [`super::Line::renew`] or [`super::Line::forget`].
     RenewalDue { name: Arc<str>, epoch: u64, life: Life, expires: Duration },
     /// Nothing has come over this connection for as long as a message waits for its answer; or something has come again.

@@ -79,7 +79,7 @@ impl Pair {
     fn post_with(&mut self, device: &str, key: &[u8]) -> Ticket {
         let ticket = self.next;
         self.next += 1;
-        let key = Arc::new(DeviceKey::from_bytes(key));
+        let key = Arc::new(Signer::device(key));
         let post = Post { ticket, name: device.into(), epoch: 1, key, payload: payload(&ticket.to_string()) };
         self.line.post(post, self.now());
         self.listen();

@@ -122,7 +122,7 @@ impl Line {
         self.tokens.next += 1;
         let (host, seconds) = (&self.settings.host, self.settings.token_life.as_secs());
         let expiry = now.unix.saturating_add_unsigned(seconds);
-        let token = device_token(host, &device.name, device.key.as_bytes(), expiry);
+        let token = device_token(host, &device.name, &device.key, expiry);
         let payload = cbs::put_token(number, device_audience(host, &device.name), &token);
         let sent = self.tokens.sender.and_then(|link| self.connection.send(link, Outgoing::message(payload)));
         device.asked = Some(number);

@@ -5,7 +5,6 @@ use bytes::{Bytes, BytesMut};
 use super::*;
 use crate::hub::amqp::line::{Effect, Line, Now, Post, Settings};
 use crate::hub::amqp::test_hub::TestHub;
-use crate::key::DeviceKey;
 
 const NOW: Now = Now { at: SECOND, unix: BEGAN };
 const DEVICES: usize = 900;
@@ -24,7 +23,7 @@ fn line() -> Line {
 
 fn post_to_all(line: &mut Line, message: &Bytes, first: u64) {
     for (ticket, name) in (first..).zip(names(DEVICES)) {
-        let key = Arc::new(DeviceKey::from_bytes(KEY));
+        let key = Arc::new(signer());
         line.post(Post { ticket, name: name.into(), epoch: 1, key, payload: message.clone() }, NOW);
     }
 }

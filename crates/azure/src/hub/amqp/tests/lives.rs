@@ -76,7 +76,7 @@ async fn a_hub_that_cannot_be_reached_is_said_so_and_dialled_once_a_second_at_th
     let network = Network::new(RTT / 2);
     let hub = client(&network, options());
     network.refuse(true);
-    let error = hub.send("eui-1", &KEY, &telemetry("m1")).await.unwrap_err();
+    let error = hub.send("eui-1", &signer(), &telemetry("m1")).await.unwrap_err();
     assert_eq!(
         error.to_string(),
         "not delivered (unreachable): cannot reach hub1.azure-devices.net:5671: connection refused"
@@ -145,7 +145,7 @@ async fn what_the_hub_says_of_a_device_comes_with_its_time_and_without_the_token
         _ => Say::Yes,
     });
     let hub = client(&network, options());
-    let error = hub.send("eui-1", &KEY, &telemetry("m1")).await.unwrap_err();
+    let error = hub.send("eui-1", &signer(), &telemetry("m1")).await.unwrap_err();
     assert_eq!((error.why, error.server_time), (Why::Unauthorized, Some(BEGAN + 600)));
     let shown = format!("{error} {error:?} {hub:?}");
     assert!(!shown.contains("sig=") && !shown.contains("SharedAccess"), "{shown}");
@@ -160,7 +160,7 @@ async fn a_device_that_is_forgotten_comes_back_with_its_new_key() {
     hub.forget("nobody");
     sleep(RTT).await;
     assert_eq!(hub.standing().attached, 0);
-    assert!(hub.send("eui-1", &[2; 32], &telemetry("m2")).await.is_ok());
+    assert!(hub.send("eui-1", &Signer::device([2; 32]), &telemetry("m2")).await.is_ok());
     assert_eq!((network.inside().tokens.len(), network.dials()), (2, 1));
 }
 
@@ -169,11 +169,11 @@ async fn message_that_no_hub_takes_is_not_sent() {
     let network = Network::new(RTT / 2);
     let hub = client(&network, options());
     let large = Telemetry { body: vec![0; crate::hub::MESSAGE_BYTES_MAX + 1].into(), ..telemetry("m1") };
-    assert_eq!(hub.send("eui-1", &KEY, &large).await.unwrap_err().why, Why::TooLarge);
+    assert_eq!(hub.send("eui-1", &signer(), &large).await.unwrap_err().why, Why::TooLarge);
     assert_eq!(send(&hub, "eui-1", "").await, Err(Why::Rejected));
     assert_eq!(network.dials(), 0);
     let largest = Telemetry { body: vec![0; crate::hub::MESSAGE_BYTES_MAX - 2].into(), ..telemetry("m1") };
-    assert!(hub.send("eui-1", &KEY, &largest).await.is_ok(), "in several frames");
+    assert!(hub.send("eui-1", &signer(), &largest).await.is_ok(), "in several frames");
 }
 
 #[tokio::test(start_paused = true)]
@@ -232,7 +232,7 @@ async fn a_pipe_that_takes_a_few_bytes_at_a_time_loses_none() {
     let hub = client(&network, options());
     assert!(send_all(&hub, names(50), "m1").await.iter().all(Result::is_ok));
     let large = Telemetry { body: vec![7; 50_000].into(), ..telemetry("m2") };
-    assert!(hub.send("eui-00000", &KEY, &large).await.is_ok());
+    assert!(hub.send("eui-00000", &signer(), &large).await.is_ok());
     assert_eq!(network.accepted("eui-00000"), ["m1", "m2"]);
 }
 

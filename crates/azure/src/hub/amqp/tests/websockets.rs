@@ -60,7 +60,7 @@ async fn messages_go_through_a_websocket_as_through_tcp() {
     assert_eq!((hub.standing().attached, network.dials()), (1000, 3), "450 on each");
     let largest = Telemetry { body: vec![0; crate::hub::MESSAGE_BYTES_MAX - 2].into(), ..telemetry("m2") };
     let began = Instant::now();
-    assert!(hub.send("eui-00000", &KEY, &largest).await.is_ok(), "in several messages");
+    assert!(hub.send("eui-00000", &signer(), &largest).await.is_ok(), "in several messages");
     assert!(began.elapsed() < SECOND);
     hub.close().await;
     sleep(SECOND).await;
@@ -73,7 +73,7 @@ async fn a_server_that_is_none_is_unreachable_with_the_cause() {
     let network = Network::new(Duration::from_millis(25));
     let hub = client(&network, options());
     let began = Instant::now();
-    let error = hub.send("eui-1", &KEY, &telemetry("m1")).await.unwrap_err();
+    let error = hub.send("eui-1", &signer(), &telemetry("m1")).await.unwrap_err();
     assert_eq!(error.why, Why::Unreachable, "{error}");
     assert!(began.elapsed() <= SECOND * 10);
 }
@@ -84,6 +84,6 @@ async fn a_websocket_that_takes_a_few_bytes_at_a_time_loses_none() {
     let hub = client(&network, options());
     assert!(send_all(&hub, names(50), "m1").await.iter().all(Result::is_ok));
     let large = Telemetry { body: vec![7; 150_000].into(), ..telemetry("m2") };
-    assert!(hub.send("eui-00000", &KEY, &large).await.is_ok());
+    assert!(hub.send("eui-00000", &signer(), &large).await.is_ok());
     assert_eq!(network.accepted("eui-00000"), ["m1", "m2"]);
 }

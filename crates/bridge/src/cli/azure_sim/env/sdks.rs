@@ -217,7 +217,12 @@ impl Facts<'_> {
     /// Of the device, for tools that cannot make one.
     fn token(&self) -> Option<(&'static str, String)> {
         let key = STANDARD.decode(self.started.device_key(self.device)?).ok()?;
-        let token = azure::sas::device_token(&self.started.hub, self.device, &key, self.now / 1000 + TOKEN_S);
+        let token = azure::sas::device_token(
+            &self.started.hub,
+            self.device,
+            &azure::key::Signer::device(key),
+            self.now / 1000 + TOKEN_S,
+        );
         Some(("SAS", token.reveal().to_owned()))
     }
 

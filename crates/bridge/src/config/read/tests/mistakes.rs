@@ -136,10 +136,10 @@ const ALONE: &[(&str, &str, &str, &str)] = &[
         "remove",
     ),
     (
-        "[targets.b]\nkind = \"iot-hub\"\nconnection_string = \"HostName=h;SharedAccessKeyName=p;SharedAccessKey=AAAAAAAAAAAAAAAAAAAAAA==\"",
-        "targets.b.connection_string",
-        "shared access policy",
-        "kind = \"dps\"",
+        "[targets.b]\nkind = \"iot-hub\"\nconnection_string = \"HostName=h;SharedAccessKeyName=p;SharedAccessKey=AAAAAAAAAAAAAAAAAAAAAA==\"\ndevice_id = \"a/{device_id}\"",
+        "targets.b.device_id",
+        "would call a device `a/sensor-1`",
+        "letters, digits",
     ),
     (
         "[targets.b]\nkind = \"iot-hub\"\nconnection_string = \"HostName=h;DeviceId=d\"",

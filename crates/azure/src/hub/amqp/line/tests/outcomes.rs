@@ -180,7 +180,7 @@ fn a_device_that_is_not_answered_times_out_alone() {
 #[test]
 fn a_message_larger_than_the_link_takes_is_refused_here() {
     let mut pair = Pair::with(TestHub::kind(), &["a"]);
-    let key = Arc::new(DeviceKey::from_bytes([1; 32]));
+    let key = Arc::new(Signer::device([1; 32]));
     let payload = Bytes::from(vec![0; (1 << 20) + 1]);
     pair.line.post(Post { ticket: 99, name: "a".into(), epoch: 1, key, payload }, pair.now());
     pair.run();

@@ -1,0 +1,191 @@
+//! Who makes a device known to Azure, and how it is asked: DPS with the device's derived key, or the registry of a hub
+//! with a policy's.
+//!
+//! Asks once; pace, patience and repeating are [`super`]'s.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use azure::UnixSeconds;
+use azure::connection_string::PolicyConnectionString;
+use azure::dps::{self, Class, DpsClient, DpsLimits};
+use azure::net::{Dial, Endpoint};
+use azure::registry::{self, Registry};
+
+use crate::config::{self, DpsTarget};
+use crate::world::{ServerClock, World};
+
+/// A token needs to outlive one registration only.
+const TOKEN_LIFE_S: i64 = 3600;
+
+/// Who makes a device known.
+#[derive(Clone, Debug)]
+pub enum Registrar {
+    /// A provisioning service: it chooses the hub.
+    Dps(DpsTarget),
+    /// The registry of the one hub.
+    Hub(PolicyConnectionString),
+}
+
+/// A device that is known now.
+#[derive(Debug)]
+pub(super) struct Registered {
+    /// The hub's host name, without port.
+    pub(super) hub: String,
+    pub(super) device_id: String,
+    pub(super) server_time: Option<UnixSeconds>,
+}
+
+/// One that is not.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) class: Class,
+    /// What was said, for a person.
+    pub(super) cause: String,
+    pub(super) server_time: Option<UnixSeconds>,
+}
+
+impl From<dps::Refusal> for Refused {
+    fn from(refusal: dps::Refusal) -> Self {
+        Self { class: refusal.class, cause: refusal.to_string(), server_time: refusal.server_time }
+    }
+}
+
+/// The services that were asked so far.
+#[derive(Debug)]
+pub(super) struct Registrars {
+    dial: Arc<dyn Dial>,
+    paces: Paces,
+    https_port: u16,
+    /// Bounded by the targets of the configuration, as the next one.
+    dps: Mutex<BTreeMap<Endpoint, Arc<Service<DpsClient>>>>,
+    hubs: Mutex<BTreeMap<Endpoint, Arc<Service<Registry>>>>,
+}
+
+/// New devices a minute; 0 is unpaced.
+#[derive(Clone, Copy, Debug)]
+struct Paces {
+    dps: u32,
+    central: u32,
+    hub: u32,
+}
+
+#[derive(Debug)]
+struct Service<C> {
+    client: C,
+    clock: ServerClock,
+}
+
+impl Registrars {
+    pub(super) fn new(azure: &config::Azure, dial: Arc<dyn Dial>) -> Self {
+        let paces = Paces {
+            dps: azure.registrations_per_minute.unwrap_or(config::DPS_PER_MINUTE),
+            central: azure.registrations_per_minute.unwrap_or(config::CENTRAL_PER_MINUTE),
+            hub: azure.creations_per_minute,
+        };
+        Self { dial, paces, https_port: azure.https_port, dps: Mutex::default(), hubs: Mutex::default() }
+    }
+
+    /// How many a minute it takes.
+    pub(super) fn per_minute(&self, registrar: &Registrar) -> u32 {
+        match registrar {
+            Registrar::Dps(target) if target.central => self.paces.central,
+            Registrar::Dps(_) => self.paces.dps,
+            Registrar::Hub(_) => self.paces.hub,
+        }
+    }
+
+    /// Registers once. The answer, and whether it showed that our clock is wrong: a token made by it looks like a wrong
+    /// key.
+    pub(super) async fn ask(
+        &self,
+        registrar: &Registrar,
+        id: &str,
+        world: &World,
+    ) -> (Result<Registered, Refused>, bool) {
+        match registrar {
+            Registrar::Dps(target) => {
+                let service = self.dps(target);
+                service.ask(world, async |client, expiry| register(client, target, id, expiry).await).await
+            }
+            Registrar::Hub(policy) => {
+                let service = self.hub(policy);
+                service.ask(world, async |client, expiry| create(client, policy, id, expiry).await).await
+            }
+        }
+    }
+
+    fn dps(&self, target: &DpsTarget) -> Arc<Service<DpsClient>> {
+        let open = || DpsClient::new(target.endpoint.clone(), self.dial.clone(), DpsLimits::default());
+        find(&self.dps, &target.endpoint, open)
+    }
+
+    fn hub(&self, policy: &PolicyConnectionString) -> Arc<Service<Registry>> {
+        let endpoint = Endpoint { host: policy.host.clone(), port: self.https_port };
+        find(&self.hubs, &endpoint, || Registry::new(endpoint.clone(), self.dial.clone()))
+    }
+}
+
+fn find<C>(
+    services: &Mutex<BTreeMap<Endpoint, Arc<Service<C>>>>,
+    endpoint: &Endpoint,
+    open: impl FnOnce() -> C,
+) -> Arc<Service<C>> {
+    let mut services = services.lock().unwrap_or_else(PoisonError::into_inner);
+    let new = || Arc::new(Service { client: open(), clock: ServerClock::default() });
+    services.entry(endpoint.clone()).or_insert_with(new).clone()
+}
+
+impl<C> Service<C> {
+    async fn ask(
+        &self,
+        world: &World,
+        call: impl AsyncFnOnce(&C, UnixSeconds) -> Result<Registered, Refused>,
+    ) -> (Result<Registered, Refused>, bool) {
+        let believed = self.clock.ahead();
+        let answer = call(&self.client, self.clock.now(world.now()) + TOKEN_LIFE_S).await;
+        let server_time = answer.as_ref().map_or_else(|e| e.server_time, |registered| registered.server_time);
+        self.clock.learn(server_time, world.now());
+        (answer, self.clock.has_changed_since(believed))
+    }
+}
+
+async fn register(
+    client: &DpsClient,
+    target: &DpsTarget,
+    id: &str,
+    expiry: UnixSeconds,
+) -> Result<Registered, Refused> {
+    let key = azure::sas::derive_device_key(target.group_key.expose(), id);
+    let token = azure::sas::registration_token(&target.id_scope, id, key.as_bytes(), expiry);
+    let applicant = dps::Applicant {
+        scope: target.id_scope.clone(),
+        registration_id: id.to_owned(),
+        model_id: target.model_id.clone(),
+    };
+    let dps::Registered { assignment, server_time } = client.register(applicant, &token).await?;
+    Ok(Registered { hub: assignment.hub, device_id: assignment.device_id, server_time })
+}
+
+async fn create(
+    registry: &Registry,
+    policy: &PolicyConnectionString,
+    id: &str,
+    expiry: UnixSeconds,
+) -> Result<Registered, Refused> {
+    let token = azure::sas::policy_token(&policy.host, &policy.policy, &policy.key, expiry);
+    let server_time = registry.create(id, &token).await.map_err(|refusal| refused(policy, id, &refusal))?;
+    Ok(Registered { hub: policy.host.clone(), device_id: id.to_owned(), server_time })
+}
+
+/// What a policy may not do is the likely cause of a 401, and has a mend.
+fn refused(policy: &PolicyConnectionString, id: &str, refusal: &registry::Refusal) -> Refused {
+    let mut cause = refusal.to_string();
+    if refusal.class == Class::Denied {
+        cause += &format!(
+            "; policy `{}` needs the right RegistryReadWrite to make `{id}` at {}: give it, use iothubowner, or make the device yourself",
+            policy.policy, policy.host
+        );
+    }
+    Refused { class: refusal.class, cause, server_time: refusal.server_time }
+}
