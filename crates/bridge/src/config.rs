@@ -194,6 +194,37 @@ pub struct DpsTarget {
     pub central: bool,
 }
 
+impl DpsTarget {
+    /// One of the group's keys, decoded; the primary one where no secondary is configured (any more).
+    pub fn key(&self, key: GroupKey) -> &[u8] {
+        match (key, &self.secondary_group_key) {
+            (GroupKey::Secondary, Some(secondary)) => secondary.expose(),
+            _ => self.group_key.expose(),
+        }
+    }
+}
+
+/// One of the two keys of an enrolment group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GroupKey {
+    /// `group_key`.
+    #[default]
+    Primary,
+    /// `secondary_group_key`.
+    Secondary,
+}
+
+impl GroupKey {
+    /// Not this one.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Primary => Self::Secondary,
+            Self::Secondary => Self::Primary,
+        }
+    }
+}
+
 /// How a device is called at a target: text with `{device_id}`, `{application_id}`, `{dev_eui}`, `{network}`.
 /// `dev_eui` is written in lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]

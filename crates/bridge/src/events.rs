@@ -17,6 +17,7 @@ use prometheus_client::registry::Registry;
 use tracing::{debug, error, info, warn};
 
 use self::seldom::Seldom;
+use crate::config::GroupKey;
 use crate::device::plan::Way;
 use crate::feed::Feed;
 use crate::lane::DeviceKey;
@@ -180,6 +181,13 @@ pub enum Event<'a> {
         registration_id: &'a str,
         /// The hub.
         hub: &'a str,
+    },
+    /// A group's other key is in use from now on: the one before is refused.
+    GroupKeyChanged {
+        /// DPS endpoint and id scope.
+        scope: &'a str,
+        /// The one in use.
+        key: GroupKey,
     },
     /// DPS refused a device.
     RegistrationRefused {
@@ -434,6 +442,13 @@ impl Events {
             Event::Assigned { registration_id, hub } => {
                 c.assigned.inc();
                 debug!(registration_id, hub, "dps.assign");
+            }
+            Event::GroupKeyChanged { scope, key } => {
+                let name = match key {
+                    GroupKey::Primary => "group_key",
+                    GroupKey::Secondary => "secondary_group_key",
+                };
+                warn!(scope, key = name, "dps.group_key_changed: the other key of the group is refused");
             }
             Event::RegistrationRefused { registration_id, class, cause } => {
                 c.registration_refused.get_or_create(&Why { why: class.to_owned() }).inc();

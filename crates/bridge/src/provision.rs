@@ -5,6 +5,7 @@
 //! released and woken when the answer is there.
 
 pub mod breaker;
+pub mod keys;
 pub mod pacer;
 mod registrar;
 pub mod scope;
@@ -18,7 +19,7 @@ use azure::net::Dial;
 use queue::{LeaseError, Note, Queue, UnixMillis};
 use tokio::sync::Semaphore;
 
-use crate::config;
+use crate::config::{self, GroupKey};
 use crate::events::{Event, Events};
 use crate::identity::Name;
 use crate::provision::registrar::{Refused, Registered, Registrars};
@@ -27,6 +28,8 @@ use crate::world::World;
 
 /// Collection of durable notes: name → assignment.
 const SPACE: &str = "assignments";
+/// While one device tries a group's other key, the rest look this often what came of it.
+const WHILE_TRYING: Duration = Duration::from_millis(500);
 /// Longest that a refusal is remembered.
 const PATIENCE_MAX: Duration = Duration::from_secs(3600);
 /// Refusals remembered, about 300 bytes each: 30 MB. Beyond it the half that ends sooner goes.
@@ -41,6 +44,9 @@ pub struct Assignment {
     pub hub: String,
     /// The device's id there.
     pub device_id: String,
+    /// Of the group's keys the one that the device signs with.
+    #[serde(default)]
+    pub key: GroupKey,
     /// When we learnt it.
     pub at: UnixMillis,
 }
@@ -192,7 +198,8 @@ impl Provision {
 
     /// A device that nobody registered takes messages at this hub. Not kept: it costs nothing to find out again.
     pub fn found(&self, name: &Name, hub: &str) {
-        let found = Assignment { hub: hub.to_owned(), device_id: name.id.clone(), at: self.world.now() };
+        let (device_id, key) = (name.id.clone(), GroupKey::default());
+        let found = Assignment { hub: hub.to_owned(), device_id, key, at: self.world.now() };
         self.state().set(name, Some(found));
     }
 
@@ -245,20 +252,55 @@ impl Provision {
         }
     }
 
-    /// Twice, when the first answer shows that our clock is wrong.
+    /// Again, when the answer looks like a wrong key and there is another one that may be right.
     async fn ask(&self, applicant: &Applicant) -> Result<Registered, Refused> {
+        let used = self.state().scope(&applicant.name).map(|scope| scope.keys.in_use()).unwrap_or_default();
+        let answer = self.ask_with(applicant, used).await;
+        let is_denied = matches!(&answer, Err(refused) if refused.class == Class::Denied);
+        if !is_denied || !applicant.registrar.has_two_keys() {
+            return answer;
+        }
+        let Some(key) = self.other_key(&applicant.name, used).await else { return answer };
+        self.take_turn(applicant).await;
+        let answer = self.ask_with(applicant, key).await;
+        if let Some(scope) = self.state().scope(&applicant.name) {
+            if answer.is_ok() && scope.keys.accepted(key) {
+                self.events.emit(Event::GroupKeyChanged { scope: &applicant.name.scope, key });
+            }
+            scope.keys.tried();
+        }
+        answer
+    }
+
+    /// The key that is worth a try after `used` was refused. Waits for another device that is trying it: at most as long as
+    /// a registration takes.
+    async fn other_key(&self, name: &Name, used: GroupKey) -> Option<GroupKey> {
+        loop {
+            let now = self.world.now();
+            match self.state().scope(name)?.keys.refused(used, now) {
+                keys::Next::Try(key) => return Some(key),
+                keys::Next::Refused => return None,
+                keys::Next::Wait => {}
+            }
+            tokio::time::sleep(WHILE_TRYING).await;
+        }
+    }
+
+    /// Twice, when the first answer shows that our clock is wrong.
+    async fn ask_with(&self, applicant: &Applicant, key: GroupKey) -> Result<Registered, Refused> {
         let Applicant { name, registrar, .. } = applicant;
-        match self.registrars.ask(registrar, &name.id, &self.world).await {
+        match self.registrars.ask(registrar, key, &name.id, &self.world).await {
             (Err(refused), true) if refused.class == Class::Denied => {
                 self.take_turn(applicant).await;
-                self.registrars.ask(registrar, &name.id, &self.world).await.0
+                self.registrars.ask(registrar, key, &name.id, &self.world).await.0
             }
             (answer, _) => answer,
         }
     }
 
     async fn assign(&self, name: &Name, assigned: Registered) {
-        let assignment = Assignment { hub: assigned.hub, device_id: assigned.device_id, at: self.world.now() };
+        let Registered { hub, device_id, key, .. } = assigned;
+        let assignment = Assignment { hub, device_id, key, at: self.world.now() };
         let value = serde_json::to_vec(&assignment).expect("two strings and a number are always JSON");
         let note = Note { space: SPACE.to_owned(), key: name.key(), value: Some(value) };
         if let Err(e) = self.queue.write_notes(vec![note]).await {

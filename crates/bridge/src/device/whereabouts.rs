@@ -3,7 +3,7 @@
 use azure::key::{DeviceKey, Signer};
 use queue::UnixMillis;
 
-use crate::config::TargetKind;
+use crate::config::{GroupKey, TargetKind};
 use crate::device::Shared;
 use crate::device::plan::Way;
 use crate::provision::{Known, Registrar};
@@ -36,9 +36,11 @@ impl Shared {
     /// registry calls.
     pub(super) fn whereabouts(&self, way: &Way) -> Whereabouts {
         match (self.target(way), self.whereabouts_as_registered(way)) {
-            (TargetKind::Policy(policy), Whereabouts::Unknown(_)) => {
-                Whereabouts::At(Place { hub: policy.host.clone(), device_id: way.id.clone(), signer: self.signer(way) })
-            }
+            (TargetKind::Policy(policy), Whereabouts::Unknown(_)) => Whereabouts::At(Place {
+                hub: policy.host.clone(),
+                device_id: way.id.clone(),
+                signer: self.signer(way, GroupKey::default()),
+            }),
             (_, known) => known,
         }
     }
@@ -50,7 +52,7 @@ impl Shared {
                 return Whereabouts::At(Place {
                     hub: device.host.clone(),
                     device_id: device.device_id.clone(),
-                    signer: self.signer(way),
+                    signer: self.signer(way, GroupKey::default()),
                 });
             }
             TargetKind::Dps(target) => Registrar::Dps(target.clone()),
@@ -58,20 +60,18 @@ impl Shared {
         };
         match self.provision.known(&way.name()) {
             Known::Assigned(assignment) => Whereabouts::At(Place {
+                signer: self.signer(way, assignment.key),
                 hub: assignment.hub,
                 device_id: assignment.device_id,
-                signer: self.signer(way),
             }),
             Known::Held { until, cause, never } => Whereabouts::Held { until, cause, never },
             Known::Nothing => Whereabouts::Unknown(registrar),
         }
     }
 
-    fn signer(&self, way: &Way) -> Signer {
+    fn signer(&self, way: &Way, key: GroupKey) -> Signer {
         match self.target(way) {
-            TargetKind::Dps(target) => {
-                Signer::Device(azure::sas::derive_device_key(target.group_key.expose(), &way.id))
-            }
+            TargetKind::Dps(target) => Signer::Device(azure::sas::derive_device_key(target.key(key), &way.id)),
             TargetKind::Device(device) => Signer::device(device.key.clone()),
             TargetKind::Policy(policy) => {
                 Signer::Policy { policy: policy.policy.clone(), key: DeviceKey::from_bytes(policy.key.clone()) }

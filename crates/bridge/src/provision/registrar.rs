@@ -12,7 +12,7 @@ use azure::dps::{self, Class, DpsClient, DpsLimits};
 use azure::net::{Dial, Endpoint};
 use azure::registry::{self, Registry};
 
-use crate::config::{self, DpsTarget};
+use crate::config::{self, DpsTarget, GroupKey};
 use crate::world::{ServerClock, World};
 
 /// A token needs to outlive one registration only.
@@ -33,6 +33,8 @@ pub(super) struct Registered {
     /// The hub's host name, without port.
     pub(super) hub: String,
     pub(super) device_id: String,
+    /// Of the group's keys the one that signed.
+    pub(super) key: GroupKey,
     pub(super) server_time: Option<UnixSeconds>,
 }
 
@@ -43,6 +45,13 @@ pub(super) struct Refused {
     /// What was said, for a person.
     pub(super) cause: String,
     pub(super) server_time: Option<UnixSeconds>,
+}
+
+impl Registrar {
+    /// There is another key to try.
+    pub(super) fn has_two_keys(&self) -> bool {
+        matches!(self, Self::Dps(target) if target.secondary_group_key.is_some())
+    }
 }
 
 impl From<dps::Refusal> for Refused {
@@ -100,13 +109,14 @@ impl Registrars {
     pub(super) async fn ask(
         &self,
         registrar: &Registrar,
+        key: GroupKey,
         id: &str,
         world: &World,
     ) -> (Result<Registered, Refused>, bool) {
         match registrar {
             Registrar::Dps(target) => {
                 let service = self.dps(target);
-                service.ask(world, async |client, expiry| register(client, target, id, expiry).await).await
+                service.ask(world, async |client, expiry| register(client, target, key, id, expiry).await).await
             }
             Registrar::Hub(policy) => {
                 let service = self.hub(policy);
@@ -153,18 +163,19 @@ impl<C> Service<C> {
 async fn register(
     client: &DpsClient,
     target: &DpsTarget,
+    key: GroupKey,
     id: &str,
     expiry: UnixSeconds,
 ) -> Result<Registered, Refused> {
-    let key = azure::sas::derive_device_key(target.group_key.expose(), id);
-    let token = azure::sas::registration_token(&target.id_scope, id, key.as_bytes(), expiry);
+    let signs = azure::sas::derive_device_key(target.key(key), id);
+    let token = azure::sas::registration_token(&target.id_scope, id, signs.as_bytes(), expiry);
     let applicant = dps::Applicant {
         scope: target.id_scope.clone(),
         registration_id: id.to_owned(),
         model_id: target.model_id.clone(),
     };
     let dps::Registered { assignment, server_time } = client.register(applicant, &token).await?;
-    Ok(Registered { hub: assignment.hub, device_id: assignment.device_id, server_time })
+    Ok(Registered { hub: assignment.hub, device_id: assignment.device_id, key, server_time })
 }
 
 async fn create(
@@ -175,7 +186,7 @@ async fn create(
 ) -> Result<Registered, Refused> {
     let token = azure::sas::policy_token(&policy.host, &policy.policy, &policy.key, expiry);
     let server_time = registry.create(id, &token).await.map_err(|refusal| refused(policy, id, &refusal))?;
-    Ok(Registered { hub: policy.host.clone(), device_id: id.to_owned(), server_time })
+    Ok(Registered { hub: policy.host.clone(), device_id: id.to_owned(), key: GroupKey::default(), server_time })
 }
 
 /// What a policy may not do is the likely cause of a 401, and has a mend.

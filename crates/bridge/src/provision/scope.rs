@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 
 use crate::gate::{Admission, Gate, Sign};
 use crate::identity::Name;
+use crate::provision::keys::Keys;
 use crate::provision::pacer::Pacer;
 
 /// Registrations under way at once, most of them between two polls: about 4 KiB each.
@@ -23,6 +24,8 @@ const LOOK_AGAIN: UnixMillis = 5_000;
 pub struct Scope {
     pacer: Pacer,
     gate: Gate,
+    /// Which of the group's keys signs.
+    pub keys: Keys,
     /// A permit for each registration under way.
     pub under_way: Arc<Semaphore>,
 }
@@ -33,6 +36,7 @@ impl Scope {
         Self {
             pacer: Pacer::new(per_minute),
             gate: Gate::default(),
+            keys: Keys::default(),
             under_way: Arc::new(Semaphore::new(UNDER_WAY_MAX)),
         }
     }

@@ -27,6 +27,7 @@ pub(crate) const HUB: &str = "hub-a.example";
 pub(crate) const OTHER_HUB: &str = "hub-b.example";
 /// Of the enrolment group; not a secret, it opens nothing.
 pub(crate) const GROUP_KEY: &[u8] = b"a key of thirty-two bytes or more";
+pub(crate) const SECONDARY_KEY: &[u8] = b"another key of thirty-two bytes or more";
 
 /// What a host does with connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -225,9 +226,9 @@ impl Dial for Cloud {
     }
 }
 
-/// The key of a device of the group.
-pub(crate) fn device_key(id: &str) -> Vec<u8> {
-    hmac(GROUP_KEY, id)
+/// Is it signed by the device's key of one of these groups?
+pub(crate) fn device_is_good(asked: &Asked, resource: &str, id: &str, group_keys: &[&[u8]]) -> bool {
+    group_keys.iter().any(|group| token_is_good(&asked.token, resource, &hmac(group, id), asked.server_now))
 }
 
 /// Is the token for this resource, signed with the key, and still good at `now` (seconds)?

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use crate::cloud::{Asked, HUB, Reply, device_key, token_is_good};
+use crate::cloud::{Asked, GROUP_KEY, HUB, Reply, device_is_good};
 
 pub(crate) const SCOPE: &str = "0ne00F10355";
 
@@ -26,6 +26,8 @@ pub(crate) struct Dps {
     pub(crate) all: Verdict,
     pub(crate) devices: BTreeMap<String, Verdict>,
     pub(crate) hub: &'static str,
+    /// Those that are good.
+    pub(crate) group_keys: Vec<&'static [u8]>,
     /// Between the first answer and the assignment, seconds.
     pub(crate) takes: u64,
     /// Since when a registration is under way.
@@ -41,6 +43,7 @@ impl Default for Dps {
             all: Verdict::Assign,
             devices: BTreeMap::new(),
             hub: HUB,
+            group_keys: vec![GROUP_KEY],
             takes: 2,
             under_way: BTreeMap::new(),
             overlapping: 0,
@@ -60,7 +63,7 @@ impl Dps {
         if asked.method == "PUT" {
             self.begins(id, asked.now);
         }
-        if !token_is_good(&asked.token, &resource, &device_key(id), asked.server_now) {
+        if !device_is_good(asked, &resource, id, &self.group_keys) {
             return self.ends(id, Reply::status(401, r#"{"errorCode":401002,"message":"Unauthorized"}"#));
         }
         match (asked.method.as_str(), step) {

@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use crate::cloud::{Asked, Reply, TRAVEL_MS, device_key, token_is_good};
+use crate::cloud::{Asked, GROUP_KEY, Reply, SECONDARY_KEY, TRAVEL_MS, device_is_good};
 use crate::registry::{POLICY_HUB, Registry};
 
 /// What a hub says to a message.
@@ -93,8 +93,7 @@ impl Hub {
         if host == POLICY_HUB {
             return self.registry.stranger(&resource, device, asked);
         }
-        let good = token_is_good(&asked.token, &resource, &device_key(device), asked.server_now);
-        (!good).then_some(401)
+        (!device_is_good(asked, &resource, device, &[GROUP_KEY, SECONDARY_KEY])).then_some(401)
     }
 
     fn say(&mut self, host: &str, device: &str) -> Say {

@@ -13,6 +13,7 @@ mod dps;
 mod duplicates;
 mod hub;
 mod identity;
+mod keys;
 mod order;
 mod outage;
 mod refused;

@@ -121,14 +121,6 @@ fn dps(reader: &mut Reader<'_>, section: &mut Section, kind: Kind, shared: &Shar
     let endpoint = endpoint(reader, section, shared.https_port);
     let id_scope = id_scope(reader, section);
     let group_key = group_key(reader, section);
-    if section.has("secondary_group_key") {
-        let at = section.at_key("secondary_group_key");
-        reader.warn(
-            &at,
-            "is read and checked, but not used in this version",
-            "nothing; leave it for a later one, or out",
-        );
-    }
     let secondary_group_key = section.take("secondary_group_key").and_then(|found| decoded_key(reader, found));
     let model_id = model_id(reader, section);
     let names = if central { Names::Central } else { Names::Dps };

@@ -1,0 +1,73 @@
+//! The two keys of an enrolment group: when one is replaced, everybody goes on with the other.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::cloud::{GROUP_KEY, SECONDARY_KEY};
+use crate::site::{Life, MINUTE, SECOND, Site, configuration};
+
+fn site() -> Site {
+    let mut site = Site::new(1);
+    let secondary = format!("secondary_group_key = \"{}\"\n[[routes]]", STANDARD.encode(SECONDARY_KEY));
+    site.config = configuration("registrations_per_minute = 0").replace("[[routes]]", &secondary);
+    site.cloud.state().dps.group_keys = vec![GROUP_KEY, SECONDARY_KEY];
+    site
+}
+
+async fn new_devices(life: &Life, of: std::ops::Range<usize>) {
+    for i in of {
+        life.uplinks("app", &format!("dev-{i}"), 1..=1).await;
+    }
+}
+
+#[test]
+fn when_the_primary_key_is_replaced_all_go_on_with_the_secondary() {
+    let mut site = site();
+    site.live(async |life| {
+        new_devices(life, 0..100).await;
+        life.until_empty(MINUTE).await;
+        life.cloud.state().dps.group_keys = vec![SECONDARY_KEY];
+        new_devices(life, 100..200).await;
+        let took = life.until_empty(MINUTE).await;
+        assert!(took <= 30 * SECOND, "{took:?}");
+        // Those that come now begin with the right one.
+        let before = life.cloud.state().dps.registrations.len();
+        new_devices(life, 200..300).await;
+        life.until_empty(MINUTE).await;
+        assert_eq!(life.cloud.state().dps.registrations.len() - before, 100);
+    });
+    let state = site.cloud.state();
+    assert_eq!(state.hub.check_order(), (300, 0));
+    assert!((100..200).all(|i| state.dps.registrations_of(&format!("dev-{i}")).len() == 2), "each with both, once");
+}
+
+#[test]
+fn the_way_back_to_the_primary_key_is_the_same() {
+    let mut site = site();
+    site.live(async |life| {
+        life.cloud.state().dps.group_keys = vec![SECONDARY_KEY];
+        new_devices(life, 0..10).await;
+        life.until_empty(MINUTE).await;
+        life.cloud.state().dps.group_keys = vec![GROUP_KEY];
+        life.rest(300).await;
+        new_devices(life, 10..20).await;
+        let took = life.until_empty(MINUTE).await;
+        assert!(took <= 30 * SECOND, "{took:?}");
+    });
+    assert_eq!(site.cloud.state().hub.check_order(), (20, 0));
+}
+
+#[test]
+fn devices_that_are_refused_with_both_keys_do_not_alternate() {
+    let mut site = site();
+    site.live(async |life| {
+        life.cloud.state().dps.group_keys = Vec::new();
+        new_devices(life, 0..20).await;
+        life.rest(3600).await;
+        let state = life.cloud.state();
+        // At once, after 5, 15 and 35 minutes, and every five minutes one of all tries the other key.
+        let most = (0..20).map(|i| state.dps.registrations_of(&format!("dev-{i}")).len()).max();
+        assert!(most <= Some(4 + 4), "{most:?} registrations of one device in an hour");
+        assert!(state.dps.registrations.len() <= 20 * 4 + 12, "{}", state.dps.registrations.len());
+    });
+}
