@@ -20,6 +20,7 @@ use crate::events::Events;
 use crate::feed::Recent;
 use crate::pool::{Pool, Standing};
 use crate::provision::Provision;
+use crate::swap::Swap;
 use crate::webhook::keys::Keys;
 
 /// Dead letters in one answer.
@@ -37,7 +38,7 @@ pub struct Admin {
     /// Assignments.
     pub provision: Option<Arc<Provision>>,
     /// Required beyond loopback; probes go without. No entry: open.
-    pub token: Keys,
+    pub token: Arc<Swap<Keys>>,
     /// All metrics.
     pub metrics: Mutex<Registry>,
     /// Gauges set when somebody looks.
@@ -142,7 +143,7 @@ pub fn router(admin: Arc<Admin>) -> Router {
 /// owner made up (DNS rebinding): only names of this machine are answered.
 async fn require_local_name(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    if !admin.token.is_open() || is_local_name(host) {
+    if !admin.token.get().is_open() || is_local_name(host) {
         return next.run(request).await;
     }
     (StatusCode::FORBIDDEN, "without admin.token only localhost is answered\n").into_response()
@@ -157,7 +158,7 @@ fn is_local_name(host: &str) -> bool {
 
 /// The token comes in the forms in which a webhook key comes; as the password of Basic a browser can give it.
 async fn require_token(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
-    if admin.token.admit(request.headers(), None).is_some() {
+    if admin.token.get().admit(request.headers(), None).is_some() {
         return next.run(request).await;
     }
     let ask = [(header::WWW_AUTHENTICATE, "Basic realm=\"longhaul: the password is admin.token\"")];

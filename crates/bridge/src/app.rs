@@ -20,13 +20,14 @@ use tokio::task::JoinHandle;
 use crate::admin::{self, Admin, Gauges};
 use crate::alarm;
 use crate::claims::Claims;
-use crate::config::{self, Config, WebhookKey};
+use crate::config::{self, Config};
 use crate::device::Shared;
 use crate::dispatch;
 use crate::events::Events;
 use crate::pool::{self, Pool};
 use crate::provision::Provision;
-use crate::webhook::keys::Keys;
+use crate::reload::{Reload, admin_keys};
+use crate::swap::Swap;
 use crate::webhook::{self, accept};
 use crate::world::World;
 
@@ -90,6 +91,10 @@ pub struct App {
     pub webhook: Option<SocketAddr>,
     /// Where the admin pages are.
     pub admin: SocketAddr,
+    /// Takes a changed configuration.
+    pub reload: Reload,
+    /// Facts.
+    pub events: Events,
     queue: Queue,
     pool: Option<Arc<Pool>>,
     dispatch: Option<JoinHandle<()>>,
@@ -106,7 +111,7 @@ impl App {
     /// See [`StartError`]; the process is to end then.
     pub async fn start(config: Config, role: Role, world: World, listeners: Listeners) -> Result<Self, StartError> {
         raise_descriptors();
-        let door = match role {
+        let listener = match role {
             Role::Webhook | Role::All => Some(bind("webhook.listen", config.webhook.listen, listeners.webhook)?),
             Role::Worker => None,
         };
@@ -119,10 +124,11 @@ impl App {
         let (stop_work, work_stops) = watch::channel(false);
         let (stop_door, door_stops) = watch::channel(false);
 
-        let (webhook, admin) = (door.as_ref().map(addr), addr(&pages));
-        let door = door
-            .map(|listener| open_door(listener, &config, &queue, &world, &events, door_stops.clone()))
-            .transpose()?;
+        let (webhook, admin) = (listener.as_ref().map(addr), addr(&pages));
+        let door = webhook::Door::new(&config.webhook, queue.clone(), events.clone(), world.clone());
+        let (webhook_keys, admin_token) = (door.keys(), Arc::new(Swap::new(admin_keys(&config.admin))));
+        let door =
+            listener.map(|listener| open_door(listener, door, &config, &events, door_stops.clone())).transpose()?;
         let flow = match role {
             Role::Worker | Role::All => Some(Arc::new(flow(&config, &dial, &queue, &world, &events).await?)),
             Role::Webhook => None,
@@ -133,11 +139,18 @@ impl App {
             events: events.clone(),
             pool: pool.clone(),
             provision: flow.as_ref().map(|f| f.provision.clone()),
-            token: admin_token(&config.admin),
+            token: admin_token.clone(),
             metrics: Mutex::new(metrics),
             gauges,
         };
+        let reload = Reload {
+            config: flow.as_ref().map_or_else(|| Arc::new(Swap::new(config.clone())), |shared| shared.config.clone()),
+            webhook_keys,
+            admin_token,
+            provision: flow.as_ref().map(|shared| shared.provision.clone()),
+        };
         let alarms = events.clone();
+        let seen = events.clone();
         let pages = open_pages(pages, pictures, events, door_stops);
         let dispatch = flow.map(|shared| {
             let leases = queue.leases(config.azure.max_in_flight);
@@ -146,7 +159,7 @@ impl App {
         let shown = webhook.map(|address| address.to_string());
         tokio::spawn(alarm::watch(queue.clone(), alarms));
         tracing::info!(webhook = shown, %admin, dir = %config.queue.dir.display(), "up");
-        Ok(Self { webhook, admin, queue, pool, dispatch, door, pages, stop_work, stop_door })
+        Ok(Self { webhook, admin, reload, events: seen, queue, pool, dispatch, door, pages, stop_work, stop_door })
     }
 
     /// Returns when a part that must run has ended by itself: the process is of no use any more and is to be started
@@ -220,7 +233,7 @@ pub async fn flow(
     );
     let provision = Provision::load(queue, &config.azure, dial.clone(), world.clone(), events.clone()).await?;
     Ok(Shared {
-        config: config.clone(),
+        config: Arc::new(Swap::new(config.clone())),
         claims: Claims::load(queue).await?,
         provision,
         pool: Arc::new(pool),
@@ -232,9 +245,8 @@ pub async fn flow(
 
 fn open_door(
     listener: TcpListener,
+    door: webhook::Door,
     config: &Config,
-    queue: &Queue,
-    world: &World,
     events: &Events,
     stop: watch::Receiver<bool>,
 ) -> Result<JoinHandle<()>, StartError> {
@@ -243,7 +255,6 @@ fn open_door(
         let events = events.clone();
         tokio::spawn(async move { tls.follow(files, webhook::tls::CHECK_EVERY, events).await });
     }
-    let door = webhook::Door::new(&config.webhook, queue.clone(), events.clone(), world.clone());
     let options = accept::Options {
         max_connections: config.webhook.max_connections,
         limits: webhook::pace::Limits::default(),
@@ -278,11 +289,6 @@ fn raise_descriptors() {
             tracing::warn!(error = %e, "failed to raise the number of open files");
         }
     }
-}
-
-fn admin_token(admin: &config::Admin) -> Keys {
-    let key = |secret: &config::Secret| WebhookKey { secret: secret.clone(), applications: None, network: None };
-    Keys::new(&admin.token.iter().map(key).collect::<Vec<_>>(), "")
 }
 
 async fn stopped(mut stop: watch::Receiver<bool>) {

@@ -11,6 +11,7 @@ pub mod run;
 pub mod send;
 
 mod duration;
+mod follow;
 mod log;
 mod rate;
 mod settings;

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub mod mistake;
@@ -23,7 +24,7 @@ pub use secret::Secret;
 pub const COMMENTED: &str = include_str!("config/longhaul.toml");
 
 /// Everything that `longhaul.toml` and `LONGHAUL__…` say.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// `[webhook]`: the door.
     pub webhook: Webhook,
@@ -34,7 +35,7 @@ pub struct Config {
     /// `[azure]`: what all targets share.
     pub azure: Azure,
     /// `[targets.NAME]`.
-    pub targets: BTreeMap<String, Target>,
+    pub targets: BTreeMap<String, Arc<Target>>,
     /// `[[routes]]`, in the order of the file.
     pub routes: Vec<Route>,
     /// `[log]`.
@@ -42,7 +43,7 @@ pub struct Config {
 }
 
 /// `[webhook]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Webhook {
     /// `listen`, default `127.0.0.1:8080`.
     pub listen: SocketAddr,
@@ -63,7 +64,7 @@ pub struct Webhook {
 }
 
 /// One entry of `webhook.keys`: a string, `{ env = … }`, `{ file = … }` or `{ key = …, applications = […], network = … }`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebhookKey {
     /// What the network sends.
     pub secret: Secret,
@@ -74,7 +75,7 @@ pub struct WebhookKey {
 }
 
 /// A certificate chain and its key, PEM.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
     /// `cert_file`.
     pub cert_file: PathBuf,
@@ -83,7 +84,7 @@ pub struct TlsFiles {
 }
 
 /// `[admin]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admin {
     /// `listen`, default `127.0.0.1:8081`.
     pub listen: SocketAddr,
@@ -92,7 +93,7 @@ pub struct Admin {
 }
 
 /// `[queue]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueConfig {
     /// `dir`, default `data`.
     pub dir: PathBuf,
@@ -105,7 +106,7 @@ pub struct QueueConfig {
 }
 
 /// `[azure]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Azure {
     /// `ca_file`: trusted besides the system's roots.
     pub ca_file: Option<PathBuf>,
@@ -158,7 +159,7 @@ pub enum Transport {
 }
 
 /// `[targets.NAME]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// What it is and how to get in.
     pub kind: TargetKind,
@@ -167,7 +168,7 @@ pub struct Target {
 }
 
 /// `kind` of a target.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TargetKind {
     /// `dps` and `iot-central`: devices register with a key derived from the group's.
     Dps(DpsTarget),
@@ -178,7 +179,7 @@ pub enum TargetKind {
 }
 
 /// A DPS scope with a group key.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DpsTarget {
     /// `endpoint`: host, or host and port; default `global.azure-devices-provisioning.net`.
     pub endpoint: azure::net::Endpoint,
@@ -246,7 +247,7 @@ pub enum Part {
 }
 
 /// One `[[routes]]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     /// `application`; `None` is the default route.
     pub application: Option<String>,
@@ -286,7 +287,7 @@ impl fmt::Display for Route {
 }
 
 /// `[log]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
     /// `format = "json"`, default `text`.
     pub json: bool,

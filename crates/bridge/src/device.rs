@@ -29,6 +29,7 @@ use crate::head::Head;
 use crate::pool::{Hub, Pool, Turn};
 use crate::provision::breaker::Verdict;
 use crate::provision::{Applicant, Provision};
+use crate::swap::Swap;
 use crate::uplink::Telemetry;
 use crate::world::World;
 
@@ -54,8 +55,8 @@ pub enum Happening {
 /// What all workers share.
 #[derive(Debug)]
 pub struct Shared {
-    /// Routes and targets.
-    pub config: Config,
+    /// Routes and targets, as they stand now.
+    pub config: Arc<Swap<Config>>,
     /// Who owns which name.
     pub claims: Claims,
     /// Where devices live.
@@ -109,7 +110,7 @@ impl Worker {
 
     async fn handle(&mut self, happening: Happening) {
         let (Happening::Telemetry(lease) | Happening::NetworkEvent(lease)) = happening;
-        match plan(lease.message(), &self.shared.config) {
+        match plan(lease.message(), &self.shared.config.get()) {
             Plan::Keep(kind) => self.shared.keep(lease, kind).await,
             Plan::Bury(reason) => self.shared.bury(lease, reason).await,
             Plan::Drop(route) => self.shared.drop_on_purpose(lease, &route).await,
@@ -134,7 +135,7 @@ impl Worker {
 
     /// Sends, or gives the lease back until sending makes sense.
     async fn forward(&mut self, lease: Lease, outbound: Box<Outbound>) {
-        let whereabouts = self.shared.whereabouts(&outbound.way);
+        let whereabouts = self.shared.whereabouts(&outbound);
         self.go(lease, outbound, whereabouts).await;
     }
 
@@ -173,7 +174,7 @@ impl Worker {
         let moment = Moment {
             now: self.shared.world.now(),
             attempts: lease.message().attempts,
-            can_register: self.shared.can_register(&outbound.way, is_missing),
+            can_register: outbound.can_register(is_missing),
             jitter: self.shared.world.random.fraction(),
         };
         match after_send(outcome, &mut self.remedies, moment) {
@@ -201,7 +202,7 @@ impl Worker {
     }
 
     async fn register_again(&mut self, lease: Lease, outbound: Box<Outbound>, hub: &Hub, cause: String) {
-        if self.shared.is_new(&outbound.way) || self.shared.refused(hub, &outbound.way) == Verdict::Single {
+        if self.shared.is_new(&outbound) || self.shared.refused(hub, &outbound.way) == Verdict::Single {
             return self.look_anew(lease, outbound, hub).await;
         }
         self.remedies = Remedies::default(); // not taken: the breaker is open
@@ -212,12 +213,12 @@ impl Worker {
     async fn look_anew(&mut self, lease: Lease, outbound: Box<Outbound>, hub: &Hub) {
         self.shared.pool.forget(hub.host(), &outbound.way.id);
         self.shared.provision.forget(&outbound.way.name());
-        let whereabouts = self.shared.whereabouts_as_registered(&outbound.way);
+        let whereabouts = self.shared.whereabouts_as_registered(&outbound);
         self.go(lease, outbound, whereabouts).await;
     }
 
     async fn delivered(&mut self, lease: Lease, outbound: &Outbound, hub: &Hub) {
-        if self.shared.is_new(&outbound.way) {
+        if self.shared.is_new(outbound) {
             self.shared.provision.found(&outbound.way.name(), hub.host());
         }
         let seen = Seen { key: outbound.telemetry.fingerprint, at: self.shared.world.now() };

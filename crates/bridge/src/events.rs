@@ -71,6 +71,16 @@ pub enum Event<'a> {
         /// Why.
         cause: &'a str,
     },
+    /// A changed configuration is in use.
+    Reloaded {
+        /// The sections that differ.
+        changed: &'a [&'static str],
+    },
+    /// A changed configuration cannot be used; the one before stays.
+    ReloadRefused {
+        /// Every mistake, or what cannot change.
+        cause: &'a str,
+    },
     /// A put was committed after its sender had been answered 503. It is delivered all the same.
     CommittedLate {
         /// Position in the queue.
@@ -247,6 +257,8 @@ struct Counters {
     handshake_failed: Counter,
     certificate_loaded: Counter,
     certificate_refused: Counter,
+    reloaded: Counter,
+    reload_refused: Counter,
     committed_late: Counter,
     buried: Family<Why, Counter>,
     seldom: Seldom,
@@ -280,6 +292,8 @@ impl Events {
             handshake_failed: Counter::default(),
             certificate_loaded: Counter::default(),
             certificate_refused: Counter::default(),
+            reloaded: Counter::default(),
+            reload_refused: Counter::default(),
             committed_late: Counter::default(),
             buried: Family::default(),
             seldom: Seldom::default(),
@@ -316,6 +330,8 @@ impl Events {
             "Changed certificates refused",
             counters.certificate_refused.clone(),
         );
+        registry.register("config_reloaded", "Changed configurations taken", counters.reloaded.clone());
+        registry.register("config_reload_refused", "Changed configurations refused", counters.reload_refused.clone());
         registry.register("webhook_committed_late", "Commits after a 503", counters.committed_late.clone());
         registry.register("buried", "Messages to the dead letters, by reason", counters.buried.clone());
         let c = &counters;
@@ -382,6 +398,14 @@ impl Events {
             Event::CertificateRefused { cause } => {
                 c.certificate_refused.inc();
                 error!(cause, "up.certificate_refused");
+            }
+            Event::Reloaded { changed } => {
+                c.reloaded.inc();
+                info!(changed = changed.join(", "), "config.reloaded");
+            }
+            Event::ReloadRefused { cause } => {
+                c.reload_refused.inc();
+                error!(cause, "config.reload_refused: the configuration before stays in use");
             }
             Event::CommittedLate { seq, seconds } => {
                 c.committed_late.inc();

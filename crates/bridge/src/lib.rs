@@ -16,7 +16,9 @@ pub mod identity; // under which name
 pub mod lane; // where a message waits
 pub mod pool; // hub connections
 pub mod provision; // where a device lives
+pub mod reload; // a configuration that changed
 pub mod route; // which target
+pub mod swap; // a value that is replaced while others read it
 pub mod uplink; // which body and properties
 pub mod webhook; // the door
 pub mod world; // clock and randomness

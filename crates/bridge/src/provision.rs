@@ -107,6 +107,8 @@ struct Refusal {
     cause: String,
     never: bool,
     times: u32,
+    /// To be woken when asking makes sense earlier than that.
+    lane: String,
 }
 
 impl State {
@@ -203,6 +205,14 @@ impl Provision {
         self.state().set(name, Some(found));
     }
 
+    /// Whatever was refused may be asked for again at once: somebody has mended something.
+    pub fn ask_again(&self) {
+        let refused = std::mem::take(&mut self.state().refused);
+        for refusal in refused.into_values() {
+            self.queue.wake(&refusal.lane);
+        }
+    }
+
     /// Registers a device in the background, once however often it is asked for. Its lane was released before.
     pub fn start(self: &Arc<Self>, applicant: Applicant) {
         let mut state = self.state();
@@ -227,7 +237,7 @@ impl Provision {
         drop(permit);
         match outcome {
             Ok(assigned) => self.assign(&applicant.name, assigned).await,
-            Err(refused) => self.refuse(&applicant.name, &refused),
+            Err(refused) => self.refuse(&applicant, &refused),
         }
         let lane = self.state().waiting.remove(&applicant.name);
         if let Some(lane) = lane {
@@ -316,7 +326,8 @@ impl Provision {
         state.set(name, Some(assignment));
     }
 
-    fn refuse(&self, name: &Name, refused: &Refused) {
+    fn refuse(&self, applicant: &Applicant, refused: &Refused) {
+        let Applicant { name, lane, .. } = applicant;
         let now = self.world.now();
         let cause = &refused.cause;
         let mut state = self.state();
@@ -326,7 +337,8 @@ impl Provision {
         if let Some(scope) = state.scope(name) {
             scope.refused(name, refused.class, wait, now, self.world.random.fraction());
         }
-        state.remember(name, Refusal { until, cause: cause.clone(), never, times: times.saturating_add(1) });
+        let (times, lane) = (times.saturating_add(1), lane.clone());
+        state.remember(name, Refusal { until, cause: cause.clone(), never, times, lane });
         drop(state);
         self.events.emit(Event::RegistrationRefused { registration_id: &name.id, cause, class: refused.class.word() });
     }

@@ -35,6 +35,7 @@ use self::room::{Held, Room, Waiting};
 use self::sort::{Arrival, Sorted};
 use crate::config;
 use crate::events::{Event, Events};
+use crate::swap::Swap;
 use crate::world::World;
 
 /// The largest body that is read. Real ones are 1 to 4 KiB; an uplink heard by 200 gateways has 100 KiB.
@@ -49,7 +50,7 @@ pub struct Door(Arc<Parties>);
 
 #[derive(Clone, Debug)]
 struct Parties {
-    keys: Keys,
+    keys: Arc<Swap<Keys>>,
     room: Room,
     queue: Queue,
     events: Events,
@@ -61,13 +62,18 @@ impl Door {
     /// A door to `queue`.
     pub fn new(webhook: &config::Webhook, queue: Queue, events: Events, world: World) -> Self {
         Self(Arc::new(Parties {
-            keys: Keys::new(&webhook.keys, &webhook.network),
+            keys: Arc::new(Swap::new(Keys::new(&webhook.keys, &webhook.network))),
             room: Room::new(webhook.max_waiting, webhook.max_waiting_bytes),
             queue,
             events,
             world,
             answer_within: ANSWER_WITHIN,
         }))
+    }
+
+    /// Who may come in, to be replaced while it is open.
+    pub fn keys(&self) -> Arc<Swap<Keys>> {
+        self.0.keys.clone()
     }
 
     /// With another limit than [`ANSWER_WITHIN`].
@@ -122,7 +128,7 @@ impl Door {
         match address(&parts.method, parts.uri.path()) {
             Address::Messages { key_in_query } => {
                 let query = parts.uri.query().filter(|_| key_in_query);
-                self.0.keys.admit(&parts.headers, query).ok_or(Answer::WrongKey)
+                self.0.keys.get().admit(&parts.headers, query).ok_or(Answer::WrongKey)
             }
             Address::WrongMethod => Err(Answer::WrongMethod),
             Address::Nowhere => Err(Answer::Nowhere),

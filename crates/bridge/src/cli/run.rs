@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use listenfd::ListenFd;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::follow::follow;
 use super::{fail, log, settings};
 use crate::app::{App, Listeners, Role};
 use crate::world::{Random, SystemClock, World};
@@ -50,11 +51,14 @@ pub async fn main(arguments: Arguments) -> ExitCode {
     };
     // Before anybody can see that we are up, and so ask us to end.
     let mut signals = Signals::new();
+    let hangup = signal(SignalKind::hangup()).ok();
     let mut app = match App::start(read.config, role, world(), handed_over()).await {
         Ok(app) => app,
         Err(e) => return fail(&chain(&e)),
     };
+    let (reload, events) = (app.reload.clone(), app.events.clone());
     tokio::select! {
+        () = follow(arguments.config, &reload, &events, hangup) => {}
         () = signals.next() => tracing::info!("draining; a second signal ends it at once"),
         () = app.died() => return fail("a part of the bridge has ended; what was accepted is on disk"),
     }
@@ -100,7 +104,7 @@ impl Signals {
     }
 }
 
-async fn came(signal: &mut Option<Signal>) {
+pub(super) async fn came(signal: &mut Option<Signal>) {
     match signal {
         Some(signal) => drop(signal.recv().await),
         None => std::future::pending().await,

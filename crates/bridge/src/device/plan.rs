@@ -1,5 +1,7 @@
 //! PURE: what a queued message is to become. The same answer for the device worker and for `longhaul explain`.
 
+use std::sync::Arc;
+
 use azure::hub::Unsendable;
 use lorawan::envelope::Format;
 use lorawan::event::EventKind;
@@ -32,6 +34,8 @@ pub struct Outbound {
     pub owner: DeviceKey,
     /// Where it goes and under which name.
     pub way: Way,
+    /// The way's target, as it stood when this was decided.
+    pub target: Arc<Target>,
     /// What IoT Hub shall see.
     pub telemetry: Telemetry,
 }
@@ -91,7 +95,7 @@ fn decide(message: &Message, config: &Config) -> Result<Plan, Reason> {
         Unsendable::TooLarge(_) => reason("too_large", &e),
         _ => reason("rejected", &e),
     })?;
-    Ok(Plan::Send(Box::new(Outbound { owner, way, telemetry })))
+    Ok(Plan::Send(Box::new(Outbound { owner, way, target, telemetry })))
 }
 
 fn find_route<'a>(config: &'a Config, owner: &DeviceKey, f_port: Option<u64>) -> Result<&'a Route, Reason> {
@@ -112,9 +116,9 @@ fn find_way(config: &Config, target_name: &str, owner: &DeviceKey, dev_eui: Opti
 
 /// The target of a way. A frozen way holds on to the scope and the name that it was tried under: where the target leads
 /// elsewhere by now, the message must not go out under whatever name is there.
-fn target<'a>(config: &'a Config, way: &Way) -> Result<&'a Target, Reason> {
+fn target(config: &Config, way: &Way) -> Result<Arc<Target>, Reason> {
     let target = config.targets.get(&way.target).filter(|target| identity::is_of(&way.name(), target));
-    target.ok_or_else(|| {
+    target.cloned().ok_or_else(|| {
         let detail = format!(
             "it was tried as `{}` ({}) at target `{}`, which is not in the configuration any more; put it back and replay",
             way.id, way.scope, way.target

@@ -31,6 +31,7 @@ mod pace;
 mod policy;
 mod predecessor;
 mod readers;
+mod reload;
 mod secrets;
 mod slow_clients;
 mod stalled_disk;

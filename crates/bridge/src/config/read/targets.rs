@@ -1,6 +1,7 @@
 //! `[targets.NAME]`: where messages go, and how to get in there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use azure::connection_string::{self, ConnectionString};
 use azure::net::Endpoint;
@@ -25,7 +26,7 @@ const MODEL_ID_MAX: usize = 2048;
 /// All targets.
 pub(super) struct Targets {
     /// Those that can be used.
-    pub(super) usable: BTreeMap<String, Target>,
+    pub(super) usable: BTreeMap<String, Arc<Target>>,
     /// Also the names of those that cannot, so that routes to them are not reported as well.
     pub(super) names: BTreeSet<String>,
 }
@@ -45,7 +46,7 @@ pub(super) fn read(reader: &mut Reader<'_>, mut section: Section, shared: &Share
         if let Some(section) = found.into_section(reader, EXAMPLE)
             && let Some(target) = target(reader, section, shared)
         {
-            targets.usable.insert(name.clone(), target);
+            targets.usable.insert(name.clone(), Arc::new(target));
         }
         targets.names.insert(name);
     }

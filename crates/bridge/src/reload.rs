@@ -1,0 +1,156 @@
+//! A changed configuration, taken while running: whole or not at all.
+//!
+//! Targets, routes and keys change; each message and each request sees one configuration from beginning to end. Everything
+//! else is bound to sockets, files and connections that are open: a change of it is refused by name, and nothing of
+//! that configuration is taken.
+
+use std::sync::Arc;
+
+use crate::config::{Admin, Azure, Config, Log, Mistake, QueueConfig, Webhook, WebhookKey};
+use crate::provision::Provision;
+use crate::swap::Swap;
+use crate::webhook::keys::Keys;
+
+/// Where the parts look for what may change.
+#[derive(Clone, Debug)]
+pub struct Reload {
+    /// Targets and routes.
+    pub config: Arc<Swap<Config>>,
+    /// The webhook's.
+    pub webhook_keys: Arc<Swap<Keys>>,
+    /// The admin's.
+    pub admin_token: Arc<Swap<Keys>>,
+    /// None while the process only takes messages.
+    pub provision: Option<Arc<Provision>>,
+}
+
+/// What came of a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is the one in use.
+    Same,
+    /// It is in use from now on; the sections that differ.
+    Taken(Vec<&'static str>),
+    /// The one before stays.
+    Refused(Vec<Mistake>),
+}
+
+impl Reload {
+    /// Takes it, if it can be taken.
+    pub fn take(&self, new: Config) -> Outcome {
+        let old = self.config.get();
+        if *old == new {
+            return Outcome::Same;
+        }
+        let fixed = fixed(&old, &new);
+        if !fixed.is_empty() {
+            return Outcome::Refused(fixed);
+        }
+        let changed = changed(&old, &new);
+        self.webhook_keys.set(Keys::new(&new.webhook.keys, &new.webhook.network));
+        self.admin_token.set(admin_keys(&new.admin));
+        self.config.set(new);
+        if let Some(provision) = &self.provision {
+            // What was refused may have been mended.
+            provision.ask_again();
+        }
+        Outcome::Taken(changed)
+    }
+}
+
+/// The admin's token as the one key of its listener.
+pub fn admin_keys(admin: &Admin) -> Keys {
+    let key = |secret: &crate::config::Secret| WebhookKey { secret: secret.clone(), applications: None, network: None };
+    Keys::new(&admin.token.iter().map(key).collect::<Vec<_>>(), "")
+}
+
+/// PURE: the sections that differ.
+fn changed(old: &Config, new: &Config) -> Vec<&'static str> {
+    let parts = [
+        ("webhook.keys", old.webhook.keys != new.webhook.keys),
+        ("admin.token", old.admin.token != new.admin.token),
+        ("targets", old.targets != new.targets),
+        ("routes", old.routes != new.routes),
+    ];
+    parts.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+}
+
+/// PURE: what differs although it cannot while the process runs. Taken apart in full, so that a new key is put on one side
+/// or the other by the compiler's leave.
+fn fixed(old: &Config, new: &Config) -> Vec<Mistake> {
+    let Config { webhook, admin, queue, azure, targets: _, routes: _, log } = new;
+    let Webhook { listen, keys: _, network, tls, behind_proxy, max_connections, max_waiting, max_waiting_bytes } =
+        webhook;
+    let Admin { listen: admin_listen, token: _ } = admin;
+    let mut keys = vec![
+        ("webhook.listen", *listen != old.webhook.listen),
+        ("webhook.network", *network != old.webhook.network),
+        ("webhook.cert_file, webhook.key_file", *tls != old.webhook.tls),
+        ("webhook.behind_proxy", *behind_proxy != old.webhook.behind_proxy),
+        ("webhook.max_connections", *max_connections != old.webhook.max_connections),
+        ("webhook.max_waiting", *max_waiting != old.webhook.max_waiting),
+        ("webhook.max_waiting_bytes", *max_waiting_bytes != old.webhook.max_waiting_bytes),
+        ("admin.listen", *admin_listen != old.admin.listen),
+    ];
+    keys.extend(fixed_of_queue(&old.queue, queue));
+    keys.extend(fixed_of_azure(&old.azure, azure));
+    keys.extend(fixed_of_log(&old.log, log));
+    let mistake = |(key, _): (&str, bool)| Mistake {
+        key: key.to_owned(),
+        place: None,
+        cause: "cannot change while the process runs, and nothing of the new configuration is in use".to_owned(),
+        mend: "restart, which loses nothing; or put the old value back".to_owned(),
+    };
+    keys.into_iter().filter(|(_, differs)| *differs).map(mistake).collect()
+}
+
+fn fixed_of_queue(old: &QueueConfig, new: &QueueConfig) -> [(&'static str, bool); 4] {
+    let QueueConfig { dir, max_bytes, dead_letters_max, kept_max } = new;
+    [
+        ("queue.dir", *dir != old.dir),
+        ("queue.max_bytes", *max_bytes != old.max_bytes),
+        ("queue.dead_letters_max", *dead_letters_max != old.dead_letters_max),
+        ("queue.kept_max", *kept_max != old.kept_max),
+    ]
+}
+
+fn fixed_of_azure(old: &Azure, new: &Azure) -> [(&'static str, bool); 13] {
+    let Azure {
+        ca_file,
+        https_port,
+        amqp_port,
+        registrations_per_minute,
+        creations_per_minute,
+        transport,
+        max_connections,
+        devices_per_connection,
+        max_links,
+        attaches_per_second,
+        sends_per_second,
+        token_life,
+        max_in_flight,
+    } = new;
+    [
+        ("azure.ca_file", *ca_file != old.ca_file),
+        ("azure.ports.https", *https_port != old.https_port),
+        ("azure.ports.amqp", *amqp_port != old.amqp_port),
+        ("azure.registrations_per_minute", *registrations_per_minute != old.registrations_per_minute),
+        ("azure.creations_per_minute", *creations_per_minute != old.creations_per_minute),
+        ("azure.transport", *transport != old.transport),
+        ("azure.max_connections", *max_connections != old.max_connections),
+        ("azure.devices_per_connection", *devices_per_connection != old.devices_per_connection),
+        ("azure.max_links", *max_links != old.max_links),
+        ("azure.attaches_per_second", *attaches_per_second != old.attaches_per_second),
+        ("azure.sends_per_second", *sends_per_second != old.sends_per_second),
+        ("azure.token_life_seconds", *token_life != old.token_life),
+        ("azure.max_in_flight", *max_in_flight != old.max_in_flight),
+    ]
+}
+
+fn fixed_of_log(old: &Log, new: &Log) -> [(&'static str, bool); 2] {
+    let Log { json, level } = new;
+    [("log.format", *json != old.json), ("log.level", *level != old.level)]
+}
+
+#[cfg(test)]
+mod tests;
