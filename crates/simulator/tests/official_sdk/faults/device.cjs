@@ -54,6 +54,7 @@ const faults = {
     amqp: but(/^NotConnectedError: Remote link closed/, "the hub does not say why"),
     mqtt: NO_REASON,
   }),
+  "device disabled while connected, older gateway": afterwards(gone, { amqp: but(/^NotConnectedError: Remote link closed/, "the hub does not say why") }),
   "device deleted while connected": afterwards(gone, {
     http: http("DeviceNotFoundError", 404),
     amqp: amqp("DeviceNotFoundError", "amqp:not-found, 404001"),
@@ -146,6 +147,7 @@ const faults = {
     amqp: /^nothing within 3 s; the message is recorded/,
     mqtt: /^nothing within 3 s; the message is recorded/,
   }),
+  "link creation conflict": afterwards(gone, { amqp: amqp("Error", "com.microsoft:link-creation-conflict, 409002") }),
   "link redirected": afterwards(gone, { amqp: amqp("Error", "amqp:link:redirect") }),
   "session ended": afterwards(gone, { amqp: amqp("Error", "amqp:session:window-violation") }),
   "connection closed in words": afterwards((at) => nothing(at.gone), { amqp: hidden(SILENCE, AFTER_45_S) }),
@@ -154,6 +156,8 @@ const faults = {
   "client id refused": atFirst(opens, { mqtt: /^UnauthorizedError: .*Identifier rejected/ }),
   "user name refused": atFirst(opens, { mqtt: /^UnauthorizedError: .*Bad username or password/ }),
   "argument refused": afterwards(sends, { amqp: amqp("ArgumentError", "com.microsoft:argument-error, 400004") }),
+  "argument out of range": afterwards(sends, { amqp: amqp("ArgumentOutOfRangeError", "com.microsoft:argument-out-of-range, 400005") }),
+  "not implemented": afterwards(sends, { amqp: amqp("NotImplementedError", "amqp:not-implemented") }),
   "connections reset": afterwards(gone, {
     amqp: /^NotConnectedError: /,
     Mqtt: /^Error: read ECONNRESET/,

@@ -99,6 +99,8 @@ const switches = (lane, faults) => {
   return switchOn(Object.assign({}, ...Object.values(on)));
 };
 
+const doneTo = ({ at, fault }) => fault.then_device && toDevice(at.id, fault.then_device);
+
 // Each client by itself: nothing is switched on for all.
 async function meetApart(cells) {
   const queue = [...cells];
@@ -106,7 +108,7 @@ async function meetApart(cells) {
     for (let cell = queue.shift(); cell; cell = queue.shift()) {
       cell.at.met = () => {};
       await begins(cell);
-      if (cell.fault.then_device) await toDevice(cell.at.id, cell.fault.then_device);
+      await doneTo(cell);
       await ends(cell);
     }
   };
@@ -119,6 +121,7 @@ async function meetTogether(lane, cells, { set, forward_s: seconds }) {
   const met = cells.map(({ at }) => new Promise((resolve) => (at.met = resolve)));
   if (set) await switches(lane, lasting(set));
   if (seconds) await forward(seconds);
+  await Promise.all(cells.map(doneTo));
   const all = cells.map(ends);
   // A client that repeats a request until it is served says when it has met the fault.
   await Promise.all(met);

@@ -1,8 +1,8 @@
 // Which faults are met together, and in which order.
 //
 // Those that need no switch are met at once; so are those that are switched on with the same words, and refusals, which are for
-// devices by name. Provisioning and the hub go wrong each for itself, beside each other. What meets all connections, or puts the
-// clock forward, comes when the rest is done: the SDKs make their tokens in real time, so that none is good after that.
+// devices by name. Provisioning and the hub go wrong each for itself, beside each other. What meets all connections, those of
+// provisioning too, or puts the clock forward, comes when the rest is done. Clocks last: the SDKs make their tokens in real time.
 "use strict";
 
 const switchOf = ({ set, then }) => set || then;
@@ -32,7 +32,7 @@ function groupsOf(faults, cellsOf) {
 }
 
 function lanesOf(faults, cellsOf) {
-  const isAlone = (fault) => fault.forward_s || /"all":/.test(JSON.stringify(switchOf(fault) || {}));
+  const isAlone = (fault) => fault.forward_s || /"(all|connack)":/.test(JSON.stringify(switchOf(fault) || {}));
   const laneOf = (fault) => (isAlone(fault) ? "alone" : fault.of === "provisioning" ? "dps" : "hub");
   const lane = (name) => groupsOf(faults.filter((fault) => laneOf(fault) === name), cellsOf);
   const alone = lane("alone").sort((one, other) => (one.faults[0].forward_s || 0) - (other.faults[0].forward_s || 0));

@@ -96,6 +96,7 @@ const faults = {
   "throttled, Retry-After 1": throttled("registrationRequest", "registering", 1000),
   "throttled, no Retry-After": throttled("registrationRequest", "registering", 2000),
   "poll throttled": throttled("queryOperationStatus", "assigning", 1000),
+  "device polls too often": throttled("queryOperationStatus", "assigning", 1000),
   "assignment failed": row(registers, all(/^ProvisioningRegistrationFailedError: .*400209\]/)),
   "enrolment disabled": row(registers, all(but(/^SyntaxError: status is disabled/, "the SDK does not know the word"))),
   "internal error": row(asksAgain("registrationRequest"), {

@@ -31,6 +31,7 @@ fn switch(fault: &Fault) -> String {
     let Fault { set, then, then_device, forward_s, .. } = fault;
     match (set, then, then_device, forward_s) {
         (Some(set), ..) => format!("`{set}`"),
+        (_, Some(then), Some(what), _) => format!("connected: `{then}`, then `/api/devices/ID/{what}`"),
         (_, Some(then), ..) => format!("connected: `{then}`"),
         (_, _, Some(what), _) => format!("connected: `/api/devices/ID/{what}`"),
         (_, _, _, Some(seconds)) => format!("connected: `/api/clock` `{{\"forward_s\":{seconds}}}`"),
