@@ -92,12 +92,14 @@ async function ends(cell) {
   cell.at.met();
 }
 
-// What is switched on, by lane. The simulator takes all of it at once.
+// What is switched on, by lane. The simulator takes all of it at once; one after the other, as the last one counts.
 const on = {};
-const switches = (lane, faults) => {
+let before = Promise.resolve();
+function switches(lane, faults) {
   on[lane] = faults;
-  return switchOn(Object.assign({}, ...Object.values(on)));
-};
+  before = before.then(() => switchOn(Object.assign({}, ...Object.values(on))));
+  return before;
+}
 
 const doneTo = ({ at, fault }) => fault.then_device && toDevice(at.id, fault.then_device);
 
