@@ -18,3 +18,7 @@ def trust(ca_file):
     # What they log is no result, and uamqp warns that it is old.
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
+    import uamqp
+
+    # It sets up OpenSSL with its first connection. Of two that begin at once one would fail.
+    uamqp._Platform.initialize()
