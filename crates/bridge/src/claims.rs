@@ -25,16 +25,27 @@ pub struct Claims {
 #[derive(Debug, thiserror::Error)]
 pub enum NotOurs {
     /// Another device of the network has it.
-    #[error("`{}` belongs to {owner} since it first sent", name.id)]
-    Taken {
-        /// The name in question.
-        name: Name,
-        /// Who owns it.
-        owner: DeviceKey,
-    },
+    #[error(transparent)]
+    Taken(#[from] Box<Conflict>),
     /// The disk refused.
     #[error("failed to write the claim")]
     Disk(#[from] LeaseError),
+}
+
+/// Two devices, one name.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{other} would come out as `{}`, which belongs to {owner} since it first sent; give the target a device_id template \
+     that tells them apart, or one of them another id",
+    name.id
+)]
+pub struct Conflict {
+    /// The name in question.
+    pub name: Name,
+    /// Who owns it.
+    pub owner: DeviceKey,
+    /// Who does not.
+    pub other: DeviceKey,
 }
 
 impl Claims {
@@ -78,7 +89,8 @@ impl Claims {
         match self.lock().entry(name.clone()) {
             std::collections::hash_map::Entry::Occupied(entry) if entry.get() == owner => Ok(true),
             std::collections::hash_map::Entry::Occupied(entry) => {
-                Err(NotOurs::Taken { name: name.clone(), owner: entry.get().clone() })
+                let (name, other) = (name.clone(), owner.clone());
+                Err(Box::new(Conflict { name, owner: entry.get().clone(), other }).into())
             }
             std::collections::hash_map::Entry::Vacant(entry) => {
                 entry.insert(owner.clone());

@@ -126,7 +126,7 @@ impl Worker {
         }
         match self.shared.claims.claim(&outbound.way.name(), &outbound.owner).await {
             Ok(()) => self.forward(lease, outbound).await,
-            Err(taken @ NotOurs::Taken { .. }) => {
+            Err(taken @ NotOurs::Taken(_)) => {
                 self.shared.bury(lease, reason("identity_conflict", &taken)).await;
             }
             Err(NotOurs::Disk(_)) => lease.release_until(self.shared.world.now() + AFTER_DISK),

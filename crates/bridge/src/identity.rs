@@ -6,6 +6,10 @@
 use crate::config::{Names, Part, Target, TargetKind, Template};
 use crate::lane::DeviceKey;
 
+mod unique; // what a template promises of names
+
+pub use unique::{Unique, unique};
+
 /// A device's name at a target, unique within `scope`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Name {

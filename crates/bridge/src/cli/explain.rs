@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use super::{fail, say, settings};
 use crate::config::{Config, TargetKind};
 use crate::device::plan::{Outbound, Plan, plan};
+use crate::identity::{Unique, unique};
 use crate::webhook::keys::Admission;
 use crate::webhook::sort::{Arrival, sort};
 use crate::world::World;
@@ -45,7 +46,7 @@ pub fn main(arguments: &Arguments) -> ExitCode {
     match (arguments.body, arguments.json) {
         (true, _) => return body_only(&explained),
         (_, true) => as_json(&explained),
-        _ => as_text(&explained, &read.config, &arguments.file),
+        _ => as_text(&explained, &arguments.file),
     }
     ExitCode::SUCCESS
 }
@@ -114,6 +115,7 @@ fn sent_as_json(outbound: &Outbound) -> String {
         becomes: &'a str,
         target: &'a str,
         registration_id: &'a str,
+        unique: &'a str,
         message_id: &'a str,
         creation_time: Option<String>,
         properties: std::collections::BTreeMap<&'a str, &'a str>,
@@ -126,6 +128,7 @@ fn sent_as_json(outbound: &Outbound) -> String {
         becomes: "telemetry",
         target: &outbound.way.target,
         registration_id: &outbound.way.id,
+        unique: unique(&outbound.target.device_id).word(),
         message_id: &message.message_id,
         creation_time: message.creation_time.map(|t| t.to_string()),
         properties: message.properties.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect(),
@@ -134,7 +137,7 @@ fn sent_as_json(outbound: &Outbound) -> String {
     serde_json::to_string(&sent).expect("strings and raw JSON are always JSON")
 }
 
-fn as_text(explained: &Explained, config: &Config, file: &Path) {
+fn as_text(explained: &Explained, file: &Path) {
     say(&format!("{}", file.display()));
     let line = |name: &str, value: &str| say(&format!("  {name:<13} {value}"));
     match explained {
@@ -155,22 +158,29 @@ fn as_text(explained: &Explained, config: &Config, file: &Path) {
         Explained::Sent(outbound) => {
             line("answer", "202");
             line("becomes", "telemetry");
-            describe(outbound, config, line);
+            describe(outbound, line);
         }
     }
 }
 
-fn describe(outbound: &Outbound, config: &Config, line: impl Fn(&str, &str)) {
+fn describe(outbound: &Outbound, line: impl Fn(&str, &str)) {
     let (way, message) = (&outbound.way, &outbound.telemetry.message);
     line("from", &outbound.owner.to_string());
-    let kind = config.targets.get(&way.target).map(|t| match &t.kind {
+    let kind = match &outbound.target.kind {
         TargetKind::Dps(dps) if dps.central => format!("IoT Central, scope {} at {}", dps.id_scope, dps.endpoint),
         TargetKind::Dps(dps) => format!("DPS scope {} at {}", dps.id_scope, dps.endpoint),
         TargetKind::Device(device) => format!("IoT Hub {}, the device's own connection string", device.host),
         TargetKind::Policy(policy) => format!("IoT Hub {}, policy {}", policy.host, policy.policy),
-    });
-    line("target", &format!("{} ({})", way.target, kind.unwrap_or_default()));
+    };
+    line("target", &format!("{} ({kind})", way.target));
     line("device id", &way.id);
+    if !matches!(outbound.target.kind, TargetKind::Device(_)) {
+        let says = match unique(&outbound.target.device_id) {
+            Unique::ByRule => "no other device of the network can come out under it".to_owned(),
+            Unique::ByClaim { why } => format!("the first device to send under it owns it: {why}"),
+        };
+        line("unique", &says);
+    }
     line("message-id", &message.message_id);
     line("created", &message.creation_time.map(|t| t.to_string()).unwrap_or_default());
     for (name, value) in &message.properties {
