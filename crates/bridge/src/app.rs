@@ -149,8 +149,7 @@ impl App {
             admin_token,
             provision: flow.as_ref().map(|shared| shared.provision.clone()),
         };
-        let alarms = events.clone();
-        let seen = events.clone();
+        let (alarms, seen) = (events.clone(), events.clone());
         let pages = open_pages(pages, pictures, events, door_stops);
         let dispatch = flow.map(|shared| {
             let leases = queue.leases(config.azure.max_in_flight);

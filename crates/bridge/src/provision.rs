@@ -207,7 +207,10 @@ impl Provision {
 
     /// Whatever was refused may be asked for again at once: somebody has mended something.
     pub fn ask_again(&self) {
-        let refused = std::mem::take(&mut self.state().refused);
+        let mut state = self.state();
+        state.scopes.values_mut().for_each(|scope| scope.keys.try_anew());
+        let refused = std::mem::take(&mut state.refused);
+        drop(state);
         for refusal in refused.into_values() {
             self.queue.wake(&refusal.lane);
         }

@@ -72,6 +72,11 @@ impl Keys {
         }
     }
 
+    /// Somebody may have mended a key: the other one is worth a try at once.
+    pub fn try_anew(&mut self) {
+        self.trial = Trial::None;
+    }
+
     /// This one was accepted. True when it is another than before.
     pub fn accepted(&mut self, key: GroupKey) -> bool {
         std::mem::replace(&mut self.in_use, key) != key
@@ -108,6 +113,16 @@ mod tests {
         }
         assert_eq!((tries, keys.in_use()), (12, PRIMARY), "in an hour");
         assert_eq!(keys.refused(PRIMARY, -1), Next::Try(SECONDARY), "a clock that was put back does not stop it");
+    }
+
+    #[test]
+    fn after_a_mend_the_other_key_is_tried_at_once() {
+        let mut keys = Keys::default();
+        assert_eq!(keys.refused(PRIMARY, 0), Next::Try(SECONDARY));
+        keys.tried();
+        assert_eq!(keys.refused(PRIMARY, 1), Next::Refused);
+        keys.try_anew();
+        assert_eq!(keys.refused(PRIMARY, 2), Next::Try(SECONDARY));
     }
 
     #[test]

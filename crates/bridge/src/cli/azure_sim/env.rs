@@ -1,7 +1,7 @@
 //! `longhaul azure-sim env`: what each SDK has to be told to find the simulator and to trust it.
 //!
-//! Promises: what is printed can be pasted into a shell; where a line sends a message, it says so before it. Keys come from the simulator's directory only; a running
-//! simulator is asked over its page, which tells no keys.
+//! Promises: what is printed can be pasted into a shell; where a line sends a message, it says so before it. Keys come
+//! from the simulator's directory only; a running simulator is asked over its page, which tells no keys.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
