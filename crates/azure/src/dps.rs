@@ -210,14 +210,18 @@ impl Registration {
         dated(next, headers)
     }
 
-    /// Time has run out: the refusal to report.
+    /// Time has run out: the refusal to report. Never [`Class::Throttled`]: that polls were says nothing of registering.
     pub fn out_of_time(self) -> Refusal {
         let still = || Refusal {
             class: transient(None),
             error: ServiceError::of("still assigning when time ran out"),
             server_time: None,
         };
-        self.trouble.unwrap_or_else(still)
+        let refusal = self.trouble.unwrap_or_else(still);
+        match refusal.class {
+            Class::Throttled { retry_after } => Refusal { class: transient(retry_after), ..refusal },
+            _ => refusal,
+        }
     }
 
     fn progress(&mut self, answer: Operation, retry_after: Option<Duration>) -> Next {
@@ -245,8 +249,9 @@ impl Registration {
         Next::Poll { after: retry_after.unwrap_or(POLL_INTERVAL).max(least) }
     }
 
-    /// DPS throttles registering and polling apart, and the answer to a poll that failed may lack the operation id:
-    /// a poll is repeated under the id that is known.
+    /// DPS throttles registering and polling apart (azure-iot-sdk-c PR 1703), and the answer to a poll that failed may lack
+    /// the operation id: a poll is repeated under the id that is known. One that was throttled is repeated until time runs
+    /// out: to begin anew would cost a registration.
     fn failed(&mut self, class: Class, error: ServiceError, status: StatusCode) -> Next {
         let polling = self.operation.is_some();
         // The operation is forgotten, not the device: begin anew.
@@ -254,13 +259,13 @@ impl Registration {
         let Some(after) = class.retry_after().filter(|_| polling && status != StatusCode::NOT_FOUND) else {
             return refused(class, error);
         };
-        self.failures += 1;
+        self.failures += u32::from(!matches!(class, Class::Throttled { .. }));
         if self.failures > POLL_FAILURES_MAX {
             return refused(class, error);
         }
         self.trouble = Some(Refusal { class, error, server_time: None });
         self.polls += 1;
-        Next::Poll { after }
+        Next::Poll { after: after.max(POLL_INTERVAL) }
     }
 }
 

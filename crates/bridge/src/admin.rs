@@ -20,6 +20,7 @@ use crate::events::Events;
 use crate::feed::Recent;
 use crate::pool::{Pool, Standing};
 use crate::provision::Provision;
+use crate::provision::scope::Progress;
 use crate::swap::Swap;
 use crate::webhook::keys::Keys;
 
@@ -62,6 +63,8 @@ pub struct Gauges {
     hub_tokens_renewed: Gauge,
     devices: Gauge,
     registering: Gauge,
+    registrations_waiting: Gauge,
+    registrations_waiting_ahead: Gauge,
     dropped_leases: Gauge,
     dead_letters_gone: Gauge,
     kept_gone: Gauge,
@@ -73,7 +76,8 @@ struct Snapshot {
     queue: Depths,
     hubs: Vec<Standing>,
     devices_assigned: usize,
-    registrations_under_way: usize,
+    /// One for each scope that was asked since the start.
+    provisioning: Vec<Progress>,
     recent: Recent,
 }
 
@@ -109,7 +113,17 @@ impl Gauges {
         registry.register("hub_unsettled", "Messages that wait for a hub's word", g.hub_unsettled.clone());
         registry.register("hub_tokens_renewed", "Tokens renewed since the start", g.hub_tokens_renewed.clone());
         registry.register("devices_assigned", "Devices with a hub", g.devices.clone());
-        registry.register("registrations_under_way", "Devices waiting for DPS", g.registering.clone());
+        registry.register("registrations_under_way", "Devices being registered", g.registering.clone());
+        registry.register(
+            "registrations_waiting",
+            "Devices in line to be registered, with messages in the queue",
+            g.registrations_waiting.clone(),
+        );
+        registry.register(
+            "registrations_waiting_ahead",
+            "Devices in line to be registered ahead of their first message",
+            g.registrations_waiting_ahead.clone(),
+        );
         registry.register(
             "dead_letters_gone",
             "Dead letters pushed out by newer ones or by age",
@@ -248,7 +262,6 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
 impl Admin {
     fn snapshot(&self) -> Snapshot {
         let q = self.queue.stats();
-        let (devices_assigned, registrations_under_way) = self.provision.as_ref().map_or((0, 0), |p| p.counts());
         Snapshot {
             queue: Depths {
                 waiting: q.waiting,
@@ -264,8 +277,8 @@ impl Admin {
                 trouble: q.trouble,
             },
             hubs: self.pool.as_ref().map_or_else(Vec::new, |p| p.standing()),
-            devices_assigned,
-            registrations_under_way,
+            devices_assigned: self.provision.as_ref().map_or(0, |p| p.assigned()),
+            provisioning: self.provision.as_ref().map_or_else(Vec::new, |p| p.progress()),
             recent: self.events.feed().recent(),
         }
     }
@@ -289,7 +302,10 @@ impl Admin {
         set(&g.hub_unsettled, all(|links| links.unsettled as u64));
         set(&g.hub_tokens_renewed, all(|links| links.renewals));
         set(&g.devices, picture.devices_assigned as u64);
-        set(&g.registering, picture.registrations_under_way as u64);
+        let all = |figure: fn(&Progress) -> usize| picture.provisioning.iter().map(figure).sum::<usize>() as u64;
+        set(&g.registering, all(|scope| scope.under_way));
+        set(&g.registrations_waiting, all(|scope| scope.waiting));
+        set(&g.registrations_waiting_ahead, all(|scope| scope.waiting_ahead));
         set(&g.dropped_leases, self.queue.stats().dropped_leases);
     }
 }

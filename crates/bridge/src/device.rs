@@ -146,10 +146,10 @@ impl Worker {
                 self.shared.bury(lease, reason("registration_refused", &cause)).await;
             }
             Whereabouts::Held { until, .. } => lease.release_until(until),
-            Whereabouts::Unknown(registrar) => {
+            Whereabouts::Unknown => {
                 let lane = lease.message().lane.clone();
                 lease.release_until(self.shared.world.now() + REST_MAX);
-                self.shared.provision.start(Applicant { name: outbound.way.name(), registrar, lane });
+                self.shared.provision.start(Applicant { name: outbound.way.name(), target: outbound.target, lane });
             }
         }
     }

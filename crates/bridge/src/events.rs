@@ -21,6 +21,7 @@ use crate::config::GroupKey;
 use crate::device::plan::Way;
 use crate::feed::Feed;
 use crate::lane::DeviceKey;
+use crate::provision::scope::Progress;
 
 /// One fact.
 #[derive(Clone, Debug)]
@@ -191,6 +192,11 @@ pub enum Event<'a> {
         registration_id: &'a str,
         /// The hub.
         hub: &'a str,
+    },
+    /// Devices wait in line to be registered. Told every ten seconds while they do.
+    Provisioning {
+        /// How far it is.
+        progress: &'a Progress,
     },
     /// A group's other key is in use from now on: the one before is refused.
     GroupKeyChanged {
@@ -466,6 +472,21 @@ impl Events {
             Event::Assigned { registration_id, hub } => {
                 c.assigned.inc();
                 debug!(registration_id, hub, "dps.assign");
+            }
+            Event::Provisioning { progress } => {
+                let Progress { scope, waiting, waiting_ahead, under_way, done, per_minute, seconds_left, works } =
+                    progress;
+                info!(
+                    scope,
+                    waiting,
+                    waiting_ahead,
+                    under_way,
+                    done,
+                    per_minute,
+                    seconds_left,
+                    works,
+                    "provisioning: devices stand in line"
+                );
             }
             Event::GroupKeyChanged { scope, key } => {
                 let name = match key {

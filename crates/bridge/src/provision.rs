@@ -6,6 +6,7 @@
 
 pub mod breaker;
 pub mod keys;
+pub mod line;
 pub mod pacer;
 mod registrar;
 pub mod scope;
@@ -17,13 +18,14 @@ use std::time::Duration;
 use azure::dps::Class;
 use azure::net::Dial;
 use queue::{LeaseError, Note, Queue, UnixMillis};
-use tokio::sync::Semaphore;
+use tokio::sync::OwnedSemaphorePermit;
 
-use crate::config::{self, GroupKey};
+use crate::config::{self, GroupKey, Target};
 use crate::events::{Event, Events};
 use crate::identity::Name;
+use crate::provision::line::{Because, Joined};
 use crate::provision::registrar::{Refused, Registered, Registrars};
-use crate::provision::scope::Scope;
+use crate::provision::scope::{Progress, Scope, Step};
 use crate::world::World;
 
 /// Collection of durable notes: name → assignment.
@@ -34,8 +36,6 @@ const WHILE_TRYING: Duration = Duration::from_millis(500);
 const PATIENCE_MAX: Duration = Duration::from_secs(3600);
 /// Refusals remembered, about 300 bytes each: 30 MB. Beyond it the half that ends sooner goes.
 const REFUSALS_MAX: usize = 100_000;
-
-pub use registrar::Registrar;
 
 /// Where a device lives, as DPS said.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -74,10 +74,28 @@ pub enum Known {
 pub struct Applicant {
     /// Its name.
     pub name: Name,
-    /// Whom to ask.
-    pub registrar: Registrar,
-    /// Woken when the answer is there.
+    /// Whose registrar is to be asked, with whose keys.
+    pub target: Arc<Target>,
+    /// Woken when the answer is there. A name has one owner ([`crate::claims`]), and an owner one lane of telemetry.
     pub lane: String,
+}
+
+/// A registration that has begun. Dropping it ends it, whatever came of it: the device may ask again, and its lane looks
+/// at once.
+struct UnderWay {
+    provision: Arc<Provision>,
+    applicant: Applicant,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        let Applicant { name, lane, .. } = &self.applicant;
+        if let Some(scope) = self.provision.state().scope(name) {
+            scope.line.ended(&name.id);
+        }
+        self.provision.queue.wake(lane);
+    }
 }
 
 /// The provisioning of all targets.
@@ -95,9 +113,6 @@ struct State {
     assigned: HashMap<Name, Assignment>,
     at_hub: HashMap<String, usize>,
     refused: HashMap<Name, Refusal>,
-    /// Registrations begun and not ended, each with the lane to be woken: a name has one owner ([`crate::claims`]),
-    /// and an owner one lane of telemetry.
-    waiting: HashMap<Name, String>,
     scopes: BTreeMap<String, Scope>,
 }
 
@@ -138,6 +153,22 @@ impl State {
             self.refused.retain(|_, refusal| refusal.until > middle);
         }
         self.refused.insert(name.clone(), refusal);
+    }
+}
+
+/// Whoever serves a line. Should it panic, the next device to join finds nobody serving.
+struct Serving<'a> {
+    provision: &'a Provision,
+    scope: &'a str,
+}
+
+impl Drop for Serving<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking()
+            && let Some(scope) = self.provision.state().scopes.get_mut(self.scope)
+        {
+            scope.is_served = false;
+        }
     }
 }
 
@@ -187,10 +218,20 @@ impl Provision {
         self.state().at_hub.get(hub).copied().unwrap_or(0)
     }
 
-    /// How many devices are assigned, and how many registrations are under way.
-    pub fn counts(&self) -> (usize, usize) {
-        let state = self.state();
-        (state.assigned.len(), state.waiting.len())
+    /// How many devices are assigned.
+    pub fn assigned(&self) -> usize {
+        self.state().assigned.len()
+    }
+
+    /// Whether a device stands in line or is being registered.
+    pub fn is_in_line(&self, name: &Name) -> bool {
+        self.state().scopes.get(&name.scope).is_some_and(|scope| scope.line.holds(&name.id))
+    }
+
+    /// How far each scope is with its new devices.
+    pub fn progress(&self) -> Vec<Progress> {
+        let now = self.world.now();
+        self.state().scopes.iter().map(|(name, scope)| scope.progress(name, now)).collect()
     }
 
     /// Forgets where a device lives, so that it registers again. The durable note stays until there is a new one.
@@ -218,41 +259,78 @@ impl Provision {
 
     /// Registers a device in the background, once however often it is asked for. Its lane was released before.
     pub fn start(self: &Arc<Self>, applicant: Applicant) {
+        self.join(applicant, Because::MessageWaits);
+    }
+
+    /// As [`Provision::start`], for a device that has not sent anything yet: after all that have.
+    pub fn ahead(self: &Arc<Self>, applicant: Applicant) -> Joined {
+        self.join(applicant, Because::Asked)
+    }
+
+    fn join(self: &Arc<Self>, applicant: Applicant, because: Because) -> Joined {
+        let per_minute = self.registrars.per_minute(&applicant.target);
         let mut state = self.state();
         if state.assigned.contains_key(&applicant.name) {
             drop(state);
             self.queue.wake(&applicant.lane);
-            return;
+            return Joined::InLine;
         }
-        let first = state.waiting.insert(applicant.name.clone(), applicant.lane.clone()).is_none();
+        let name = applicant.name.scope.clone();
+        let scope = state.scopes.entry(name.clone()).or_insert_with(|| Scope::new(per_minute));
+        let joined = scope.line.join(applicant, because);
+        let is_served = std::mem::replace(&mut scope.is_served, true);
         drop(state);
-        if first {
+        if !is_served {
             let this = self.clone();
-            tokio::spawn(async move { this.register(applicant).await });
+            tokio::spawn(async move { this.serve(&name).await });
+        }
+        joined
+    }
+
+    /// Registers one after another until nobody stands in line.
+    async fn serve(self: Arc<Self>, scope: &str) {
+        let _serving = Serving { provision: &self, scope };
+        let permits = self.state().scopes.get(scope).map(|scope| scope.under_way.clone());
+        let Some(permits) = permits else { return };
+        while let Ok(permit) = permits.clone().acquire_owned().await {
+            match self.next(scope) {
+                Step::Register(applicant) => {
+                    let under_way = UnderWay { provision: self.clone(), applicant, _permit: permit };
+                    tokio::spawn(async move { under_way.provision.register(&under_way.applicant).await });
+                }
+                Step::Wait(at) => {
+                    drop(permit);
+                    self.sleep_until(at).await;
+                }
+                Step::Done => return,
+            }
         }
     }
 
-    async fn register(&self, applicant: Applicant) {
-        // One of many thousands may wait here: what a registration needs is made when it is its turn.
-        let permit = self.line(&applicant).acquire_owned().await;
-        self.take_turn(&applicant).await;
-        let outcome = Box::pin(self.ask(&applicant)).await;
-        drop(permit);
-        match outcome {
-            Ok(assigned) => self.assign(&applicant.name, assigned).await,
-            Err(refused) => self.refuse(&applicant, &refused),
-        }
-        let lane = self.state().waiting.remove(&applicant.name);
-        if let Some(lane) = lane {
-            self.queue.wake(&lane);
-        }
-    }
-
-    fn line(&self, applicant: &Applicant) -> Arc<Semaphore> {
-        let per_minute = self.registrars.per_minute(&applicant.registrar);
+    fn next(&self, name: &str) -> Step {
+        let now = self.world.now();
         let mut state = self.state();
-        let scope = state.scopes.entry(applicant.name.scope.clone()).or_insert_with(|| Scope::new(per_minute));
-        scope.under_way.clone()
+        let Some(scope) = state.scopes.get_mut(name) else { return Step::Done };
+        let step = scope.next(now);
+        // Under the same lock as the look at the line: who joins later finds nobody serving.
+        scope.is_served = !matches!(step, Step::Done);
+        let news = matches!(step, Step::Wait(_)).then(|| scope.news(name, now)).flatten();
+        drop(state);
+        if let Some(progress) = news {
+            self.events.emit(Event::Provisioning { progress: &progress });
+        }
+        step
+    }
+
+    async fn register(&self, applicant: &Applicant) {
+        match Box::pin(self.ask(applicant)).await {
+            Ok(assigned) => self.assign(&applicant.name, assigned).await,
+            Err(refused) => self.refuse(applicant, &refused),
+        }
+    }
+
+    async fn sleep_until(&self, at: UnixMillis) {
+        tokio::time::sleep(Duration::from_millis((at - self.world.now()).max(1).unsigned_abs())).await;
     }
 
     /// Waits for the pace (at most so many in any minute for one scope) and for a scope that works.
@@ -261,7 +339,7 @@ impl Provision {
             let now = self.world.now();
             let turn = self.state().scope(&applicant.name).map_or(Ok(()), |scope| scope.take(now));
             let Err(at) = turn else { return };
-            tokio::time::sleep(Duration::from_millis((at - now).max(1).unsigned_abs())).await;
+            self.sleep_until(at).await;
         }
     }
 
@@ -270,7 +348,7 @@ impl Provision {
         let used = self.state().scope(&applicant.name).map(|scope| scope.keys.in_use()).unwrap_or_default();
         let answer = self.ask_with(applicant, used).await;
         let is_denied = matches!(&answer, Err(refused) if refused.class == Class::Denied);
-        if !is_denied || !applicant.registrar.has_two_keys() {
+        if !is_denied || !registrar::has_two_keys(&applicant.target) {
             return answer;
         }
         let Some(key) = self.other_key(&applicant.name, used).await else { return answer };
@@ -301,11 +379,11 @@ impl Provision {
 
     /// Twice, when the first answer shows that our clock is wrong.
     async fn ask_with(&self, applicant: &Applicant, key: GroupKey) -> Result<Registered, Refused> {
-        let Applicant { name, registrar, .. } = applicant;
-        match self.registrars.ask(registrar, key, &name.id, &self.world).await {
+        let Applicant { name, target, .. } = applicant;
+        match self.registrars.ask(target, key, &name.id, &self.world).await {
             (Err(refused), true) if refused.class == Class::Denied => {
                 self.take_turn(applicant).await;
-                self.registrars.ask(registrar, key, &name.id, &self.world).await.0
+                self.registrars.ask(target, key, &name.id, &self.world).await.0
             }
             (answer, _) => answer,
         }
@@ -366,4 +444,20 @@ fn patience(refused: &Refused, times: u32) -> (Duration, bool) {
         Class::Transient { retry_after } => (retry_after.max(doubling(5).min(Duration::from_secs(60))), false),
     };
     (wait.min(PATIENCE_MAX), never)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A target as tests of this module need one.
+    pub(crate) fn target() -> Arc<Target> {
+        let key = "A".repeat(86) + "==";
+        let text = format!(
+            "[targets.main]\nkind = \"dps\"\nid_scope = \"0ne00AAAAAA\"\ngroup_key = \"{key}\"\n[[routes]]\ntarget = \"main\"\n"
+        );
+        let no_files = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
+        let config = config::read(&text, &[], std::path::Path::new(""), &no_files).expect("usable").config;
+        config.targets["main"].clone()
+    }
 }

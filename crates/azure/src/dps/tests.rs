@@ -180,10 +180,20 @@ fn poll_that_is_throttled_or_fails_is_repeated_under_the_same_operation() {
 fn polls_that_keep_failing_end_with_their_cause() {
     let mut registration = polling();
     for _ in 0..POLL_FAILURES_MAX {
-        assert!(matches!(answer(&mut registration, 429, &[], ""), Next::Poll { .. }));
+        assert!(matches!(answer(&mut registration, 503, &[], ""), Next::Poll { .. }));
     }
-    assert_eq!(registration.clone().out_of_time().class, Class::Throttled { retry_after: None });
-    assert_eq!(class(answer(&mut registration, 429, &[], "")), Class::Throttled { retry_after: None });
+    assert_eq!(class(answer(&mut registration, 503, &[], "")), Class::Transient { retry_after: secs(5) });
+}
+
+#[test]
+fn polls_that_are_throttled_go_on_and_slow_no_registration_down() {
+    let mut registration = polling();
+    for _ in 0..20 {
+        assert_eq!(answer(&mut registration, 429, &[("retry-after", "0")], ""), Next::Poll { after: POLL_INTERVAL });
+    }
+    assert_eq!(answer(&mut registration, 429, &[("retry-after", "9")], ""), Next::Poll { after: secs(9) });
+    assert_eq!(registration.clone().out_of_time().class, Class::Transient { retry_after: secs(9) });
+    assert_eq!(answer(&mut registration, 200, &[], ASSIGNED), Next::Assigned(assignment()));
 }
 
 #[test]
@@ -252,11 +262,11 @@ async fn registration_that_never_ends_is_given_up_within_its_bound() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn throttle_beyond_the_bound_is_reported_at_once_with_its_wait() {
+async fn polls_throttled_beyond_the_bound_are_reported_at_once_with_their_wait() {
     let network = scripted(&[(202, "3", ASSIGNING), (429, "120", "")]);
     let begun = Instant::now();
     let refusal = client(&network).register(applicant(), &token()).await.unwrap_err();
-    assert_eq!(refusal.class, Class::Throttled { retry_after: Some(secs(120)) });
+    assert_eq!(refusal.class, Class::Transient { retry_after: secs(120) });
     assert_eq!(begun.elapsed().as_secs(), 3);
 }
 

@@ -23,10 +23,11 @@ const show = (s, dead) => {
   const state = document.getElementById("state");
   state.textContent = s.queue.writable ? "takes messages" : `cannot keep messages: ${s.queue.trouble}`;
   state.className = s.queue.writable ? "good" : "bad";
+  const inLine = s.provisioning.filter((p) => p.under_way + p.waiting + p.waiting_ahead > 0);
   const numbers = [
     ["delivered", s.recent.delivered], ["waiting", s.queue.waiting], ["being sent", s.queue.leased],
     ["dead letters", s.queue.dead_letters], ["kept events", s.queue.kept],
-    ["devices assigned", s.devices_assigned], ["registering", s.registrations_under_way],
+    ["devices assigned", s.devices_assigned], ["registering", inLine.reduce((sum, p) => sum + p.under_way + p.waiting + p.waiting_ahead, 0)],
   ];
   document.getElementById("numbers").replaceChildren(...numbers.map(([name, n]) => {
     const li = element("li");
@@ -38,6 +39,12 @@ const show = (s, dead) => {
     ["devices resting", "n"]], s.hubs.map((h) => [
     [h.hub], [h.transport], [h.open ? "works" : "down", h.open ? "good" : "bad"], links(h.connections), links(h.attached),
     links(h.opening), links(h.unsettled), [number(h.resting), "n"]]), "none used yet");
+  document.getElementById("new").hidden = inLine.length === 0;
+  fill("provisioning", [["scope"], ["state"], ["with messages", "n"], ["ahead of any", "n"], ["being registered", "n"], ["done", "n"],
+    ["a minute", "n"], ["left", "n"]], inLine.map((p) => [
+    [p.scope], [p.works ? "works" : "down", p.works ? "good" : "bad"], [number(p.waiting), "n"], [number(p.waiting_ahead), "n"],
+    [number(p.under_way), "n"], [number(p.done), "n"], [p.per_minute ? number(p.per_minute) : "no limit", "n"],
+    [p.seconds_left === null ? "" : `${number(p.seconds_left)} s`, "n"]]), "none");
   fill("devices", [["device"], ["goes to"], ["delivered", "n"], ["last took", "n"]],
     Object.entries(s.recent.devices).slice(0, 200).map(([from, d]) => [
       [from], [d.to], [number(d.delivered), "n"], [`${d.waited_ms} ms`, "n"]]), "none yet");

@@ -6,7 +6,7 @@ use queue::UnixMillis;
 use crate::config::{GroupKey, TargetKind};
 use crate::device::Shared;
 use crate::device::plan::Outbound;
-use crate::provision::{Known, Registrar};
+use crate::provision::Known;
 
 /// Where a message is to be sent.
 pub(super) struct Place {
@@ -23,8 +23,8 @@ pub(super) enum Whereabouts {
         cause: String,
         never: bool,
     },
-    /// Nobody knows; this one is to be asked.
-    Unknown(Registrar),
+    /// Nobody knows; the target's registrar is to be asked.
+    Unknown,
 }
 
 impl Outbound {
@@ -58,19 +58,17 @@ impl Shared {
     /// A device of a policy's hub is taken to be there until the hub says otherwise: a fleet that is there already makes no
     /// registry calls.
     pub(super) fn whereabouts(&self, outbound: &Outbound) -> Whereabouts {
-        match self.whereabouts_as_registered(outbound) {
-            Whereabouts::Unknown(Registrar::Hub(policy)) => outbound.at(&policy.host),
-            known => known,
+        match (self.whereabouts_as_registered(outbound), &outbound.target.kind) {
+            (Whereabouts::Unknown, TargetKind::Policy(policy)) => outbound.at(&policy.host),
+            (known, _) => known,
         }
     }
 
     /// Nothing is taken for granted.
     pub(super) fn whereabouts_as_registered(&self, outbound: &Outbound) -> Whereabouts {
-        let registrar = match &outbound.target.kind {
-            TargetKind::Device(device) => return outbound.at(&device.host),
-            TargetKind::Dps(target) => Registrar::Dps(target.clone()),
-            TargetKind::Policy(policy) => Registrar::Hub(policy.clone()),
-        };
+        if let TargetKind::Device(device) = &outbound.target.kind {
+            return outbound.at(&device.host);
+        }
         match self.provision.known(&outbound.way.name()) {
             Known::Assigned(assignment) => Whereabouts::At(Place {
                 signer: outbound.signer(assignment.key),
@@ -78,12 +76,13 @@ impl Shared {
                 device_id: assignment.device_id,
             }),
             Known::Held { until, cause, never } => Whereabouts::Held { until, cause, never },
-            Known::Nothing => Whereabouts::Unknown(registrar),
+            Known::Nothing => Whereabouts::Unknown,
         }
     }
 
     /// It was never known to be there, so that its absence says nothing of the hub.
     pub(super) fn is_new(&self, outbound: &Outbound) -> bool {
-        matches!(self.whereabouts_as_registered(outbound), Whereabouts::Unknown(Registrar::Hub(_)))
+        let is_policy = matches!(&outbound.target.kind, TargetKind::Policy(_));
+        is_policy && matches!(self.whereabouts_as_registered(outbound), Whereabouts::Unknown)
     }
 }

@@ -48,6 +48,25 @@ impl Pacer {
         }
     }
 
+    /// The earliest time at which the `nth` permit from now may be taken, `None` when unpaced and not told to wait.
+    pub fn when(&self, nth: usize, now: UnixMillis) -> Option<UnixMillis> {
+        let paused = (now < self.not_before && self.not_before - now <= PAUSE_MAX).then_some(self.not_before);
+        if self.per_minute == 0 || nth == 0 {
+            return paused;
+        }
+        // Each permit frees the one that comes `per_minute` after it, a minute later.
+        let recent: Vec<_> = self.granted.iter().filter(|at| (0..MINUTE).contains(&(now - **at))).collect();
+        let (rounds, within) = ((nth - 1) / self.per_minute, (nth - 1) % self.per_minute + 1);
+        let frees = (recent.len() + within).checked_sub(self.per_minute + 1).map_or(now, |at| recent[at] + MINUTE);
+        let rounds = MINUTE.saturating_mul(UnixMillis::try_from(rounds).unwrap_or(UnixMillis::MAX / MINUTE));
+        Some(frees.max(paused.unwrap_or(now)).saturating_add(rounds))
+    }
+
+    /// How many a minute; 0 is unpaced.
+    pub fn per_minute(&self) -> usize {
+        self.per_minute
+    }
+
     /// The service said to wait.
     pub fn pause_until(&mut self, until: UnixMillis) {
         self.not_before = self.not_before.max(until);
@@ -77,6 +96,29 @@ mod tests {
             assert!(within <= 100, "{within} within a minute of {at}");
         }
         assert_eq!(now, 9 * MINUTE, "and none was given away");
+    }
+
+    #[test]
+    fn the_time_of_a_permit_is_foretold() {
+        for seed in 0..50 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut pacer = Pacer::new(random.u32(1..30));
+            let mut now = 0;
+            for _ in 0..random.usize(0..60) {
+                now += random.i64(0..5_000);
+                let _ = pacer.take(now);
+            }
+            let nth = random.usize(1..100);
+            let foretold = pacer.when(nth, now);
+            let mut at = now;
+            for _ in 0..nth {
+                while let Err(later) = pacer.take(at) {
+                    at = later;
+                }
+            }
+            assert_eq!(foretold, Some(at), "seed {seed}");
+        }
+        assert_eq!(Pacer::new(0).when(1000, 5), None, "unpaced");
     }
 
     #[test]

@@ -7,25 +7,16 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use azure::UnixSeconds;
-use azure::connection_string::PolicyConnectionString;
+use azure::connection_string::{DeviceConnectionString, PolicyConnectionString};
 use azure::dps::{self, Class, DpsClient, DpsLimits};
 use azure::net::{Dial, Endpoint};
 use azure::registry::{self, Registry};
 
-use crate::config::{self, DpsTarget, GroupKey};
+use crate::config::{self, DpsTarget, GroupKey, Target, TargetKind};
 use crate::world::{ServerClock, World};
 
 /// A token needs to outlive one registration only.
 const TOKEN_LIFE_S: i64 = 3600;
-
-/// Who makes a device known.
-#[derive(Clone, Debug)]
-pub enum Registrar {
-    /// A provisioning service: it chooses the hub.
-    Dps(DpsTarget),
-    /// The registry of the one hub.
-    Hub(PolicyConnectionString),
-}
 
 /// A device that is known now.
 #[derive(Debug)]
@@ -47,11 +38,9 @@ pub(super) struct Refused {
     pub(super) server_time: Option<UnixSeconds>,
 }
 
-impl Registrar {
-    /// There is another key to try.
-    pub(super) fn has_two_keys(&self) -> bool {
-        matches!(self, Self::Dps(target) if target.secondary_group_key.is_some())
-    }
+/// There is another key to try.
+pub(super) fn has_two_keys(target: &Target) -> bool {
+    matches!(&target.kind, TargetKind::Dps(dps) if dps.secondary_group_key.is_some())
 }
 
 impl From<dps::Refusal> for Refused {
@@ -96,32 +85,33 @@ impl Registrars {
     }
 
     /// How many a minute it takes.
-    pub(super) fn per_minute(&self, registrar: &Registrar) -> u32 {
-        match registrar {
-            Registrar::Dps(target) if target.central => self.paces.central,
-            Registrar::Dps(_) => self.paces.dps,
-            Registrar::Hub(_) => self.paces.hub,
+    pub(super) fn per_minute(&self, target: &Target) -> u32 {
+        match &target.kind {
+            TargetKind::Dps(dps) if dps.central => self.paces.central,
+            TargetKind::Dps(_) => self.paces.dps,
+            TargetKind::Policy(_) | TargetKind::Device(_) => self.paces.hub,
         }
     }
 
-    /// Registers once. The answer, and whether it showed that our clock is wrong: a token made by it looks like a wrong
+    /// Registers once: a provisioning service chooses the hub, a registry has but its own. The answer, and whether it showed that our clock is wrong: a token made by it looks like a wrong
     /// key.
     pub(super) async fn ask(
         &self,
-        registrar: &Registrar,
+        target: &Target,
         key: GroupKey,
         id: &str,
         world: &World,
     ) -> (Result<Registered, Refused>, bool) {
-        match registrar {
-            Registrar::Dps(target) => {
-                let service = self.dps(target);
-                service.ask(world, async |client, expiry| register(client, target, key, id, expiry).await).await
+        match &target.kind {
+            TargetKind::Dps(dps) => {
+                let service = self.dps(dps);
+                service.ask(world, async |client, expiry| register(client, dps, key, id, expiry).await).await
             }
-            Registrar::Hub(policy) => {
+            TargetKind::Policy(policy) => {
                 let service = self.hub(policy);
                 service.ask(world, async |client, expiry| create(client, policy, id, expiry).await).await
             }
+            TargetKind::Device(device) => (Ok(there_already(device)), false),
         }
     }
 
@@ -187,6 +177,16 @@ async fn create(
     let token = azure::sas::policy_token(&policy.host, &policy.policy, &policy.key, expiry);
     let server_time = registry.create(id, &token).await.map_err(|refusal| refused(policy, id, &refusal))?;
     Ok(Registered { hub: policy.host.clone(), device_id: id.to_owned(), key: GroupKey::default(), server_time })
+}
+
+/// Whoever gave us a device's own connection string has made the device.
+fn there_already(device: &DeviceConnectionString) -> Registered {
+    Registered {
+        hub: device.host.clone(),
+        device_id: device.device_id.clone(),
+        key: GroupKey::default(),
+        server_time: None,
+    }
 }
 
 /// What a policy may not do is the likely cause of a 401, and has a mend.

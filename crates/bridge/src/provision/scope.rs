@@ -1,6 +1,7 @@
-//! What all devices of one DPS scope share: its pace, whether it works at all, and how many registrations are under way.
+//! What all devices of one DPS scope share: who is next, its pace, whether it works at all, and how many registrations are
+//! under way.
 //!
-//! [`Scope::take`] is PURE. A scope in trouble is probed by one registration at a time, as a hub is by one message.
+//! [`Scope::next`] and [`Scope::take`] are PURE. A scope in trouble is probed by one registration at a time, as a hub is by one message.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +12,17 @@ use tokio::sync::Semaphore;
 
 use crate::gate::{Admission, Gate, Sign};
 use crate::identity::Name;
+use crate::provision::Applicant;
 use crate::provision::keys::Keys;
+use crate::provision::line::{Length, Line};
 use crate::provision::pacer::Pacer;
 
 /// Registrations under way at once, most of them between two polls: about 4 KiB each.
 const UNDER_WAY_MAX: usize = 2048;
 /// While one registration probes, the others look this often whether it has come back.
 const LOOK_AGAIN: UnixMillis = 5_000;
+/// Between two lines of the log about one line of devices.
+const TELL_EVERY: UnixMillis = 10_000;
 
 /// One per DPS endpoint and id scope.
 #[derive(Clone, Debug)]
@@ -26,8 +31,45 @@ pub struct Scope {
     gate: Gate,
     /// Which of the group's keys signs.
     pub keys: Keys,
+    /// Who is next.
+    pub line: Line,
     /// A permit for each registration under way.
     pub under_way: Arc<Semaphore>,
+    /// Somebody is serving the line.
+    pub is_served: bool,
+    told_at: Option<UnixMillis>,
+}
+
+/// What the one who serves a line is to do.
+#[derive(Debug)]
+pub enum Step {
+    /// Register this one.
+    Register(Applicant),
+    /// Look again then.
+    Wait(UnixMillis),
+    /// Nobody stands in line.
+    Done,
+}
+
+/// How far a scope is with its new devices.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Progress {
+    /// DPS endpoint and id scope, or the hub.
+    pub scope: String,
+    /// Devices in line with messages in the queue.
+    pub waiting: usize,
+    /// Devices in line without: asked for ahead of their first message.
+    pub waiting_ahead: usize,
+    /// Registrations under way.
+    pub under_way: usize,
+    /// Ended, well or not, since nobody was in line last.
+    pub done: usize,
+    /// New devices a minute; 0 is unpaced.
+    pub per_minute: usize,
+    /// Until the last of the line has its turn, seconds; `None` when unpaced.
+    pub seconds_left: Option<u64>,
+    /// The service works, as far as is known.
+    pub works: bool,
 }
 
 impl Scope {
@@ -37,8 +79,48 @@ impl Scope {
             pacer: Pacer::new(per_minute),
             gate: Gate::default(),
             keys: Keys::default(),
+            line: Line::default(),
+            is_served: false,
+            told_at: None,
             under_way: Arc::new(Semaphore::new(UNDER_WAY_MAX)),
         }
+    }
+
+    /// The next device, when it is time for one.
+    pub fn next(&mut self, now: UnixMillis) -> Step {
+        if self.line.is_empty() {
+            return Step::Done;
+        }
+        match self.take(now) {
+            Ok(()) => self.line.begin().map_or(Step::Done, Step::Register),
+            Err(at) => Step::Wait(at),
+        }
+    }
+
+    /// How far it is, for `scope`.
+    pub fn progress(&self, scope: &str, now: UnixMillis) -> Progress {
+        let Length { urgent, ahead, under_way, done } = self.line.length();
+        let left = (urgent + ahead > 0).then(|| self.pacer.when(urgent + ahead, now)).flatten();
+        Progress {
+            scope: scope.to_owned(),
+            waiting: urgent,
+            waiting_ahead: ahead,
+            under_way,
+            done,
+            per_minute: self.pacer.per_minute(),
+            seconds_left: left.map(|at| (at - now).max(0).unsigned_abs().div_ceil(1000)),
+            works: self.gate.is_open(),
+        }
+    }
+
+    /// As [`Scope::progress`], when it is time to tell: a line that waits is told of every ten seconds.
+    pub fn news(&mut self, scope: &str, now: UnixMillis) -> Option<Progress> {
+        let is_told = self.told_at.is_some_and(|at| (0..TELL_EVERY).contains(&(now - at)));
+        if is_told || self.line.is_empty() {
+            return None;
+        }
+        self.told_at = Some(now);
+        Some(self.progress(scope, now))
     }
 
     /// Takes a turn to register, or says when to ask again.

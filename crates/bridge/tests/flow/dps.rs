@@ -28,6 +28,8 @@ pub(crate) struct Dps {
     pub(crate) hub: &'static str,
     /// Those that are good.
     pub(crate) group_keys: Vec<&'static [u8]>,
+    /// So many polls are answered 429 first.
+    pub(crate) polls_throttled: usize,
     /// Between the first answer and the assignment, seconds.
     pub(crate) takes: u64,
     /// Since when a registration is under way.
@@ -44,6 +46,7 @@ impl Default for Dps {
             devices: BTreeMap::new(),
             hub: HUB,
             group_keys: vec![GROUP_KEY],
+            polls_throttled: 0,
             takes: 2,
             under_way: BTreeMap::new(),
             overlapping: 0,
@@ -97,6 +100,10 @@ impl Dps {
     }
 
     fn assign(&mut self, id: &str) -> Reply {
+        if let Some(left) = self.polls_throttled.checked_sub(1) {
+            self.polls_throttled = left;
+            return Reply::status(429, "").retry_after(Some(5));
+        }
         let state = json!({ "registrationId": id, "assignedHub": self.hub, "deviceId": id, "status": "assigned" });
         let body = json!({ "operationId": format!("5.{id}"), "status": "assigned", "registrationState": state });
         self.ends(id, Reply::status(200, &body.to_string()))

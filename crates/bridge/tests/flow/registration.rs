@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use bridge::provision::line::Joined;
+
 use crate::cloud::DPS;
 use crate::dps::Verdict;
 use crate::site::{MINUTE, SECOND, Site, configuration};
@@ -84,6 +86,101 @@ fn a_throttling_dps_is_left_alone_for_as_long_as_it_says() {
         let took = life.until_empty(MINUTE).await;
         assert!(took < 20 * SECOND, "{took:?}");
     });
+}
+
+#[test]
+fn a_dps_that_throttles_polls_sees_no_registration_twice_and_no_fewer_of_others() {
+    let mut site = Site::new(1);
+    site.live(async |life| {
+        life.cloud.state().dps.polls_throttled = 700;
+        for i in 0..100 {
+            life.uplinks("app", &format!("dev-{i}"), 1..=1).await;
+        }
+        life.rest(1).await;
+        assert_eq!(life.cloud.state().dps.registrations.len(), 100, "all have registered");
+        life.rest(20).await;
+        life.uplinks("app", "late", 1..=1).await;
+        life.rest(1).await;
+        assert_eq!(life.cloud.state().dps.registrations_of("late").len(), 1, "registering is not throttled");
+        life.until_empty(MINUTE).await;
+    });
+    let state = site.cloud.state();
+    assert_eq!((state.dps.registrations.len(), state.hub.check_order()), (101, (101, 0)));
+}
+
+#[test]
+fn devices_with_messages_register_before_those_that_nobody_waits_for() {
+    let mut site = Site::new(1);
+    site.config = configuration("registrations_per_minute = 100");
+    site.live(async |life| {
+        let provision = &life.shared.provision;
+        for i in 0..1000 {
+            assert_eq!(provision.ahead(life.applicant("app", &format!("new-{i}"))), Joined::InLine);
+        }
+        life.rest(1).await;
+        let [progress] = &provision.progress()[..] else { panic!("one scope") };
+        assert_eq!((progress.waiting_ahead, progress.under_way, progress.per_minute), (900, 100, 100));
+        assert_eq!(progress.seconds_left, Some(9 * 60 - 1), "the last has its turn in the ninth minute");
+        for i in 0..50 {
+            life.uplinks("app", &format!("sends-{i}"), 1..=1).await;
+        }
+        life.uplinks("app", "new-999", 1..=1).await;
+        let took = life.until_taken(51, 2 * MINUTE).await;
+        assert!(took < MINUTE + 5 * SECOND, "{took:?}: they wait for the pace, not for those before them");
+        let done = || life.shared.provision.assigned() == 1050;
+        life.until("all are there", 12 * MINUTE, done).await;
+        // The next message of one that is there asks nobody.
+        life.uplinks("app", "new-1", 1..=1).await;
+        assert!(life.until_taken(52, MINUTE).await < SECOND);
+    });
+    let state = site.cloud.state();
+    assert_eq!((state.dps.registrations.len(), state.dps.overlapping), (1050, 0));
+    assert!(state.dps.most_in_a_minute() <= 100, "{}", state.dps.most_in_a_minute());
+}
+
+#[test]
+fn known_devices_are_not_kept_waiting_by_a_thousand_new_ones() {
+    let mut site = Site::new(1);
+    site.config = configuration("registrations_per_minute = 100");
+    site.live(async |life| {
+        life.uplinks("app", "known", 1..=1).await;
+        life.until_empty(MINUTE).await;
+        for i in 0..1000 {
+            life.uplinks("app", &format!("new-{i}"), 1..=1).await;
+        }
+        for counter in 2..=20 {
+            life.uplinks("app", "known", counter..=counter).await;
+            let taken = || life.cloud.state().hub.taken_of("known") == usize::try_from(counter).unwrap();
+            let took = life.until("the known device's message", MINUTE, taken).await;
+            assert!(took < SECOND, "{took:?}");
+            life.rest(10).await;
+        }
+        life.until_empty(10 * MINUTE).await;
+    });
+    let state = site.cloud.state();
+    assert_eq!((state.dps.registrations.len(), state.hub.check_order()), (1001, (1020, 0)));
+}
+
+#[test]
+fn a_kill_in_the_middle_of_a_thousand_registrations_costs_those_under_way() {
+    let mut site = Site::new(1);
+    site.config = configuration("registrations_per_minute = 100");
+    site.live(async |life| {
+        for i in 0..1000 {
+            life.uplinks("app", &format!("new-{i}"), 1..=1).await;
+        }
+        life.rest(200).await;
+    });
+    for _ in 0..2 {
+        site.live(async |life| life.rest(100).await);
+    }
+    site.live(async |life| {
+        life.until_empty(10 * MINUTE).await;
+    });
+    let state = site.cloud.state();
+    let registrations = state.dps.registrations.len();
+    assert!((1000..=1010).contains(&registrations), "{registrations} registrations of 1000 devices");
+    assert_eq!(state.hub.check_order(), (1000, 0));
 }
 
 #[test]

@@ -9,7 +9,9 @@ use base64::engine::general_purpose::STANDARD;
 use bridge::device::Shared;
 use bridge::events::Events;
 use bridge::head::Head;
+use bridge::identity;
 use bridge::lane::{DeviceKey, Lane};
+use bridge::provision::Applicant;
 use bridge::world::{Clock as _, Random, World};
 use bridge::{app, config, dispatch};
 use prometheus_client::registry::Registry;
@@ -135,6 +137,14 @@ impl Life {
         for counter in counters {
             self.put(uplink(application, device, counter, "AQAI"), self.now()).await;
         }
+    }
+
+    /// A device as one that is to be registered ahead of its first message.
+    pub(crate) fn applicant(&self, application: &str, device: &str) -> Applicant {
+        let key = DeviceKey { network: "ttn".into(), application: application.into(), device: device.into() };
+        let target = self.shared.config.get().targets["main"].clone();
+        let name = identity::name("main", &target, &key, None).expect("it can be named");
+        Applicant { name, target, lane: Lane::Telemetry(key).to_string() }
     }
 
     pub(crate) async fn put(&self, message: Message, accepted_at: i64) {
