@@ -1,6 +1,7 @@
 //! The flow, in the order in which an uplink meets it.
 
 pub mod admin; // page, metrics, probes
+pub mod ahead; // devices before their first uplink
 pub mod alarm; // what a human must know of the queue
 pub mod app; // build, run, drain
 pub mod claims; // who owns that name

@@ -98,14 +98,22 @@ fn decide(message: &Message, config: &Config) -> Result<Plan, Reason> {
     Ok(Plan::Send(Box::new(Outbound { owner, way, target, telemetry })))
 }
 
-fn find_route<'a>(config: &'a Config, owner: &DeviceKey, f_port: Option<u64>) -> Result<&'a Route, Reason> {
+/// The route of a device's messages.
+///
+/// # Errors
+/// `no_route`.
+pub fn find_route<'a>(config: &'a Config, owner: &DeviceKey, f_port: Option<u64>) -> Result<&'a Route, Reason> {
     route::choose(&config.routes, &owner.application, f_port).ok_or_else(|| {
         let detail = format!("no route takes application `{}`; add one, or a default route", owner.application);
         reason("no_route", &detail)
     })
 }
 
-fn find_way(config: &Config, target_name: &str, owner: &DeviceKey, dev_eui: Option<&str>) -> Result<Way, Reason> {
+/// The way of a device to a target: its scope and its name there.
+///
+/// # Errors
+/// `no_dev_eui`, `bad_registration_id`.
+pub fn find_way(config: &Config, target_name: &str, owner: &DeviceKey, dev_eui: Option<&str>) -> Result<Way, Reason> {
     let target = config.targets.get(target_name).expect("routes are checked to name targets that exist");
     let name = identity::name(target_name, target, owner, dev_eui).map_err(|e| match e {
         Unnamed::NoDevEui { .. } => reason("no_dev_eui", &e),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bridge::ahead::{Standing, Wanted};
 use bridge::provision::line::Joined;
 
 use crate::cloud::DPS;
@@ -248,4 +249,28 @@ fn an_hour_without_dps_costs_few_registrations_and_nothing_else() {
         });
         assert_eq!(site.cloud.state().hub.check_order(), (200, 0));
     }
+}
+
+#[test]
+fn a_device_that_was_asked_for_is_there_before_its_first_message_and_owns_its_name() {
+    let mut site = Site::new(1);
+    site.live(async |life| {
+        let wanted = |application: &str| Wanted {
+            network: None,
+            application: application.into(),
+            device_id: "dev".into(),
+            dev_eui: None,
+            port: None,
+        };
+        assert_eq!(life.shared.provision_ahead(&wanted("app")).await, Standing::InLine);
+        assert_eq!(life.shared.provision_ahead(&wanted("app")).await, Standing::InLine, "twice does no harm");
+        life.rest(5).await;
+        let there = life.shared.provision_ahead(&wanted("app")).await;
+        assert!(matches!(there, Standing::Assigned { .. }), "{there:?}");
+        let other = life.shared.provision_ahead(&wanted("other")).await;
+        assert!(matches!(&other, Standing::Refused { reason, .. } if reason == "identity_conflict"), "{other:?}");
+        life.uplinks("app", "dev", 1..=1).await;
+        assert!(life.until_taken(1, MINUTE).await < SECOND, "its first message waits for nobody");
+    });
+    assert_eq!(site.cloud.state().dps.registrations.len(), 1);
 }
