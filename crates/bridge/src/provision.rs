@@ -9,6 +9,7 @@ pub mod keys;
 pub mod line;
 pub mod pacer;
 mod registrar;
+pub mod reserve;
 pub mod scope;
 
 use std::collections::{BTreeMap, HashMap};
@@ -25,11 +26,14 @@ use crate::events::{Event, Events};
 use crate::identity::Name;
 use crate::provision::line::{Because, Joined};
 use crate::provision::registrar::{Refused, Registered, Registrars};
+use crate::provision::reserve::Noted;
 use crate::provision::scope::{Progress, Scope, Step};
 use crate::world::World;
 
 /// Collection of durable notes: name → assignment.
 const SPACE: &str = "assignments";
+/// Collection of durable notes: scope → turns of the last minute.
+const PACES: &str = "paces";
 /// While one device tries a group's other key, the rest look this often what came of it.
 const WHILE_TRYING: Duration = Duration::from_millis(500);
 /// Longest that a refusal is remembered.
@@ -114,6 +118,8 @@ struct State {
     at_hub: HashMap<String, usize>,
     refused: HashMap<Name, Refusal>,
     scopes: BTreeMap<String, Scope>,
+    /// What the process before noted of scopes that nobody has asked yet.
+    noted: HashMap<String, Vec<Noted>>,
 }
 
 #[derive(Clone, Debug)]
@@ -189,6 +195,9 @@ impl Provision {
             if let (Some(name), Ok(assignment)) = (Name::from_key(&key), serde_json::from_slice(&value)) {
                 state.set(&name, Some(assignment));
             }
+        }
+        for (scope, value) in queue.notes(PACES).await? {
+            state.noted.insert(scope, serde_json::from_slice(&value).unwrap_or_default());
         }
         Ok(Arc::new(Self {
             state: Mutex::new(state),
@@ -276,7 +285,9 @@ impl Provision {
             return Joined::InLine;
         }
         let name = applicant.name.scope.clone();
-        let scope = state.scopes.entry(name.clone()).or_insert_with(|| Scope::new(per_minute));
+        let State { scopes, noted, .. } = &mut *state;
+        let new = || Scope::new(per_minute, noted.remove(&name).unwrap_or_default(), self.world.now());
+        let scope = scopes.entry(name.clone()).or_insert_with(new);
         let joined = scope.line.join(applicant, because);
         let is_served = std::mem::replace(&mut scope.is_served, true);
         drop(state);
@@ -298,12 +309,22 @@ impl Provision {
                     let under_way = UnderWay { provision: self.clone(), applicant, _permit: permit };
                     tokio::spawn(async move { under_way.provision.register(&under_way.applicant).await });
                 }
+                Step::Note(noted) => self.note(scope, &noted).await,
                 Step::Wait(at) => {
                     drop(permit);
                     self.sleep_until(at).await;
                 }
                 Step::Done => return,
             }
+        }
+    }
+
+    async fn note(&self, scope: &str, noted: &[Noted]) {
+        let value = serde_json::to_vec(noted).expect("numbers are always JSON");
+        let note = Note { space: PACES.to_owned(), key: scope.to_owned(), value: Some(value) };
+        if let Err(e) = self.queue.write_notes(vec![note]).await {
+            // Not fatal: a process that starts within the minute may be throttled.
+            tracing::warn!(scope, error = %e, "failed to note the pace of registrations");
         }
     }
 

@@ -25,6 +25,14 @@ impl Pacer {
         Self { per_minute: per_minute as usize, granted: VecDeque::new(), not_before: UnixMillis::MIN }
     }
 
+    /// As if these permits, in the order of their times, had been taken.
+    pub fn after(mut self, taken: impl Iterator<Item = UnixMillis>) -> Self {
+        if self.per_minute > 0 {
+            self.granted.extend(taken);
+        }
+        self
+    }
+
     /// Takes a permit, or says when to ask again.
     ///
     /// # Errors
@@ -57,7 +65,8 @@ impl Pacer {
         // Each permit frees the one that comes `per_minute` after it, a minute later.
         let recent: Vec<_> = self.granted.iter().filter(|at| (0..MINUTE).contains(&(now - **at))).collect();
         let (rounds, within) = ((nth - 1) / self.per_minute, (nth - 1) % self.per_minute + 1);
-        let frees = (recent.len() + within).checked_sub(self.per_minute + 1).map_or(now, |at| recent[at] + MINUTE);
+        let frees = (recent.len() + within).checked_sub(self.per_minute + 1);
+        let frees = frees.and_then(|at| recent.get(at)).map_or(now, |at| *at + MINUTE);
         let rounds = MINUTE.saturating_mul(UnixMillis::try_from(rounds).unwrap_or(UnixMillis::MAX / MINUTE));
         Some(frees.max(paused.unwrap_or(now)).saturating_add(rounds))
     }
