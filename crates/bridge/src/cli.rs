@@ -13,6 +13,7 @@ pub mod send;
 mod duration;
 mod follow;
 mod log;
+mod private_memory;
 mod rate;
 mod settings;
 

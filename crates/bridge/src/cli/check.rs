@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::{BAD_CONFIGURATION, FAILED, settings};
+use super::{BAD_CONFIGURATION, FAILED, private_memory, settings};
 use crate::config::{Config, Mistake};
 
 /// What `longhaul check` takes.
@@ -69,6 +69,8 @@ impl Finding {
 
 /// Checks and prints.
 pub async fn main(arguments: Arguments) -> ExitCode {
+    // Where the system refuses it, nothing is lost: this process ends soon.
+    let _ = private_memory::close();
     let (config, mut findings) = offline(&arguments.config);
     if let Some(config) = config.filter(|_| !arguments.offline) {
         findings.extend(online::findings(&config).await);

@@ -8,7 +8,7 @@ use queue::{Place, Seq};
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::{fail, say, settings};
+use super::{fail, private_memory, say, settings};
 use crate::config::{Config, TargetKind};
 use crate::device::plan::{Outbound, Plan, plan};
 use crate::identity::{Unique, unique};
@@ -34,6 +34,8 @@ pub struct Arguments {
 
 /// Explains one file.
 pub fn main(arguments: &Arguments) -> ExitCode {
+    // Where the system refuses it, nothing is lost: this process ends at once.
+    let _ = private_memory::close();
     let read = match settings::read(&arguments.config) {
         Ok(read) => read,
         Err(code) => return code,

@@ -9,7 +9,7 @@ use listenfd::ListenFd;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::follow::follow;
-use super::{fail, log, settings};
+use super::{fail, log, private_memory, settings};
 use crate::app::{App, Listeners, Role};
 use crate::world::{Random, SystemClock, World};
 
@@ -22,6 +22,9 @@ pub struct Arguments {
     /// Which part: the embedded queue belongs to one process, so `webhook` only fills it and `worker` only drains it
     #[arg(long, value_enum, default_value_t = Part::All)]
     role: Part,
+    /// To find a fault: crashes may leave core files and debuggers may attach. Both show every secret
+    #[arg(long)]
+    allow_core_dumps: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -36,11 +39,15 @@ enum Part {
 
 /// Runs until SIGTERM or SIGINT, then drains. A second signal ends it at once.
 pub async fn main(arguments: Arguments) -> ExitCode {
+    let closed = if arguments.allow_core_dumps { Ok(()) } else { private_memory::close() };
     let read = match settings::read(&arguments.config) {
         Ok(read) => read,
         Err(code) => return code,
     };
     log::start(&read.config.log);
+    if let Err(e) = closed {
+        tracing::warn!(error = %e, "failed to keep this process's memory to itself; a core file would hold its secrets");
+    }
     for warning in &read.warnings {
         tracing::warn!(key = warning.key, mend = warning.mend, "{}", warning.cause);
     }

@@ -20,11 +20,13 @@ mod uplinks; // bodies as The Things Stack and TTN V2 post them
 // The promises, one file each:
 mod bad_input;
 mod check;
+mod core_dumps;
 mod corpus;
 mod demo;
 mod drain;
 mod handover;
 mod kill;
+mod mission;
 mod new_devices;
 mod outage;
 mod pace;

@@ -31,6 +31,8 @@ pub(crate) struct Site {
     pub(crate) azure: Value,
     /// What a pending registration is told; the real service says 3.
     pub(crate) dps_retry_after_s: u32,
+    /// More of the simulator's command line.
+    pub(crate) simulator_arguments: Vec<String>,
     /// Environment of the bridge besides the group key.
     pub(crate) env: Vec<(String, String)>,
 }
@@ -68,6 +70,7 @@ impl Site {
             bridge: None,
             azure: Value::Null,
             dps_retry_after_s: 0,
+            simulator_arguments: Vec::new(),
             env: Vec::new(),
         }
     }
@@ -78,10 +81,16 @@ impl Site {
     }
 
     pub(crate) async fn start_with(name: &str, settings: Settings) -> Self {
-        let mut site = Self::empty(name);
+        let mut site = Self::start_without_bridge(name).await;
         site.settings = settings;
-        site.start_simulator().await;
         site.start_bridge().await;
+        site
+    }
+
+    /// The simulator runs.
+    pub(crate) async fn start_without_bridge(name: &str) -> Self {
+        let mut site = Self::empty(name);
+        site.start_simulator().await;
         site
     }
 
@@ -105,6 +114,7 @@ impl Site {
         command.args(["azure-sim", "--https", &https, "--amqp", &amqp, "--mqtt", "0", "--page", &page, "--json"]);
         command.args(["--dir", "azure", "--record", "record.jsonl"]);
         command.args(["--dps-retry-after", &self.dps_retry_after_s.to_string()]);
+        command.args(&self.simulator_arguments);
         let simulator = self.simulator.insert(Process::start("azure", &self.dir, &mut command));
         self.azure = until("the simulator says that it is ready", UP_WITHIN, async || {
             assert!(simulator.exited().is_none(), "the simulator ended: {}{}", simulator.stdout(), simulator.stderr());
@@ -129,7 +139,12 @@ impl Site {
 
     /// Starts the bridge on the configuration of now and waits until it takes messages.
     pub(crate) async fn start_bridge(&mut self) {
-        self.start_bridge_as(Command::new(LONGHAUL), Stdio::null()).await;
+        self.start_bridge_by(&mut Command::new(LONGHAUL)).await;
+    }
+
+    /// Starts it by a command that takes its arguments and becomes it.
+    pub(crate) async fn start_bridge_by(&mut self, command: &mut Command) {
+        self.start_bridge_as(command, Stdio::null()).await;
     }
 
     /// Starts the bridge with a webhook listener that somebody else holds (LISTEN_FDS), as a supervisor does.
@@ -138,14 +153,14 @@ impl Site {
         let mut shell = Command::new("sh");
         shell.args(["-c", r#"exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" "$@""#, LONGHAUL]);
         let socket = OwnedFd::from(listener.try_clone().expect("a descriptor is free"));
-        self.start_bridge_as(shell, socket.into()).await;
+        self.start_bridge_as(&mut shell, socket.into()).await;
     }
 
-    async fn start_bridge_as(&mut self, mut command: Command, stdin: Stdio) {
+    async fn start_bridge_as(&mut self, command: &mut Command, stdin: Stdio) {
         self.write_config();
         command.args(["run", "--config", "longhaul.toml"]).env("GROUP_KEY", self.group_key());
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
-        self.bridge = Some(Process::start_with("bridge", &self.dir, &mut command, stdin));
+        self.bridge = Some(Process::start_with("bridge", &self.dir, command, stdin));
         self.ready().await;
     }
 
