@@ -146,6 +146,7 @@ impl App {
         let reload = Reload {
             config: flow.as_ref().map_or_else(|| Arc::new(Swap::new(config.clone())), |shared| shared.config.clone()),
             webhook_keys,
+            overlap: Arc::default(),
             admin_token,
             provision: flow.as_ref().map(|shared| shared.provision.clone()),
         };

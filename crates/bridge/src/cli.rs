@@ -16,6 +16,7 @@ mod log;
 mod private_memory;
 mod rate;
 mod settings;
+mod vaults;
 
 use std::process::ExitCode;
 

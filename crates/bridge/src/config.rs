@@ -18,7 +18,7 @@ mod secret;
 pub use mistake::{Mistake, Place, report};
 pub use names::Names;
 pub use read::{Read, read};
-pub use secret::Secret;
+pub use secret::{Secret, Source};
 
 /// The commented configuration that `longhaul init` writes: every key with its default.
 pub const COMMENTED: &str = include_str!("config/longhaul.toml");
@@ -49,6 +49,8 @@ pub struct Webhook {
     pub listen: SocketAddr,
     /// `keys`: any of them opens the door. Empty only on loopback.
     pub keys: Vec<WebhookKey>,
+    /// `key_overlap_seconds`: how long a key that was replaced where it stands is still taken, default an hour.
+    pub key_overlap: Duration,
     /// `network`: the network's name in a message's identity, default `ttn`. A key may name another.
     pub network: String,
     /// `cert_file` and `key_file`, reloaded when they change.
@@ -68,10 +70,19 @@ pub struct Webhook {
 pub struct WebhookKey {
     /// What the network sends.
     pub secret: Secret,
+    /// Where that stands.
+    pub source: Source,
     /// Valid for these applications only; `None`: for all.
     pub applications: Option<BTreeSet<String>>,
     /// The network that uses this key; `None`: `webhook.network`.
     pub network: Option<String>,
+}
+
+impl WebhookKey {
+    /// One that stands in the configuration itself, for all applications.
+    pub fn plain(secret: Secret) -> Self {
+        Self { secret, source: Source::Plain, applications: None, network: None }
+    }
 }
 
 /// A certificate chain and its key, PEM.
@@ -108,6 +119,10 @@ pub struct QueueConfig {
 /// `[azure]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Azure {
+    /// `credential`: who we are to key vaults; without it the environment tells.
+    pub credential: Option<vault::Kind>,
+    /// `key_vault_refresh_seconds`: how often secrets in key vaults are fetched anew, default 300.
+    pub key_vault_refresh: Duration,
     /// `ca_file`: trusted besides the system's roots.
     pub ca_file: Option<PathBuf>,
     /// `ports.https`, default 443: DPS answers with a bare host name.

@@ -82,6 +82,22 @@ pub enum Event<'a> {
         /// Every mistake, or what cannot change.
         cause: &'a str,
     },
+    /// A secret was fetched from its key vault while running.
+    SecretFetched {
+        /// Vault and name.
+        secret: &'a vault::Reference,
+        /// The fetch before this one had failed.
+        is_back: bool,
+    },
+    /// A secret could not be fetched; the value that is there, if any, stays.
+    SecretNotFetched {
+        /// Vault and name.
+        secret: &'a vault::Reference,
+        /// Why.
+        cause: &'a str,
+        /// The fetch before this one had not failed.
+        is_first: bool,
+    },
     /// A put was committed after its sender had been answered 503. It is delivered all the same.
     CommittedLate {
         /// Position in the queue.
@@ -265,6 +281,8 @@ struct Counters {
     certificate_refused: Counter,
     reloaded: Counter,
     reload_refused: Counter,
+    secrets_fetched: Counter,
+    secrets_not_fetched: Counter,
     committed_late: Counter,
     buried: Family<Why, Counter>,
     seldom: Seldom,
@@ -300,6 +318,8 @@ impl Events {
             certificate_refused: Counter::default(),
             reloaded: Counter::default(),
             reload_refused: Counter::default(),
+            secrets_fetched: Counter::default(),
+            secrets_not_fetched: Counter::default(),
             committed_late: Counter::default(),
             buried: Family::default(),
             seldom: Seldom::default(),
@@ -338,6 +358,12 @@ impl Events {
         );
         registry.register("config_reloaded", "Changed configurations taken", counters.reloaded.clone());
         registry.register("config_reload_refused", "Changed configurations refused", counters.reload_refused.clone());
+        registry.register("key_vault_fetched", "Secrets fetched while running", counters.secrets_fetched.clone());
+        registry.register(
+            "key_vault_failed",
+            "Secrets that could not be fetched",
+            counters.secrets_not_fetched.clone(),
+        );
         registry.register("webhook_committed_late", "Commits after a 503", counters.committed_late.clone());
         registry.register("buried", "Messages to the dead letters, by reason", counters.buried.clone());
         let c = &counters;
@@ -412,6 +438,18 @@ impl Events {
             Event::ReloadRefused { cause } => {
                 c.reload_refused.inc();
                 error!(cause, "config.reload_refused: the configuration before stays in use");
+            }
+            Event::SecretFetched { secret, is_back } => {
+                c.secrets_fetched.inc();
+                if is_back {
+                    info!(%secret, "config.key_vault_works");
+                }
+            }
+            Event::SecretNotFetched { secret, cause, is_first } => {
+                c.secrets_not_fetched.inc();
+                if is_first {
+                    warn!(%secret, cause, "config.key_vault_failed: the value that is there stays in use");
+                }
             }
             Event::CommittedLate { seq, seconds } => {
                 c.committed_late.inc();

@@ -4,12 +4,15 @@
 //! else is bound to sockets, files and connections that are open: a change of it is refused by name, and nothing of
 //! that configuration is taken.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::time::Instant;
 
 use crate::config::{Admin, Azure, Config, Log, Mistake, QueueConfig, Webhook, WebhookKey};
 use crate::provision::Provision;
 use crate::swap::Swap;
 use crate::webhook::keys::Keys;
+use crate::webhook::overlap::Overlap;
 
 /// Where the parts look for what may change.
 #[derive(Clone, Debug)]
@@ -18,6 +21,8 @@ pub struct Reload {
     pub config: Arc<Swap<Config>>,
     /// The webhook's.
     pub webhook_keys: Arc<Swap<Keys>>,
+    /// Those of them that were replaced and are still taken.
+    pub overlap: Arc<Mutex<Overlap>>,
     /// The admin's.
     pub admin_token: Arc<Swap<Keys>>,
     /// None while the process only takes messages.
@@ -47,7 +52,10 @@ impl Reload {
             return Outcome::Refused(fixed);
         }
         let changed = changed(&old, &new);
-        self.webhook_keys.set(Keys::new(&new.webhook.keys, &new.webhook.network));
+        let mut overlap = self.overlap.lock().unwrap_or_else(PoisonError::into_inner);
+        overlap.replace(&old.webhook.keys, &new.webhook.keys, new.webhook.key_overlap, Instant::now());
+        self.webhook_keys.set(Keys::new(&overlap.with(&new.webhook.keys), &new.webhook.network));
+        drop(overlap);
         self.admin_token.set(admin_keys(&new.admin));
         self.config.set(new);
         if let Some(provision) = &self.provision {
@@ -56,18 +64,28 @@ impl Reload {
         }
         Outcome::Taken(changed)
     }
+
+    /// To be called every now and then: replaced keys are taken no longer once their time is over.
+    pub fn tick(&self) {
+        let webhook = &self.config.get().webhook;
+        let mut overlap = self.overlap.lock().unwrap_or_else(PoisonError::into_inner);
+        if overlap.expire(Instant::now()) {
+            self.webhook_keys.set(Keys::new(&overlap.with(&webhook.keys), &webhook.network));
+        }
+    }
 }
 
 /// The admin's token as the one key of its listener.
 pub fn admin_keys(admin: &Admin) -> Keys {
-    let key = |secret: &crate::config::Secret| WebhookKey { secret: secret.clone(), applications: None, network: None };
-    Keys::new(&admin.token.iter().map(key).collect::<Vec<_>>(), "")
+    let keys: Vec<_> = admin.token.iter().cloned().map(WebhookKey::plain).collect();
+    Keys::new(&keys, "")
 }
 
 /// PURE: the sections that differ.
 fn changed(old: &Config, new: &Config) -> Vec<&'static str> {
     let parts = [
         ("webhook.keys", old.webhook.keys != new.webhook.keys),
+        ("webhook.key_overlap_seconds", old.webhook.key_overlap != new.webhook.key_overlap),
         ("admin.token", old.admin.token != new.admin.token),
         ("targets", old.targets != new.targets),
         ("routes", old.routes != new.routes),
@@ -79,8 +97,17 @@ fn changed(old: &Config, new: &Config) -> Vec<&'static str> {
 /// or the other by the compiler's leave.
 fn fixed(old: &Config, new: &Config) -> Vec<Mistake> {
     let Config { webhook, admin, queue, azure, targets: _, routes: _, log } = new;
-    let Webhook { listen, keys: _, network, tls, behind_proxy, max_connections, max_waiting, max_waiting_bytes } =
-        webhook;
+    let Webhook {
+        listen,
+        keys: _,
+        key_overlap: _,
+        network,
+        tls,
+        behind_proxy,
+        max_connections,
+        max_waiting,
+        max_waiting_bytes,
+    } = webhook;
     let Admin { listen: admin_listen, token: _ } = admin;
     let mut keys = vec![
         ("webhook.listen", *listen != old.webhook.listen),
@@ -114,8 +141,10 @@ fn fixed_of_queue(old: &QueueConfig, new: &QueueConfig) -> [(&'static str, bool)
     ]
 }
 
-fn fixed_of_azure(old: &Azure, new: &Azure) -> [(&'static str, bool); 13] {
+fn fixed_of_azure(old: &Azure, new: &Azure) -> [(&'static str, bool); 15] {
     let Azure {
+        credential,
+        key_vault_refresh,
         ca_file,
         https_port,
         amqp_port,
@@ -131,6 +160,8 @@ fn fixed_of_azure(old: &Azure, new: &Azure) -> [(&'static str, bool); 13] {
         max_in_flight,
     } = new;
     [
+        ("azure.credential", *credential != old.credential),
+        ("azure.key_vault_refresh_seconds", *key_vault_refresh != old.key_vault_refresh),
         ("azure.ca_file", *ca_file != old.ca_file),
         ("azure.ports.https", *https_port != old.https_port),
         ("azure.ports.amqp", *amqp_port != old.amqp_port),

@@ -10,6 +10,7 @@ pub mod address; // which paths are ours
 pub mod answer; // every answer, and its words
 pub mod body; // bodies that tell when they end
 pub mod keys; // who may come in
+pub mod overlap; // which replaced keys still open it
 pub mod pace; // how long a connection may take
 pub mod room; // how much may wait for the disk
 pub mod sort; // what a body is

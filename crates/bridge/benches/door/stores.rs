@@ -108,10 +108,11 @@ impl Up {
 }
 
 fn webhook() -> Webhook {
-    let key = WebhookKey { secret: Secret::new(super::KEY.to_owned()), applications: None, network: None };
+    let key = WebhookKey::plain(Secret::new(super::KEY.to_owned()));
     Webhook {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         keys: vec![key],
+        key_overlap: std::time::Duration::ZERO,
         network: "ttn".to_owned(),
         tls: None,
         behind_proxy: false,

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::{BAD_CONFIGURATION, FAILED, private_memory, settings};
+use crate::config::read::vaults::Vaults;
 use crate::config::{Config, Mistake};
 
 /// What `longhaul check` takes.
@@ -71,18 +72,25 @@ impl Finding {
 pub async fn main(arguments: Arguments) -> ExitCode {
     // Where the system refuses it, nothing is lost: this process ends soon.
     let _ = private_memory::close();
-    let (config, mut findings) = offline(&arguments.config);
-    if let Some(config) = config.filter(|_| !arguments.offline) {
-        findings.extend(online::findings(&config).await);
-    }
+    let findings =
+        if arguments.offline { offline(&arguments.config).1 } else { online::findings(&arguments.config).await };
     print(&arguments, &findings);
     exit_code(&findings)
 }
 
 /// What the file and the environment tell. The configuration is there exactly if no finding is a mistake.
 pub fn offline(file: &Path) -> (Option<Config>, Vec<Finding>) {
-    match settings::load(file) {
-        Ok(read) => (Some(read.config), Finding::all(Grade::Warning, read.warnings)),
+    match settings::load(file, Vaults::Unasked) {
+        Ok(read) => {
+            let mut warnings = read.warnings;
+            warnings.extend(read.vault_secrets.into_iter().map(|(key, secret)| Mistake {
+                key,
+                place: None,
+                cause: format!("{secret} is not asked with --offline"),
+                mend: "check without --offline before you rely on it".to_owned(),
+            }));
+            (Some(read.config), Finding::all(Grade::Warning, warnings))
+        }
         Err(mistakes) => (None, Finding::all(Grade::Mistake, mistakes)),
     }
 }

@@ -1,5 +1,5 @@
 //! `longhaul explain FILE`: what would happen to this message. Pure: the same functions as the bridge, no network, no
-//! queue.
+//! queue. Key vaults are not asked: only a connection string in one leaves something open, and that is said.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use queue::{Place, Seq};
 use serde_json::json;
 use serde_json::value::RawValue;
+use vault::Reference;
 
 use super::{fail, private_memory, say, settings};
 use crate::config::{Config, TargetKind};
@@ -36,7 +37,7 @@ pub struct Arguments {
 pub fn main(arguments: &Arguments) -> ExitCode {
     // Where the system refuses it, nothing is lost: this process ends at once.
     let _ = private_memory::close();
-    let read = match settings::read(&arguments.config) {
+    let read = match settings::read_unasked(&arguments.config) {
         Ok(read) => read,
         Err(code) => return code,
     };
@@ -47,8 +48,8 @@ pub fn main(arguments: &Arguments) -> ExitCode {
     let explained = explain(&bytes, &read.config, &super::run::world());
     match (arguments.body, arguments.json) {
         (true, _) => return body_only(&explained),
-        (_, true) => as_json(&explained),
-        _ => as_text(&explained, &arguments.file),
+        (_, true) => as_json(&explained, &read.vault_secrets),
+        _ => as_text(&explained, &arguments.file, &read.vault_secrets),
     }
     ExitCode::SUCCESS
 }
@@ -94,7 +95,13 @@ fn body_only(explained: &Explained) -> ExitCode {
     }
 }
 
-fn as_json(explained: &Explained) {
+/// Where the connection string of its target stands, if that is a key vault.
+fn open_question<'s>(outbound: &Outbound, vault_secrets: &'s [(String, Reference)]) -> Option<&'s Reference> {
+    let key = format!("targets.{}.connection_string", outbound.way.target);
+    vault_secrets.iter().find(|(known, _)| *known == key).map(|(_, secret)| secret)
+}
+
+fn as_json(explained: &Explained, vault_secrets: &[(String, Reference)]) {
     let value = match explained {
         Explained::Refused { status, why } => json!({ "answer": status, "becomes": "nothing", "reason": why }),
         Explained::DeadLetter { reason, detail } => {
@@ -104,18 +111,20 @@ fn as_json(explained: &Explained) {
         Explained::Dropped { route } => {
             json!({ "answer": 202, "becomes": "nothing", "reason": "dropped", "route": route })
         }
-        Explained::Sent(o) => return say(&sent_as_json(o)),
+        Explained::Sent(o) => return say(&sent_as_json(o, open_question(o, vault_secrets))),
     };
     say(&value.to_string());
 }
 
 /// The body goes in as it is: a JSON reader would write its numbers anew.
-fn sent_as_json(outbound: &Outbound) -> String {
+fn sent_as_json(outbound: &Outbound, open: Option<&Reference>) -> String {
     #[derive(serde::Serialize)]
     struct Sent<'a> {
         answer: u16,
         becomes: &'a str,
         target: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        connection_string_in: Option<String>,
         registration_id: &'a str,
         unique: &'a str,
         message_id: &'a str,
@@ -129,6 +138,7 @@ fn sent_as_json(outbound: &Outbound) -> String {
         answer: 202,
         becomes: "telemetry",
         target: &outbound.way.target,
+        connection_string_in: open.map(ToString::to_string),
         registration_id: &outbound.way.id,
         unique: unique(&outbound.target.device_id).word(),
         message_id: &message.message_id,
@@ -139,7 +149,7 @@ fn sent_as_json(outbound: &Outbound) -> String {
     serde_json::to_string(&sent).expect("strings and raw JSON are always JSON")
 }
 
-fn as_text(explained: &Explained, file: &Path) {
+fn as_text(explained: &Explained, file: &Path, vault_secrets: &[(String, Reference)]) {
     say(&format!("{}", file.display()));
     let line = |name: &str, value: &str| say(&format!("  {name:<13} {value}"));
     match explained {
@@ -161,6 +171,9 @@ fn as_text(explained: &Explained, file: &Path) {
             line("answer", "202");
             line("becomes", "telemetry");
             describe(outbound, line);
+            if let Some(secret) = open_question(outbound, vault_secrets) {
+                line("open", &format!("{secret} knows the hub, and the device if it is a single device's string"));
+            }
         }
     }
 }

@@ -1,11 +1,15 @@
-//! Follows the configuration's files while the bridge runs: SIGHUP takes them at once, a change within seconds.
+//! Follows the configuration's files while the bridge runs, and the secrets of its key vaults: SIGHUP takes them at once, a
+//! change of a file within seconds, one of a vault within `azure.key_vault_refresh_seconds`.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::signal::unix::Signal;
+use vault::Fetched;
 
+use super::vaults::Keeper;
 use super::{run, settings};
+use crate::config::read::vaults::Vaults;
 use crate::config::{Config, report};
 use crate::events::{Event, Events};
 use crate::reload::{Outcome, Reload};
@@ -17,7 +21,13 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 type Seen = Result<Config, String>;
 
 /// Never ends.
-pub(super) async fn follow(file: PathBuf, reload: &Reload, events: &Events, mut hangup: Option<Signal>) {
+pub(super) async fn follow(
+    file: PathBuf,
+    mut keeper: Keeper,
+    reload: &Reload,
+    events: &Events,
+    mut hangup: Option<Signal>,
+) {
     let mut told = None;
     let mut last = None;
     loop {
@@ -25,8 +35,11 @@ pub(super) async fn follow(file: PathBuf, reload: &Reload, events: &Events, mut 
             () = run::came(&mut hangup) => true,
             () = tokio::time::sleep(LOOK_EVERY) => false,
         };
-        let of = file.clone();
-        let Ok(seen) = tokio::task::spawn_blocking(move || see(&of)).await else { continue };
+        reload.tick();
+        // Bounded, but a minute if a vault is silent; what changed meanwhile is seen after it.
+        keeper.look(&file, is_asked, Some(events)).await;
+        let (of, known) = (file.clone(), keeper.known.clone());
+        let Ok(seen) = tokio::task::spawn_blocking(move || see(&of, &known)).await else { continue };
         // One that is being written may read well and be half of what it is to be: it has to be there twice.
         let is_still = last.as_ref() == Some(&seen);
         if is_asked || is_still {
@@ -36,8 +49,10 @@ pub(super) async fn follow(file: PathBuf, reload: &Reload, events: &Events, mut 
     }
 }
 
-fn see(file: &Path) -> Seen {
-    settings::load(file).map(|read| read.config).map_err(|mistakes| report(&file.display().to_string(), &mistakes))
+fn see(file: &Path, known: &Fetched) -> Seen {
+    settings::load(file, Vaults::Fetched(known))
+        .map(|read| read.config)
+        .map_err(|mistakes| report(&file.display().to_string(), &mistakes))
 }
 
 /// The same refusal is told once, unless somebody asks.

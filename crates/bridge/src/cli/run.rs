@@ -9,7 +9,7 @@ use listenfd::ListenFd;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::follow::follow;
-use super::{fail, log, private_memory, settings};
+use super::{fail, log, private_memory, vaults};
 use crate::app::{App, Listeners, Role};
 use crate::world::{Random, SystemClock, World};
 
@@ -40,7 +40,7 @@ enum Part {
 /// Runs until SIGTERM or SIGINT, then drains. A second signal ends it at once.
 pub async fn main(arguments: Arguments) -> ExitCode {
     let closed = if arguments.allow_core_dumps { Ok(()) } else { private_memory::close() };
-    let read = match settings::read(&arguments.config) {
+    let (read, keeper) = match vaults::read(&arguments.config).await {
         Ok(read) => read,
         Err(code) => return code,
     };
@@ -65,7 +65,7 @@ pub async fn main(arguments: Arguments) -> ExitCode {
     };
     let (reload, events) = (app.reload.clone(), app.events.clone());
     tokio::select! {
-        () = follow(arguments.config, &reload, &events, hangup) => {}
+        () = follow(arguments.config, keeper, &reload, &events, hangup) => {}
         () = signals.next() => tracing::info!("draining; a second signal ends it at once"),
         () = app.died() => return fail("a part of the bridge has ended; what was accepted is on disk"),
     }

@@ -4,27 +4,44 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::BAD_CONFIGURATION;
+use crate::config::read::vaults::{Vaults, Wanted, read_with, wanted};
 use crate::config::{self, Mistake, Read};
 
 /// Reads a configuration and the environment.
 ///
 /// # Errors
 /// Every mistake, also that there is no file.
-pub(super) fn load(file: &Path) -> Result<Read, Vec<Mistake>> {
+pub(super) fn load(file: &Path, vaults: Vaults<'_>) -> Result<Read, Vec<Mistake>> {
     let text = std::fs::read_to_string(file).map_err(|e| vec![unreadable(&e)])?;
-    let env: Vec<_> =
-        std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect();
-    let base = file.parent().unwrap_or(Path::new(""));
-    config::read(&text, &env, base, &|path| std::fs::read_to_string(path))
+    read_with(&text, &environment(), base(file), &|path| std::fs::read_to_string(path), vaults)
 }
 
-/// As [`load`]; prints every mistake and gives exit code 64 if it cannot be used.
+/// What has to be fetched for it first. Nothing, if there is no file.
+pub(super) fn look_ahead(file: &Path) -> Option<Wanted> {
+    let text = std::fs::read_to_string(file).ok()?;
+    Some(wanted(&text, &environment(), base(file), &|path| std::fs::read_to_string(path)))
+}
+
+/// As [`load`], without the key vaults: nothing may be opened with it. Prints every mistake and gives exit code 64 if it
+/// cannot be used.
+pub(super) fn read_unasked(file: &Path) -> Result<Read, ExitCode> {
+    load(file, Vaults::Unasked).map_err(|mistakes| refuse(file, &mistakes, BAD_CONFIGURATION))
+}
+
+/// Prints every mistake.
 #[expect(clippy::print_stderr, reason = "the command line's own voice")]
-pub(super) fn read(file: &Path) -> Result<Read, ExitCode> {
-    load(file).map_err(|mistakes| {
-        eprintln!("{}", config::report(&file.display().to_string(), &mistakes));
-        ExitCode::from(BAD_CONFIGURATION)
-    })
+pub(super) fn refuse(file: &Path, mistakes: &[Mistake], code: u8) -> ExitCode {
+    eprintln!("{}", config::report(&file.display().to_string(), mistakes));
+    ExitCode::from(code)
+}
+
+/// All variables that are text.
+pub(super) fn environment() -> Vec<(String, String)> {
+    std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect()
+}
+
+fn base(file: &Path) -> &Path {
+    file.parent().unwrap_or(Path::new(""))
 }
 
 fn unreadable(error: &std::io::Error) -> Mistake {

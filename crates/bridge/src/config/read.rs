@@ -1,8 +1,8 @@
 //! From TOML and environment to a [`Config`], with every mistake at once.
 //!
 //! Promises that a returned configuration is usable as it stands, that no mistake hides another, and that no message
-//! repeats a secret. Relies on nothing but its arguments: files are opened by the caller's function. Whether a host
-//! answers or a key is right is not known here.
+//! repeats a secret. Relies on nothing but its arguments: files are opened by the caller's function, secrets of key vaults
+//! are fetched before ([`vaults`]). Whether a host answers or a key is right is not known here.
 
 mod environment;
 mod former;
@@ -14,6 +14,7 @@ mod secrets;
 mod targets;
 mod template;
 mod tree;
+pub mod vaults;
 
 #[cfg(test)]
 mod tests;
@@ -24,8 +25,9 @@ use std::time::Duration;
 
 use super::{Azure, Config, DPS_PER_MINUTE, Log, Mistake, QueueConfig, Transport};
 use nearest::nearest;
-use reader::{Reader, Section};
+use reader::{ReadFile, Reader, Section};
 use targets::Shared;
+use vaults::Vaults;
 
 /// Smallest database file: below it a few large messages fill it.
 const QUEUE_BYTES_MIN: i64 = 16 << 20;
@@ -42,13 +44,15 @@ pub struct Read {
     pub config: Config,
     /// Not wrong, worth a thought.
     pub warnings: Vec<Mistake>,
+    /// Keys whose secrets are in key vaults, and which.
+    pub vault_secrets: Vec<(String, vault::Reference)>,
 }
 
 /// Reads a configuration.
 ///
 /// `env` is the process environment (handed in): `LONGHAUL__SECTION__KEY` entries override keys, and secrets may name
 /// any of it. Relative paths count from `base`, the directory of the file; `read_file` opens what the configuration
-/// names: secrets and certificates.
+/// names: secrets and certificates. A secret in a key vault is a mistake here: [`vaults::read_with`] takes them.
 ///
 /// # Errors
 /// Every mistake found, in the order of the file.
@@ -58,15 +62,28 @@ pub fn read(
     base: &Path,
     read_file: &dyn Fn(&Path) -> io::Result<String>,
 ) -> Result<Read, Vec<Mistake>> {
-    let mut reader = Reader::new(env, base, read_file);
+    vaults::read_with(text, env, base, read_file, Vaults::Fetched(&vault::Fetched::new()))
+}
+
+/// One reading. The configuration is of use only where there is no mistake.
+struct Pass {
+    config: Config,
+    mistakes: Vec<Mistake>,
+    warnings: Vec<Mistake>,
+    vault_secrets: Vec<(String, vault::Reference)>,
+}
+
+fn pass(text: &str, env: &[(String, String)], base: &Path, read_file: ReadFile<'_>, vaults: Vaults<'_>) -> Pass {
+    let mut reader = Reader::new(env, base, read_file, vaults);
     let (mut entries, errors) = tree::parse(text);
     for (at, error) in errors.iter().enumerate() {
         reader.broken_line(error, text, at < SYNTAX_ERRORS_MAX);
     }
     environment::put_over(&mut entries, env, &mut reader);
     let config = config(&mut reader, Section::root(entries));
+    let vault_secrets = std::mem::take(&mut reader.vault_secrets);
     let (mistakes, warnings) = reader.finish();
-    if mistakes.is_empty() { Ok(Read { config, warnings }) } else { Err(mistakes) }
+    Pass { config, mistakes, warnings, vault_secrets }
 }
 
 /// Goes through all sections. What is wrong gets its default; the caller throws the result away then.
@@ -126,6 +143,13 @@ fn azure(reader: &mut Reader<'_>, mut section: Section) -> Azure {
     let amqp_port = port(ports.number(reader, "amqp", 1..=65535, 5671));
     ports.finish(reader);
     let azure = Azure {
+        credential: choice(reader, &mut section, "credential", &CREDENTIALS),
+        key_vault_refresh: Duration::from_secs(count(section.number(
+            reader,
+            "key_vault_refresh_seconds",
+            10..=86_400,
+            300,
+        ))),
         ca_file: ca_file.map(|found| reader.path(&found.value)),
         https_port,
         amqp_port,
@@ -147,6 +171,12 @@ fn azure(reader: &mut Reader<'_>, mut section: Section) -> Azure {
 
 const TRANSPORTS: [(&str, Transport); 3] =
     [("amqp", Transport::Amqp), ("amqp-ws", Transport::AmqpWs), ("https", Transport::Https)];
+
+const CREDENTIALS: [(&str, vault::Kind); 3] = [
+    ("managed-identity", vault::Kind::ManagedIdentity),
+    ("workload-identity", vault::Kind::WorkloadIdentity),
+    ("service-principal", vault::Kind::ServicePrincipal),
+];
 
 /// Nothing: as the kind of the target says.
 fn registrations_per_minute(reader: &mut Reader<'_>, section: &mut Section) -> Option<u32> {

@@ -1,6 +1,20 @@
 //! A value that must not be seen.
 
 use std::fmt;
+use std::path::PathBuf;
+
+/// Where a secret stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// In the configuration itself.
+    Plain,
+    /// `env`: a variable of the environment, which cannot change while the process runs.
+    Variable(String),
+    /// `file`.
+    File(PathBuf),
+    /// `key_vault` and `secret`.
+    KeyVault(vault::Reference),
+}
 
 /// Holds a secret; prints as `[secret]` and is never serialised.
 #[derive(Clone, PartialEq, Eq)]

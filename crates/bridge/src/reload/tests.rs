@@ -17,6 +17,7 @@ fn config(more: &str) -> Config {
 fn reload(config: Config) -> Reload {
     Reload {
         webhook_keys: Arc::new(Swap::new(Keys::new(&config.webhook.keys, &config.webhook.network))),
+        overlap: Arc::default(),
         admin_token: Arc::new(Swap::new(admin_keys(&config.admin))),
         config: Arc::new(Swap::new(config)),
         provision: None,

@@ -146,9 +146,8 @@ mod tests {
 
     fn keys() -> Keys {
         let key = |secret: &str, network: Option<&str>| WebhookKey {
-            secret: Secret::new(secret.to_owned()),
-            applications: None,
             network: network.map(str::to_owned),
+            ..WebhookKey::plain(Secret::new(secret.to_owned()))
         };
         Keys::new(&[key("first key", None), key("zweiter/Schlüssel+==", Some("ttn"))], "home")
     }

@@ -40,6 +40,7 @@ impl Default for Plan {
         let webhook = config::Webhook {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             keys: Vec::new(),
+            key_overlap: Duration::ZERO,
             network: "ttn".to_owned(),
             tls: None,
             behind_proxy: false,
@@ -53,9 +54,9 @@ impl Default for Plan {
 
 pub(crate) fn key(secret: &str, applications: &[&str], network: Option<&str>) -> WebhookKey {
     WebhookKey {
-        secret: Secret::new(secret.to_owned()),
         applications: (!applications.is_empty()).then(|| applications.iter().map(|&name| name.to_owned()).collect()),
         network: network.map(str::to_owned),
+        ..WebhookKey::plain(Secret::new(secret.to_owned()))
     }
 }
 

@@ -15,6 +15,8 @@ mod processes; // bridge and simulator as child processes
 mod proxy; // a network between them that can fall silent
 mod settings; // the configuration that is written for them
 mod site; // all of that in one directory
+#[path = "../../../vault/tests/vault/stand_in.rs"]
+mod stand_in; // a Key Vault and an Entra
 mod uplinks; // bodies as The Things Stack and TTN V2 post them
 
 // The promises, one file each:
@@ -38,3 +40,4 @@ mod secrets;
 mod slow_clients;
 mod stalled_disk;
 mod throttled;
+mod vault;

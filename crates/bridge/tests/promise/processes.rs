@@ -91,7 +91,17 @@ impl Drop for Process {
 
 /// Runs to the end: exit code, stdout, stderr.
 pub(crate) async fn run(dir: &Path, arguments: &[&str], patience: Duration) -> (i32, String, String) {
-    let mut command = tokio::process::Command::new(LONGHAUL);
+    run_as(Command::new(LONGHAUL), dir, arguments, patience).await
+}
+
+/// As [`run`], with a command that becomes the binary.
+pub(crate) async fn run_as(
+    command: Command,
+    dir: &Path,
+    arguments: &[&str],
+    patience: Duration,
+) -> (i32, String, String) {
+    let mut command = tokio::process::Command::from(command);
     command.args(arguments).current_dir(dir).stdin(Stdio::null()).kill_on_drop(true);
     let output = tokio::time::timeout(patience, command.output()).await;
     let output = output.unwrap_or_else(|_| panic!("longhaul {arguments:?} is still there after {patience:?}"));

@@ -1,4 +1,4 @@
-//! What can only be known by asking: whether each target answers with a certificate that we trust, whether the queue's
+//! What can only be known by asking: whether the key vaults give their secrets, whether each target answers with a certificate that we trust, whether the queue's
 //! directory takes a file, whether the addresses are free. Sends no telemetry and registers nothing.
 
 use std::io::{self, Write};
@@ -11,12 +11,28 @@ use azure::net::{Dial, Endpoint, Tls};
 
 use super::{Finding, Grade};
 use crate::cli::run::chain;
-use crate::config::{Config, Mistake, TargetKind};
+use crate::cli::settings;
+use crate::cli::vaults::Keeper;
+use crate::config::read::vaults::Vaults;
+use crate::config::{Config, Mistake, Read, TargetKind};
 
 /// Name, TCP and TLS of one target.
 const REACH_WITHIN: Duration = Duration::from_secs(10);
 
-pub(super) async fn findings(config: &Config) -> Vec<Finding> {
+pub(super) async fn findings(file: &Path) -> Vec<Finding> {
+    let mut keeper = Keeper::default();
+    keeper.look(file, true, None).await;
+    let Read { config, warnings, vault_secrets } = match settings::load(file, Vaults::Fetched(&keeper.known)) {
+        Ok(read) => read,
+        Err(mistakes) => return Finding::all(Grade::Mistake, mistakes),
+    };
+    let mut findings = Finding::all(Grade::Warning, warnings);
+    findings.extend(vault_secrets.iter().map(|(key, secret)| fine(key, format!("{secret} is there and can be used"))));
+    findings.extend(places(&config).await);
+    findings
+}
+
+async fn places(config: &Config) -> Vec<Finding> {
     let mut findings = vec![
         queue(&config.queue.dir),
         address("webhook.listen", config.webhook.listen),

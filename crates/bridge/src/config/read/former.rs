@@ -16,7 +16,7 @@ const NAMES: [(&str, &str); 16] = [
     ("IoTHubConnectionString", "it is `connection_string` below a [targets.NAME] with kind = \"iot-hub\" now"),
     ("DtdlModelId", "it is `model_id` below [targets.NAME] now"),
     ("DeviceProvisioningPollingDelay", "remove it; the service says itself when to ask again"),
-    ("KeyVaultURI", "this version reads no key vault; give secrets as { env = \"NAME\" } or { file = \"PATH\" }"),
+    ("KeyVaultURI", "give each secret as { key_vault = \"https://NAME.vault.azure.net\", secret = \"NAME\" }"),
     ("UplinkQueueName", "remove it; messages rest below `dir` of [queue] now"),
     ("DownlinkQueueName", "remove it; messages rest below `dir` of [queue] now"),
     ("AzureStorageConnectionString", "remove it; messages rest below `dir` of [queue] now"),

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use super::reader::{At, Found, Reader, Section, Wanted, wrong_type};
 use super::secrets;
@@ -16,6 +17,8 @@ const KEY_CHARS_MIN: usize = 16;
 const NETWORK_CHARS_MAX: usize = 64;
 /// Bound of every count of connections and waiting puts; file descriptors end earlier.
 const COUNT_MAX: i64 = 1_000_000;
+/// A week, in seconds: whoever has not changed the network's side by then does not mean to.
+const OVERLAP_MAX: i64 = 7 * 86_400;
 /// Below this the largest body that is taken would never fit.
 const MIB: i64 = 1 << 20;
 
@@ -34,9 +37,11 @@ pub(super) fn webhook(reader: &mut Reader<'_>, mut section: Section) -> Webhook 
     let before = reader.count();
     let keys = keys(reader, &mut section);
     let keys_are_wrong = reader.count() > before;
+    let overlap = section.number(reader, "key_overlap_seconds", 0..=OVERLAP_MAX, 3600);
     let webhook = Webhook {
         listen: address(reader, &mut section, 8080),
         keys,
+        key_overlap: Duration::from_secs(overlap.try_into().expect("its bounds are not negative")),
         network: network(reader, &mut section).unwrap_or_else(|| "ttn".to_owned()),
         tls: tls(reader, &mut section),
         behind_proxy: section.boolean(reader, "behind_proxy"),
@@ -208,21 +213,28 @@ fn keys(reader: &mut Reader<'_>, section: &mut Section) -> Vec<WebhookKey> {
 
 fn key(reader: &mut Reader<'_>, item: Found<Node>) -> Option<WebhookKey> {
     if !matches!(item.value.value, Value::Table(_)) {
-        let secret = secrets::resolve(reader, item)?;
-        warn_short(reader, &secret);
-        return Some(WebhookKey { secret: Secret::new(secret.value), applications: None, network: None });
+        let secret = secrets::sourced(reader, item)?;
+        return Some(webhook_key(reader, secret, None, None));
     }
     let mut section = item.into_section(reader, KEYS_EXAMPLE)?;
     let secret = match section.take("key") {
-        Some(found) => secrets::resolve(reader, found),
+        Some(found) => secrets::sourced(reader, found),
         None => secrets::from_table(reader, &mut section),
     };
     let applications = applications(reader, &mut section);
     let network = network(reader, &mut section);
     section.finish(reader);
-    let secret = secret?;
-    warn_short(reader, &secret);
-    Some(WebhookKey { secret: Secret::new(secret.value), applications, network })
+    Some(webhook_key(reader, secret?, applications, network))
+}
+
+fn webhook_key(
+    reader: &mut Reader<'_>,
+    secret: secrets::Sourced,
+    applications: Option<BTreeSet<String>>,
+    network: Option<String>,
+) -> WebhookKey {
+    warn_short(reader, &secret.found);
+    WebhookKey { secret: Secret::new(secret.found.value), source: secret.source, applications, network }
 }
 
 fn applications(reader: &mut Reader<'_>, section: &mut Section) -> Option<BTreeSet<String>> {

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use super::former;
 use super::nearest::nearest;
 use super::tree::{Node, SyntaxError, Value};
+use super::vaults::Vaults;
 use crate::config::mistake::{Mistake, Place};
 
 /// A key and where it stands.
@@ -36,6 +37,10 @@ pub(super) struct Reader<'a> {
     env: BTreeMap<&'a str, &'a str>,
     base: &'a Path,
     read_file: ReadFile<'a>,
+    /// What is known of the key vaults.
+    pub(super) vaults: Vaults<'a>,
+    /// What was wanted of them so far, and where.
+    pub(super) vault_secrets: Vec<(String, vault::Reference)>,
     /// Never shown: there may be a secret in them.
     broken_lines: BTreeMap<usize, String>,
     mistakes: Vec<Mistake>,
@@ -43,9 +48,23 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(env: &'a [(String, String)], base: &'a Path, read_file: ReadFile<'a>) -> Self {
+    pub(super) fn new(
+        env: &'a [(String, String)],
+        base: &'a Path,
+        read_file: ReadFile<'a>,
+        vaults: Vaults<'a>,
+    ) -> Self {
         let env = env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        Self { env, base, read_file, broken_lines: BTreeMap::new(), mistakes: Vec::new(), warnings: Vec::new() }
+        Self {
+            env,
+            base,
+            read_file,
+            vaults,
+            vault_secrets: Vec::new(),
+            broken_lines: BTreeMap::new(),
+            mistakes: Vec::new(),
+            warnings: Vec::new(),
+        }
     }
 
     /// Something is wrong with what stands there.

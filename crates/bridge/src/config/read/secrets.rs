@@ -1,18 +1,50 @@
-//! Secrets: `{ env = "NAME" }`, `{ file = "PATH" }`, or a plain text.
+//! Secrets: `{ env = "NAME" }`, `{ file = "PATH" }`, `{ key_vault = "https://…", secret = "NAME" }`, or a plain text.
 //!
 //! Promises that no message of this module, or of one that uses it, repeats a secret.
 
-use super::reader::{At, Found, Reader, Section, Wanted};
+use std::collections::BTreeSet;
+
+use base64::Engine as _;
+use sha2::Digest as _;
+use vault::Reference;
+
+use super::reader::{At, Found, Reader, Section, Wanted, cause_and_mend};
 use super::tree::{Node, Value};
+use super::vaults::Vaults;
+use crate::config::Source;
 
 /// How a secret may be written.
 pub(super) const EXAMPLE: &str = "{ env = \"NAME\" }";
+const VAULT_EXAMPLE: &str = "{ key_vault = \"https://NAME.vault.azure.net\", secret = \"NAME\" }";
 
 /// Longest secret that is taken: a connection string has 600 characters, anything larger is the wrong file.
 const BYTES_MAX: usize = 16 * 1024;
 
-/// Resolves a secret.
+/// Secrets of key vaults in one configuration: a key each for sixty-four applications. Each is fetched anew every few
+/// minutes.
+const VAULT_SECRETS_MAX: usize = 64;
+
+/// A secret's value, and where it came from.
+pub(super) struct Sourced {
+    pub(super) found: Found<String>,
+    pub(super) source: Source,
+    /// The value is none: the key vault was not to be asked.
+    pub(super) is_unasked: bool,
+}
+
+impl Sourced {
+    fn new(found: Found<String>, source: Source) -> Self {
+        Self { found, source, is_unasked: false }
+    }
+}
+
+/// The value of a secret.
 pub(super) fn resolve(reader: &mut Reader<'_>, found: Found<Node>) -> Option<Found<String>> {
+    sourced(reader, found).map(|secret| secret.found)
+}
+
+/// The value of a secret, and where it came from.
+pub(super) fn sourced(reader: &mut Reader<'_>, found: Found<Node>) -> Option<Sourced> {
     if matches!(found.value.value, Value::Table(_)) {
         let mut section = found.into_section(reader, EXAMPLE)?;
         let secret = from_table(reader, &mut section);
@@ -23,50 +55,100 @@ pub(super) fn resolve(reader: &mut Reader<'_>, found: Found<Node>) -> Option<Fou
     if let Some(crate::config::Place::Line(_)) = secret.at.place {
         warn_plain(reader, &secret.at);
     }
-    check(reader, secret)
+    Some(Sourced::new(check(reader, secret)?, Source::Plain))
 }
 
 /// The `env`, `file` or `key_vault` of a table; `None` is already reported.
-pub(super) fn from_table(reader: &mut Reader<'_>, section: &mut Section) -> Option<Found<String>> {
+pub(super) fn from_table(reader: &mut Reader<'_>, section: &mut Section) -> Option<Sourced> {
     let at = section.at().clone();
-    let (env, file) = (section.has("env"), section.has("file"));
+    let ways: Vec<_> = ["env", "file", "key_vault"].into_iter().filter(|way| section.has(way)).collect();
     let variable = section.text(reader, "env", "{ env = \"NAME\" }");
     let path = section.text(reader, "file", "{ file = \"PATH\" }");
-    let vault = [section.take("key_vault"), section.take("secret")].iter().any(Option::is_some);
-    if vault {
-        reader.mistake(&at, "key vaults are not read in this version", "use { env = \"NAME\" } or { file = \"PATH\" }");
-        return None;
-    }
-    match (env, file) {
-        (true, true) => {
-            reader.mistake(&at, "has both env and file", "keep one of them");
+    let vault = section.text(reader, "key_vault", VAULT_EXAMPLE);
+    let [name, version] = ["secret", "version"].map(|key| section.text(reader, key, VAULT_EXAMPLE));
+    match *ways {
+        ["env"] => from_variable(reader, Found { at, value: variable?.value }),
+        ["file"] => from_file(reader, Found { at, value: path?.value }),
+        [_] => {
+            let Some(name) = name else {
+                reader.mistake(&at, "names a key vault, but no secret in it", format!("write {VAULT_EXAMPLE}"));
+                return None;
+            };
+            let version = version.map(|version| version.value);
+            match Reference::new(&vault?.value, &name.value, version.as_deref()) {
+                Ok(reference) => from_vault(reader, at, reference),
+                Err(why) => {
+                    let (cause, mend) = cause_and_mend(&why.to_string(), VAULT_EXAMPLE);
+                    reader.mistake(&at, cause, mend);
+                    None
+                }
+            }
+        }
+        [] => {
+            let mend = format!("write {{ env = \"NAME\" }}, {{ file = \"PATH\" }} or {VAULT_EXAMPLE}");
+            reader.mistake(&at, "says nowhere where the secret is", mend);
             None
         }
-        (true, false) => from_variable(reader, Found { at, value: variable?.value }),
-        (false, true) => from_file(reader, Found { at, value: path?.value }),
-        (false, false) => {
-            reader.mistake(&at, "says nowhere where the secret is", "write { env = \"NAME\" } or { file = \"PATH\" }");
+        [one, other, ..] => {
+            reader.mistake(&at, format!("has both {one} and {other}"), "keep one of them");
             None
         }
     }
 }
 
-fn from_variable(reader: &mut Reader<'_>, name: Found<String>) -> Option<Found<String>> {
+/// What was fetched, or in place of it, where nobody was to be asked, a value that passes for any secret and opens nothing.
+fn from_vault(reader: &mut Reader<'_>, at: At, reference: Reference) -> Option<Sourced> {
+    reader.vault_secrets.push((at.key.clone(), reference.clone()));
+    let distinct: BTreeSet<_> = reader.vault_secrets.iter().map(|(_, reference)| reference).collect();
+    if distinct.len() > VAULT_SECRETS_MAX {
+        let cause = format!("is one of more than {VAULT_SECRETS_MAX} secrets in key vaults");
+        reader.mistake(&at, cause, "give some of them as { file = \"PATH\" }");
+        return None;
+    }
+    let source = Source::KeyVault(reference.clone());
+    let Vaults::Fetched(fetched) = reader.vaults else {
+        let digest = sha2::Sha512::digest(reference.to_string());
+        let value = base64::engine::general_purpose::STANDARD.encode(digest);
+        return Some(Sourced { found: Found { at, value }, source, is_unasked: true });
+    };
+    match fetched.get(&reference) {
+        Some(Ok(value)) => {
+            let value = value.expose().trim_end_matches(['\r', '\n']).to_owned();
+            Some(Sourced::new(check(reader, Found { at, value })?, source))
+        }
+        Some(Err(failure)) => {
+            reader.mistake(&at, format!("{reference}: {}", failure.cause), failure.mend.clone());
+            None
+        }
+        None => {
+            reader.mistake(
+                &at,
+                format!("{reference} was not fetched"),
+                "use `longhaul run` or `longhaul check`, which fetch it",
+            );
+            None
+        }
+    }
+}
+
+fn from_variable(reader: &mut Reader<'_>, name: Found<String>) -> Option<Sourced> {
     let Some(value) = reader.variable(&name.value) else {
         let mend = "set it in the environment of the process, or name another";
         reader.mistake(&name.at, format!("the environment variable `{}` is not set", name.value), mend);
         return None;
     };
-    check(reader, Found { at: name.at, value: value.to_owned() })
+    let secret = check(reader, Found { at: name.at, value: value.to_owned() })?;
+    Some(Sourced::new(secret, Source::Variable(name.value)))
 }
 
-fn from_file(reader: &mut Reader<'_>, name: Found<String>) -> Option<Found<String>> {
+fn from_file(reader: &mut Reader<'_>, name: Found<String>) -> Option<Sourced> {
     let path = reader.path(&name.value);
     match reader.file(&path) {
         Ok(text) => {
             // Editors and `echo` end a file with a line feed that nobody means.
             let value = text.trim_end_matches(['\r', '\n']);
-            check(reader, Found { at: name.at, value: value.to_owned() })
+            let secret = check(reader, Found { at: name.at, value: value.to_owned() })?;
+            Some(Sourced::new(secret, Source::File(path)))
         }
         Err(e) => {
             let mend = "correct the path (relative ones count from the configuration's directory) or its permissions";
@@ -101,6 +183,6 @@ fn check(reader: &mut Reader<'_>, secret: Found<String>) -> Option<Found<String>
 
 /// Plain secrets get copied along with the file.
 pub(super) fn warn_plain(reader: &mut Reader<'_>, at: &At) {
-    let mend = "use { env = \"NAME\" } or { file = \"PATH\" }, so that the file can be shown to others";
+    let mend = "use { env = \"NAME\" }, { file = \"PATH\" } or a key vault, so that the file can be shown to others";
     reader.warn(at, "the secret stands in the file itself", mend);
 }

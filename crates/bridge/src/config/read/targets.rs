@@ -239,6 +239,9 @@ fn model_id(reader: &mut Reader<'_>, section: &mut Section) -> Option<String> {
     Some(found.value)
 }
 
+/// Stands for a connection string in a key vault that is not to be asked. A policy's: then a template is read as well.
+const UNASKED: &str = "HostName=known-to-the-key-vault.invalid;SharedAccessKeyName=known-to-the-key-vault;SharedAccessKey=AAAAAAAAAAAAAAAAAAAAAA==";
+
 fn hub(reader: &mut Reader<'_>, section: &mut Section, shared: &Shared<'_>) -> Option<Target> {
     let at = section.at_key("connection_string");
     let device_mend = "copy the primary connection string of the device, or of a shared access policy, from the portal";
@@ -251,8 +254,9 @@ fn hub(reader: &mut Reader<'_>, section: &mut Section, shared: &Shared<'_>) -> O
         );
         return None;
     };
-    let secret = secrets::resolve(reader, found)?;
-    match connection_string::parse(&secret.value) {
+    let secret = secrets::sourced(reader, found)?;
+    let text = if secret.is_unasked { UNASKED } else { &secret.found.value };
+    match connection_string::parse(text) {
         Ok(ConnectionString::Device(device)) => {
             if let Some(found) = device_id {
                 let cause = "has no use here: the connection string names the device";

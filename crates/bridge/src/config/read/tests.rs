@@ -5,6 +5,7 @@ mod commented;
 mod environment;
 mod mistakes;
 mod usable;
+mod vaults;
 
 use std::io;
 use std::path::{Path, PathBuf};

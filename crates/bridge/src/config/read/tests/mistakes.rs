@@ -17,7 +17,7 @@ const ALONE: &[(&str, &str, &str, &str)] = &[
         "`connection_string`",
     ),
     ("DPSEnrollmentGroupSymmetricKey-app = \"x\"", "DPSEnrollmentGroupSymmetricKey-app", "predecessor", "`group_key`"),
-    ("KeyVaultURI = \"https://x\"", "KeyVaultURI", "predecessor", "env"),
+    ("KeyVaultURI = \"https://x\"", "KeyVaultURI", "predecessor", "key_vault"),
     // types
     ("webhook = 1", "webhook", "is a number, but a table", "[webhook]"),
     ("[webhook]\nlisten = 8080", "webhook.listen", "is a number, but a text", "127.0.0.1:8080"),
@@ -36,11 +36,27 @@ const ALONE: &[(&str, &str, &str, &str)] = &[
     // not in this version
     ("[queue]\nkind = \"azure-storage\"", "queue.kind", "not in this version", "embedded"),
     ("[queue]\nkind = \"embeded\"", "queue.kind", "`embeded`", "did you mean \"embedded\"?"),
+    ("[azure]\ncredential = \"certificate\"", "azure.credential", "`certificate`", "service-principal"),
+    // key vaults
+    ("[admin]\ntoken = { key_vault = \"https://v.vault.azure.net\" }", "admin.token", "no secret in it", "secret = "),
+    ("[admin]\ntoken = { key_vault = \"v\", secret = \"s\" }", "admin.token", "by https only", "https://NAME.vault"),
     (
-        "[admin]\ntoken = { key_vault = \"https://v\", secret = \"s\" }",
+        "[admin]\ntoken = { key_vault = \"https://v\", secret = \"a_b\" }",
         "admin.token",
-        "not read in this version",
-        "file",
+        "not the name of a secret",
+        "127",
+    ),
+    (
+        "[admin]\ntoken = { key_vault = \"https://v\", secret = \"s\", env = \"E\" }",
+        "admin.token",
+        "both env and key_vault",
+        "keep one",
+    ),
+    (
+        "[admin]\ntoken = { key_vault = \"https://v.vault.azure.net\", secret = \"s\" }",
+        "admin.token",
+        "https://v.vault.azure.net/secrets/s was not fetched",
+        "longhaul run",
     ),
     // listeners
     ("[webhook]\nlisten = \"8080\"", "webhook.listen", "`8080` is not an address", "IP:PORT"),
