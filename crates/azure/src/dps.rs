@@ -3,6 +3,7 @@
 //! ```text
 //! PUT /{scope}/registrations/{id}/register?api-version=…             202 {"operationId","status":"assigning"} Retry-After
 //! GET /{scope}/registrations/{id}/operations/{operation}?api-version=…    202 the same | 200 {"status":"assigned",…}
+//! POST /{scope}/registrations/{id}?api-version=…                      200 {"status","assignedHub",…}, registers nothing
 //! ```
 //! [`Registration`] decides: which request is next, and what an answer means. It knows neither clock nor socket.
 //! [`DpsClient`] carries it out. Neither retries a registration that was refused: pacing, backoff and remembering
@@ -160,6 +161,43 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
+/// What is known at the service of a device that may have registered before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// It has.
+    Assigned(Assignment),
+    /// It is being assigned just now.
+    Assigning,
+    /// Nothing that helps: register.
+    Nothing,
+}
+
+/// The request that looks a device up. It registers nothing.
+pub fn look_up(applicant: &Applicant) -> Ask {
+    let Applicant { scope, registration_id, .. } = applicant;
+    Ask {
+        method: Method::POST,
+        target: format!("/{}/registrations/{}?api-version={API_VERSION}", segment(scope), segment(registration_id)),
+        body: register_body(registration_id, None),
+    }
+}
+
+/// What the answer to [`look_up`]'s request means.
+pub fn looked_up(status: StatusCode, body: &[u8]) -> Found {
+    let Some(state) = serde_json::from_slice::<RegistrationState>(body).ok().filter(|_| status == StatusCode::OK)
+    else {
+        return Found::Nothing;
+    };
+    match state.status.as_deref() {
+        Some("assigned") => match assigned(state) {
+            Next::Assigned(assignment) => Found::Assigned(assignment),
+            Next::Poll { .. } | Next::Refused(_) => Found::Nothing,
+        },
+        Some("assigning") => Found::Assigning,
+        _ => Found::Nothing,
+    }
+}
+
 /// One registration under way.
 #[derive(Clone, Debug)]
 pub struct Registration {
@@ -282,6 +320,7 @@ struct Operation {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RegistrationState {
+    status: Option<String>,
     assigned_hub: Option<String>,
     device_id: Option<String>,
     error_code: Option<u32>,

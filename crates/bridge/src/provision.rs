@@ -9,10 +9,9 @@ pub mod keys;
 pub mod line;
 pub mod pacer;
 mod registrar;
-pub mod reserve;
 pub mod scope;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -26,14 +25,15 @@ use crate::events::{Event, Events};
 use crate::identity::Name;
 use crate::provision::line::{Because, Joined};
 use crate::provision::registrar::{Refused, Registered, Registrars};
-use crate::provision::reserve::Noted;
 use crate::provision::scope::{Progress, Scope, Step};
 use crate::world::World;
 
 /// Collection of durable notes: name → assignment.
 const SPACE: &str = "assignments";
-/// Collection of durable notes: scope → turns of the last minute.
-const PACES: &str = "paces";
+/// Collection of durable notes: name → when its registration began; gone when it is assigned. So a process that was killed
+/// in the middle leaves behind what its successor needs: how much of the minute's pace is used up, and who may be
+/// registered already.
+const BEGUN: &str = "registrations";
 /// While one device tries a group's other key, the rest look this often what came of it.
 const WHILE_TRYING: Duration = Duration::from_millis(500);
 /// Longest that a refusal is remembered.
@@ -118,8 +118,10 @@ struct State {
     at_hub: HashMap<String, usize>,
     refused: HashMap<Name, Refusal>,
     scopes: BTreeMap<String, Scope>,
-    /// What the process before noted of scopes that nobody has asked yet.
-    noted: HashMap<String, Vec<Noted>>,
+    /// Begun by the process before, and not known to have ended: DPS is asked what came of it first.
+    begun: HashSet<Name>,
+    /// When the process before began registrations, by scope; taken by the first of a scope's devices.
+    begun_at: HashMap<String, Vec<UnixMillis>>,
 }
 
 #[derive(Clone, Debug)]
@@ -136,6 +138,11 @@ impl State {
     /// There since the first of its devices asked.
     fn scope(&mut self, name: &Name) -> Option<&mut Scope> {
         self.scopes.get_mut(&name.scope)
+    }
+
+    /// The process before has, at about this time.
+    fn began(&mut self, name: &Name, at: UnixMillis) {
+        self.begun_at.entry(name.scope.clone()).or_default().push(at);
     }
 
     fn set(&mut self, name: &Name, assignment: Option<Assignment>) {
@@ -192,13 +199,20 @@ impl Provision {
     ) -> Result<Arc<Self>, LeaseError> {
         let mut state = State::default();
         for (key, value) in queue.notes(SPACE).await? {
-            if let (Some(name), Ok(assignment)) = (Name::from_key(&key), serde_json::from_slice(&value)) {
+            if let (Some(name), Ok(assignment)) = (Name::from_key(&key), serde_json::from_slice::<Assignment>(&value)) {
+                state.began(&name, assignment.at);
                 state.set(&name, Some(assignment));
             }
         }
-        for (scope, value) in queue.notes(PACES).await? {
-            state.noted.insert(scope, serde_json::from_slice(&value).unwrap_or_default());
+        for (key, value) in queue.notes(BEGUN).await? {
+            if let (Some(name), Ok(at)) = (Name::from_key(&key), serde_json::from_slice(&value)) {
+                state.began(&name, at);
+                if !state.assigned.contains_key(&name) {
+                    state.begun.insert(name);
+                }
+            }
         }
+        state.begun_at.values_mut().for_each(|times| times.sort_unstable());
         Ok(Arc::new(Self {
             state: Mutex::new(state),
             registrars: Registrars::new(azure, dial),
@@ -285,9 +299,15 @@ impl Provision {
             return Joined::InLine;
         }
         let name = applicant.name.scope.clone();
-        let State { scopes, noted, .. } = &mut *state;
-        let new = || Scope::new(per_minute, noted.remove(&name).unwrap_or_default(), self.world.now());
+        let State { scopes, begun, begun_at, .. } = &mut *state;
+        let new = || Scope::new(per_minute, &begun_at.remove(&name).unwrap_or_default());
         let scope = scopes.entry(name.clone()).or_insert_with(new);
+        if begun.remove(&applicant.name) && scope.line.begin_at_once(&applicant.name.id) {
+            drop(state);
+            let this = self.clone();
+            tokio::spawn(async move { this.resume(applicant, because).await });
+            return Joined::InLine;
+        }
         let joined = scope.line.join(applicant, because);
         let is_served = std::mem::replace(&mut scope.is_served, true);
         drop(state);
@@ -296,6 +316,27 @@ impl Provision {
             tokio::spawn(async move { this.serve(&name).await });
         }
         joined
+    }
+
+    /// Asks what came of a registration that the process before began: to begin it anew would cost a second one. Looking
+    /// up has no part in the pace.
+    async fn resume(self: Arc<Self>, applicant: Applicant, because: Because) {
+        let Some(permits) = self.state().scope(&applicant.name).map(|scope| scope.under_way.clone()) else { return };
+        let Ok(_permit) = permits.acquire_owned().await else { return };
+        let Applicant { name, target, .. } = &applicant;
+        let key = self.key_in_use(name);
+        match self.registrars.look_up(target, key, &name.id, &self.world).await {
+            Some(assigned) => {
+                let under_way = UnderWay { provision: self.clone(), applicant, _permit };
+                self.assign(&under_way.applicant.name, assigned).await;
+            }
+            None => {
+                if let Some(scope) = self.state().scope(name) {
+                    scope.line.leave(&name.id);
+                }
+                self.join(applicant, because);
+            }
+        }
     }
 
     /// Registers one after another until nobody stands in line.
@@ -309,22 +350,12 @@ impl Provision {
                     let under_way = UnderWay { provision: self.clone(), applicant, _permit: permit };
                     tokio::spawn(async move { under_way.provision.register(&under_way.applicant).await });
                 }
-                Step::Note(noted) => self.note(scope, &noted).await,
                 Step::Wait(at) => {
                     drop(permit);
                     self.sleep_until(at).await;
                 }
                 Step::Done => return,
             }
-        }
-    }
-
-    async fn note(&self, scope: &str, noted: &[Noted]) {
-        let value = serde_json::to_vec(noted).expect("numbers are always JSON");
-        let note = Note { space: PACES.to_owned(), key: scope.to_owned(), value: Some(value) };
-        if let Err(e) = self.queue.write_notes(vec![note]).await {
-            // Not fatal: a process that starts within the minute may be throttled.
-            tracing::warn!(scope, error = %e, "failed to note the pace of registrations");
         }
     }
 
@@ -344,9 +375,21 @@ impl Provision {
     }
 
     async fn register(&self, applicant: &Applicant) {
+        let name = &applicant.name;
+        let at = self.world.now().to_string();
+        self.write(name, vec![(BEGUN, Some(at.into_bytes()))]).await;
         match Box::pin(self.ask(applicant)).await {
-            Ok(assigned) => self.assign(&applicant.name, assigned).await,
+            Ok(assigned) => self.assign(name, assigned).await,
             Err(refused) => self.refuse(applicant, &refused),
+        }
+    }
+
+    /// Notes about a device. One that cannot be written is not fatal: what it says is used now, and found out again after a
+    /// restart.
+    async fn write(&self, name: &Name, notes: Vec<(&str, Option<Vec<u8>>)>) {
+        let note = |(space, value): (&str, _)| Note { space: space.to_owned(), key: name.key(), value };
+        if let Err(e) = self.queue.write_notes(notes.into_iter().map(note).collect()).await {
+            tracing::warn!(registration_id = name.id, error = %e, "failed to keep what is known of a device");
         }
     }
 
@@ -366,7 +409,7 @@ impl Provision {
 
     /// Again, when the answer looks like a wrong key and there is another one that may be right.
     async fn ask(&self, applicant: &Applicant) -> Result<Registered, Refused> {
-        let used = self.state().scope(&applicant.name).map(|scope| scope.keys.in_use()).unwrap_or_default();
+        let used = self.key_in_use(&applicant.name);
         let answer = self.ask_with(applicant, used).await;
         let is_denied = matches!(&answer, Err(refused) if refused.class == Class::Denied);
         if !is_denied || !registrar::has_two_keys(&applicant.target) {
@@ -382,6 +425,10 @@ impl Provision {
             scope.keys.tried();
         }
         answer
+    }
+
+    fn key_in_use(&self, name: &Name) -> GroupKey {
+        self.state().scope(name).map(|scope| scope.keys.in_use()).unwrap_or_default()
     }
 
     /// The key that is worth a try after `used` was refused. Waits for another device that is trying it: at most as long as
@@ -414,11 +461,7 @@ impl Provision {
         let Registered { hub, device_id, key, .. } = assigned;
         let assignment = Assignment { hub, device_id, key, at: self.world.now() };
         let value = serde_json::to_vec(&assignment).expect("two strings and a number are always JSON");
-        let note = Note { space: SPACE.to_owned(), key: name.key(), value: Some(value) };
-        if let Err(e) = self.queue.write_notes(vec![note]).await {
-            // Not fatal: it is used now, and asked for again after a restart.
-            tracing::warn!(registration_id = name.id, error = %e, "failed to keep an assignment");
-        }
+        self.write(name, vec![(SPACE, Some(value)), (BEGUN, None)]).await;
         self.events.emit(Event::Assigned { registration_id: &name.id, hub: &assignment.hub });
         let mut state = self.state();
         if let Some(scope) = state.scope(name) {

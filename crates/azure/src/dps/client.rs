@@ -9,7 +9,7 @@ use http::{HeaderValue, Request};
 use http_body_util::Full;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::{Applicant, Ask, Assignment, Class, Next, Refusal, Registration, TRANSIENT_WAIT_MIN};
+use super::{Applicant, Ask, Assignment, Class, Found, Next, POLL_INTERVAL, Refusal, Registration, TRANSIENT_WAIT_MIN};
 use crate::UnixSeconds;
 use crate::exchange::{Answer, Exchange, Limits, Trouble};
 use crate::net::{Dial, Endpoint};
@@ -87,6 +87,22 @@ impl DpsClient {
                 // Not worth waiting for when the time would be up.
                 Next::Poll { after } if Instant::now() + after >= deadline => return Err(registration.out_of_time()),
                 Next::Poll { after } => sleep_until(Instant::now() + after).await,
+            }
+        }
+    }
+
+    /// Where a device is registered already, without registering it; `None` when the service does not tell. At most
+    /// [`DpsLimits::flow_timeout`].
+    pub async fn look_up(&self, applicant: Applicant, token: &Token) -> Option<Assignment> {
+        let deadline = Instant::now() + self.flow_timeout;
+        loop {
+            let ask = self.exchange.ask(self.request(super::look_up(&applicant), token));
+            let Answer { status, body, .. } = timeout_at(deadline, ask).await.ok()?.ok()?;
+            match super::looked_up(status, &body) {
+                Found::Assigned(assignment) => return Some(assignment),
+                Found::Nothing => return None,
+                Found::Assigning if Instant::now() + POLL_INTERVAL >= deadline => return None,
+                Found::Assigning => sleep_until(Instant::now() + POLL_INTERVAL).await,
             }
         }
     }

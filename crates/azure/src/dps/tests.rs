@@ -197,6 +197,33 @@ fn polls_that_are_throttled_go_on_and_slow_no_registration_down() {
 }
 
 #[test]
+fn a_device_is_looked_up_without_registering() {
+    let ask = look_up(&applicant());
+    assert_eq!(
+        (ask.method, ask.target.as_str(), &ask.body[..]),
+        (
+            Method::POST,
+            "/0ne00AAAA01/registrations/eui-1?api-version=2019-03-31",
+            br#"{"registrationId":"eui-1"}"#.as_slice()
+        )
+    );
+    let state =
+        r#"{"registrationId":"eui-1","assignedHub":"Hub1.azure-devices.net","deviceId":"eui-1","status":"assigned"}"#;
+    let cases = [
+        (200, state.to_owned(), Found::Assigned(assignment())),
+        (200, r#"{"registrationId":"eui-1","status":"assigning"}"#.to_owned(), Found::Assigning),
+        (200, r#"{"registrationId":"eui-1","status":"disabled"}"#.to_owned(), Found::Nothing),
+        (200, state.replace("Hub1.", "evil/"), Found::Nothing),
+        (404, r#"{"errorCode":404201}"#.to_owned(), Found::Nothing),
+        (401, state.to_owned(), Found::Nothing),
+        (200, "not json".to_owned(), Found::Nothing),
+    ];
+    for (status, body, found) in cases {
+        assert_eq!(looked_up(StatusCode::from_u16(status).unwrap(), body.as_bytes()), found, "{status} {body}");
+    }
+}
+
+#[test]
 fn forgotten_operation_means_to_begin_anew_and_a_refused_poll_is_a_refusal() {
     assert_eq!(class(answer(&mut polling(), 404, &[], "")), Class::Transient { retry_after: secs(5) });
     assert_eq!(class(answer(&mut polling(), 401, &[], "")), Class::Denied);

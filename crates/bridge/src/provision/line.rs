@@ -88,6 +88,21 @@ impl Line {
         Some(next)
     }
 
+    /// One that stands in no line begins at once: it is under way until [`Line::ended`] or [`Line::leave`]. False when it
+    /// stands here already.
+    pub fn begin_at_once(&mut self, id: &str) -> bool {
+        let is_new = !self.places.contains_key(id);
+        if is_new {
+            self.places.insert(id.to_owned(), Place::UnderWay);
+        }
+        is_new
+    }
+
+    /// It is not under way any more, and has not ended.
+    pub fn leave(&mut self, id: &str) {
+        self.places.remove(id);
+    }
+
     fn next_ahead(&mut self) -> Option<Applicant> {
         while let Some(next) = self.ahead.pop_front() {
             if self.places.get(&next.name.id) == Some(&Place::Ahead) {

@@ -25,11 +25,9 @@ impl Pacer {
         Self { per_minute: per_minute as usize, granted: VecDeque::new(), not_before: UnixMillis::MIN }
     }
 
-    /// As if these permits, in the order of their times, had been taken.
-    pub fn after(mut self, taken: impl Iterator<Item = UnixMillis>) -> Self {
-        if self.per_minute > 0 {
-            self.granted.extend(taken);
-        }
+    /// As if permits had been taken at these times already, earliest first.
+    pub fn after(mut self, taken: &[UnixMillis]) -> Self {
+        self.granted.extend(taken.iter().rev().take(self.per_minute).rev());
         self
     }
 

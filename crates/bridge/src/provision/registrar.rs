@@ -11,6 +11,7 @@ use azure::connection_string::{DeviceConnectionString, PolicyConnectionString};
 use azure::dps::{self, Class, DpsClient, DpsLimits};
 use azure::net::{Dial, Endpoint};
 use azure::registry::{self, Registry};
+use azure::sas::Token;
 
 use crate::config::{self, DpsTarget, GroupKey, Target, TargetKind};
 use crate::world::{ServerClock, World};
@@ -115,6 +116,16 @@ impl Registrars {
         }
     }
 
+    /// Where a device is registered already, as far as the service tells. A registry needs not be asked: making a device
+    /// twice does no harm there.
+    pub(super) async fn look_up(&self, target: &Target, key: GroupKey, id: &str, world: &World) -> Option<Registered> {
+        let TargetKind::Dps(dps) = &target.kind else { return None };
+        let service = self.dps(dps);
+        let token = token(dps, key, id, service.clock.now(world.now()) + TOKEN_LIFE_S);
+        let assignment = service.client.look_up(applicant(dps, id), &token).await?;
+        Some(Registered { hub: assignment.hub, device_id: assignment.device_id, key, server_time: None })
+    }
+
     fn dps(&self, target: &DpsTarget) -> Arc<Service<DpsClient>> {
         let open = || DpsClient::new(target.endpoint.clone(), self.dial.clone(), DpsLimits::default());
         find(&self.dps, &target.endpoint, open)
@@ -157,15 +168,18 @@ async fn register(
     id: &str,
     expiry: UnixSeconds,
 ) -> Result<Registered, Refused> {
-    let signs = azure::sas::derive_device_key(target.key(key), id);
-    let token = azure::sas::registration_token(&target.id_scope, id, signs.as_bytes(), expiry);
-    let applicant = dps::Applicant {
-        scope: target.id_scope.clone(),
-        registration_id: id.to_owned(),
-        model_id: target.model_id.clone(),
-    };
-    let dps::Registered { assignment, server_time } = client.register(applicant, &token).await?;
+    let token = token(target, key, id, expiry);
+    let dps::Registered { assignment, server_time } = client.register(applicant(target, id), &token).await?;
     Ok(Registered { hub: assignment.hub, device_id: assignment.device_id, key, server_time })
+}
+
+fn applicant(target: &DpsTarget, id: &str) -> dps::Applicant {
+    dps::Applicant { scope: target.id_scope.clone(), registration_id: id.to_owned(), model_id: target.model_id.clone() }
+}
+
+fn token(target: &DpsTarget, key: GroupKey, id: &str, expiry: UnixSeconds) -> Token {
+    let signs = azure::sas::derive_device_key(target.key(key), id);
+    azure::sas::registration_token(&target.id_scope, id, signs.as_bytes(), expiry)
 }
 
 async fn create(

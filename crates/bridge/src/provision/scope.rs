@@ -16,7 +16,6 @@ use crate::provision::Applicant;
 use crate::provision::keys::Keys;
 use crate::provision::line::{Length, Line};
 use crate::provision::pacer::Pacer;
-use crate::provision::reserve::{self, Noted, Reserve};
 
 /// Registrations under way at once, most of them between two polls: about 4 KiB each.
 const UNDER_WAY_MAX: usize = 2048;
@@ -29,7 +28,6 @@ const TELL_EVERY: UnixMillis = 10_000;
 #[derive(Clone, Debug)]
 pub struct Scope {
     pacer: Pacer,
-    reserve: Reserve,
     gate: Gate,
     /// Which of the group's keys signs.
     pub keys: Keys,
@@ -47,8 +45,6 @@ pub struct Scope {
 pub enum Step {
     /// Register this one.
     Register(Applicant),
-    /// Note this on disk, and ask again.
-    Note(Vec<Noted>),
     /// Look again then.
     Wait(UnixMillis),
     /// Nobody stands in line.
@@ -77,11 +73,10 @@ pub struct Progress {
 }
 
 impl Scope {
-    /// `per_minute` as in [`Pacer::new`]; `noted` is what the process before left on disk.
-    pub fn new(per_minute: u32, noted: Vec<Noted>, now: UnixMillis) -> Self {
+    /// `per_minute` as in [`Pacer::new`]; `begun` are the registrations of the process before.
+    pub fn new(per_minute: u32, begun: &[UnixMillis]) -> Self {
         Self {
-            pacer: Pacer::new(per_minute).after(reserve::past(&noted, now)),
-            reserve: Reserve::new(per_minute, noted),
+            pacer: Pacer::new(per_minute).after(begun),
             gate: Gate::default(),
             keys: Keys::default(),
             line: Line::default(),
@@ -95,11 +90,6 @@ impl Scope {
     pub fn next(&mut self, now: UnixMillis) -> Step {
         if self.line.is_empty() {
             return Step::Done;
-        }
-        let could_begin =
-            self.gate.clone().admit(now) == Admission::Go && self.pacer.when(1, now).is_none_or(|at| at <= now);
-        if could_begin && !self.reserve.covers_one(now) {
-            return Step::Note(self.reserve.note(now));
         }
         match self.take(now) {
             Ok(()) => self.line.begin().map_or(Step::Done, Step::Register),
@@ -145,7 +135,6 @@ impl Scope {
         self.pacer.take(now)?;
         // Only now: a probe that is not made would keep the others out.
         self.gate = gate;
-        self.reserve.take();
         Ok(())
     }
 
@@ -182,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_scope_in_trouble_is_probed_by_one_and_open_to_all_when_it_answers() {
-        let mut scope = Scope::new(0, Vec::new(), 0);
+        let mut scope = Scope::new(0, &[]);
         refused(&mut scope, "a", TROUBLE, 0);
         assert_eq!(scope.take(0), Ok(()), "one device alone says nothing");
         refused(&mut scope, "b", TROUBLE, 0);
@@ -195,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_probe_that_the_pace_forbids_is_not_lost() {
-        let mut scope = Scope::new(1, Vec::new(), 0);
+        let mut scope = Scope::new(1, &[]);
         assert_eq!(scope.take(0), Ok(()));
         refused(&mut scope, "a", TROUBLE, 0);
         refused(&mut scope, "b", TROUBLE, 0);
@@ -205,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_throttling_scope_is_left_alone_although_others_are_assigned() {
-        let mut scope = Scope::new(0, Vec::new(), 0);
+        let mut scope = Scope::new(0, &[]);
         refused(&mut scope, "a", Class::Throttled { retry_after: None }, 0);
         scope.assigned();
         assert_eq!(scope.take(2_000), Err(45_000));

@@ -30,6 +30,8 @@ pub(crate) struct Dps {
     pub(crate) group_keys: Vec<&'static [u8]>,
     /// So many polls are answered 429 first.
     pub(crate) polls_throttled: usize,
+    /// Devices that were looked up.
+    pub(crate) look_ups: usize,
     /// Between the first answer and the assignment, seconds.
     pub(crate) takes: u64,
     /// Since when a registration is under way.
@@ -47,6 +49,7 @@ impl Default for Dps {
             hub: HUB,
             group_keys: vec![GROUP_KEY],
             polls_throttled: 0,
+            look_ups: 0,
             takes: 2,
             under_way: BTreeMap::new(),
             overlapping: 0,
@@ -60,7 +63,11 @@ const FLOW_MS: i64 = 60_000;
 impl Dps {
     pub(crate) fn answer(&mut self, asked: &Asked) -> Reply {
         let parts: Vec<_> = asked.path.trim_start_matches('/').split('/').collect();
-        let [scope, "registrations", id, step, ..] = parts[..] else { return Reply::status(400, "path") };
+        let (scope, id, step) = match parts[..] {
+            [scope, "registrations", id] => (scope, id, ""),
+            [scope, "registrations", id, step, ..] => (scope, id, step),
+            _ => return Reply::status(400, "path"),
+        };
         assert_eq!(scope, SCOPE, "the configured scope");
         let resource = format!("{SCOPE}/registrations/{id}");
         if asked.method == "PUT" {
@@ -71,6 +78,7 @@ impl Dps {
         }
         match (asked.method.as_str(), step) {
             ("PUT", "register") => self.register(id),
+            ("POST", _) => self.look_up(id, asked.now),
             ("GET", "operations") => self.assign(id),
             _ => Reply::status(405, ""),
         }
@@ -97,6 +105,17 @@ impl Dps {
             Verdict::StatusAfter(code, seconds) => self.ends(id, Reply::status(code, "").retry_after(Some(seconds))),
             Verdict::Silent => Reply::Nothing,
         }
+    }
+
+    /// As the service knows it, whether or not somebody waits for the answer.
+    fn look_up(&mut self, id: &str, now: i64) -> Reply {
+        self.look_ups += 1;
+        let Some(began) = self.registrations_of(id).last().copied() else { return Reply::status(404, "") };
+        if now - began < i64::try_from(self.takes).unwrap() * 1000 {
+            return Reply::status(200, &json!({ "registrationId": id, "status": "assigning" }).to_string());
+        }
+        let state = json!({ "registrationId": id, "assignedHub": self.hub, "deviceId": id, "status": "assigned" });
+        self.ends(id, Reply::status(200, &state.to_string()))
     }
 
     fn assign(&mut self, id: &str) -> Reply {
