@@ -6,8 +6,10 @@
 use crate::config::{Names, Part, Target, TargetKind, Template};
 use crate::lane::DeviceKey;
 
+mod clash; // which two a configuration lets come out alike
 mod unique; // what a template promises of names
 
+pub use clash::{Clash, Side, clashes};
 pub use unique::{Unique, unique};
 
 /// A device's name at a target, unique within `scope`.

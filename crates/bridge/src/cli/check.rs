@@ -13,6 +13,7 @@ use serde_json::json;
 use super::{BAD_CONFIGURATION, FAILED, private_memory, settings};
 use crate::config::read::vaults::Vaults;
 use crate::config::{Config, Mistake};
+use crate::identity::{Clash, Side, clashes};
 
 /// What `longhaul check` takes.
 #[derive(Debug, clap::Args)]
@@ -89,10 +90,35 @@ pub fn offline(file: &Path) -> (Option<Config>, Vec<Finding>) {
                 cause: format!("{secret} is not asked with --offline"),
                 mend: "check without --offline before you rely on it".to_owned(),
             }));
-            (Some(read.config), Finding::all(Grade::Warning, warnings))
+            let mut findings = Finding::all(Grade::Warning, warnings);
+            findings.extend(doubtful_names(&read.config));
+            (Some(read.config), findings)
         }
         Err(mistakes) => (None, Finding::all(Grade::Mistake, mistakes)),
     }
+}
+
+/// Both sides of each conflict of names that the routes allow.
+fn doubtful_names(config: &Config) -> Vec<Finding> {
+    let who = |side: &Side| match &side.application {
+        Some(application) => format!("application `{application}` (targets.{})", side.target),
+        None => format!("any application without a route of its own (targets.{})", side.target),
+    };
+    let warning = |clash: Clash| Mistake {
+        key: "routes".to_owned(),
+        place: None,
+        cause: format!(
+            "{} and {} may come out under one name at `{}`: a device `{}` of both would be `{}`, which the first to send keeps",
+            who(&clash.one),
+            who(&clash.other),
+            clash.scope,
+            clash.device,
+            clash.id
+        ),
+        mend: "no trouble if no id is in both; else device_id = \"{application_id}--{device_id}\" for new devices"
+            .to_owned(),
+    };
+    Finding::all(Grade::Warning, clashes(config).into_iter().map(warning).collect())
 }
 
 fn exit_code(findings: &[Finding]) -> ExitCode {

@@ -77,3 +77,26 @@ async fn a_group_key_that_is_not_base64_is_named_before_anything_starts() {
     assert!(text.contains("targets.main.group_key") && text.contains("base64"), "{text}");
     assert!(!text.contains("canary"), "no secret on the screen: {text}");
 }
+
+#[tokio::test]
+async fn both_sides_of_a_conflict_that_the_routes_allow_are_named() {
+    let site = Site::empty("check-names");
+    let target = |name: &str| {
+        let key = format!("{}==", "A".repeat(86));
+        format!("[targets.{name}]\nkind = \"dps\"\nid_scope = \"0ne00112233\"\ngroup_key = \"{key}\"\n")
+    };
+    let routes = "[[routes]]\napplication = \"building\"\ntarget = \"a\"\n[[routes]]\napplication = \"vehicles\"\ntarget = \"b\"\n";
+    let apart = "device_id = \"{application_id}--{device_id}\"\n";
+    let arguments = ["check", "--offline", "--config", "longhaul.toml"];
+    for (text, is_named) in [
+        (format!("{}{}{routes}", target("a"), target("b")), true),
+        (format!("{}{apart}{}{apart}{routes}", target("a"), target("b")), false),
+    ] {
+        std::fs::write(site.config(), &text).expect("the file can be written");
+        let (code, stdout, stderr) = run(&site.dir, &arguments, Duration::from_secs(30)).await;
+        assert_eq!(code, 0, "a warning is no mistake: {stdout}{stderr}");
+        let sides = ["application `building` (targets.a)", "application `vehicles` (targets.b)", "0ne00112233"];
+        assert_eq!(sides.iter().all(|side| stdout.contains(side)), is_named, "{stdout}");
+        assert_eq!(stdout.contains("come out under one name"), is_named, "{stdout}");
+    }
+}

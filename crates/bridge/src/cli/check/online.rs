@@ -28,6 +28,7 @@ pub(super) async fn findings(file: &Path) -> Vec<Finding> {
     };
     let mut findings = Finding::all(Grade::Warning, warnings);
     findings.extend(vault_secrets.iter().map(|(key, secret)| fine(key, format!("{secret} is there and can be used"))));
+    findings.extend(super::doubtful_names(&config));
     findings.extend(places(&config).await);
     findings
 }
