@@ -26,6 +26,7 @@ use crate::device::whereabouts::{Place, Whereabouts};
 use crate::events::{Event, Events};
 use crate::gate::{Admission, Sign};
 use crate::head::Head;
+use crate::identity::Name;
 use crate::pool::{Hub, Pool, Turn};
 use crate::provision::breaker::Verdict;
 use crate::provision::{Applicant, Provision};
@@ -124,12 +125,8 @@ impl Worker {
             Ok(Some(seen)) => return self.shared.settle_duplicate(lease, &outbound, seen).await,
             Err(_) => return lease.release_until(self.shared.world.now() + AFTER_DISK),
         }
-        match self.shared.claims.claim(&outbound.way.name(), &outbound.owner).await {
-            Ok(()) => self.forward(lease, outbound).await,
-            Err(taken @ NotOurs::Taken(_)) => {
-                self.shared.bury(lease, reason("identity_conflict", &taken)).await;
-            }
-            Err(NotOurs::Disk(_)) => lease.release_until(self.shared.world.now() + AFTER_DISK),
+        if let Some(lease) = self.shared.claim(lease, &outbound.way.name(), &outbound).await {
+            self.forward(lease, outbound).await;
         }
     }
 
@@ -141,7 +138,12 @@ impl Worker {
 
     async fn go(&mut self, lease: Lease, outbound: Box<Outbound>, whereabouts: Whereabouts) {
         match whereabouts {
-            Whereabouts::At(place) => self.send(lease, outbound, place),
+            // Several scopes and policies may lead to one hub, so the name has to be theirs there as well.
+            Whereabouts::At(place) => {
+                if let Some(lease) = self.shared.claim(lease, &place.name(), &outbound).await {
+                    self.send(lease, outbound, place);
+                }
+            }
             Whereabouts::Held { cause, never: true, .. } => {
                 self.shared.bury(lease, reason("registration_refused", &cause)).await;
             }
@@ -271,6 +273,16 @@ impl Shared {
         if self.done(lease.keep().await) {
             self.events.emit(Event::Kept { kind });
         }
+    }
+
+    /// Takes the name for the message's device. `None`: it belongs to another, or the disk refused, and the lease is dealt with.
+    async fn claim(&self, lease: Lease, name: &Name, outbound: &Outbound) -> Option<Lease> {
+        match self.claims.claim(name, &outbound.owner).await {
+            Ok(()) => return Some(lease),
+            Err(taken @ NotOurs::Taken(_)) => self.bury(lease, reason("identity_conflict", &taken)).await,
+            Err(NotOurs::Disk(_)) => lease.release_until(self.world.now() + AFTER_DISK),
+        }
+        None
     }
 
     async fn bury(&self, lease: Lease, reason: Reason) {

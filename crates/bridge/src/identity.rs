@@ -22,6 +22,11 @@ pub struct Name {
 }
 
 impl Name {
+    /// A device's name at a hub, whatever led there.
+    pub fn at_hub(host: &str, device_id: &str) -> Self {
+        Self { scope: format!("hub {}", host.to_ascii_lowercase()), id: device_id.to_owned() }
+    }
+
     /// As a key of durable notes. Scopes hold no line feed.
     pub fn key(&self) -> String {
         format!("{}\n{}", self.scope, self.id)
@@ -61,7 +66,7 @@ pub enum Unnamed {
 /// [`Unnamed`] says what is missing or which rule is broken.
 pub fn name(target_name: &str, target: &Target, device: &DeviceKey, dev_eui: Option<&str>) -> Result<Name, Unnamed> {
     match &target.kind {
-        TargetKind::Device(only) => Ok(Name { scope: scope(target), id: only.device_id.clone() }),
+        TargetKind::Device(only) => Ok(Name::at_hub(&only.host, &only.device_id)),
         TargetKind::Dps(_) | TargetKind::Policy(_) => {
             let id = render(&target.device_id, device, dev_eui)
                 .ok_or_else(|| Unnamed::NoDevEui { target: target_name.to_owned() })?;
@@ -77,8 +82,8 @@ pub fn name(target_name: &str, target: &Target, device: &DeviceKey, dev_eui: Opt
 fn scope(target: &Target) -> String {
     match &target.kind {
         TargetKind::Dps(dps) => format!("dps {} {}", dps.endpoint, dps.id_scope),
-        TargetKind::Device(only) => format!("hub {}", only.host.to_ascii_lowercase()),
-        TargetKind::Policy(policy) => format!("hub {}", policy.host.to_ascii_lowercase()),
+        TargetKind::Device(only) => Name::at_hub(&only.host, "").scope,
+        TargetKind::Policy(policy) => Name::at_hub(&policy.host, "").scope,
     }
 }
 

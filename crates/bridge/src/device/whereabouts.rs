@@ -6,6 +6,7 @@ use queue::UnixMillis;
 use crate::config::{GroupKey, TargetKind};
 use crate::device::Shared;
 use crate::device::plan::Outbound;
+use crate::identity::Name;
 use crate::provision::Known;
 
 /// Where a message is to be sent.
@@ -14,6 +15,12 @@ pub(super) struct Place {
     pub(super) hub: String,
     pub(super) device_id: String,
     pub(super) signer: Signer,
+}
+
+impl Place {
+    pub(super) fn name(&self) -> Name {
+        Name::at_hub(&self.hub, &self.device_id)
+    }
 }
 
 pub(super) enum Whereabouts {

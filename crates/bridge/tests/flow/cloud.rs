@@ -241,7 +241,7 @@ pub(crate) fn token_is_good(token: &str, resource: &str, key: &[u8], now: i64) -
     plain(sr) == resource && plain(sig) == signed && se.parse::<i64>().is_ok_and(|se| se > now)
 }
 
-fn hmac(key: &[u8], text: &str) -> Vec<u8> {
+pub(crate) fn hmac(key: &[u8], text: &str) -> Vec<u8> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("every length is a key");
     mac.update(text.as_bytes());
     mac.finalize().into_bytes().to_vec()

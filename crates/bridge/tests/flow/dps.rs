@@ -7,6 +7,8 @@ use serde_json::json;
 use crate::cloud::{Asked, GROUP_KEY, HUB, Reply, device_is_good};
 
 pub(crate) const SCOPE: &str = "0ne00F10355";
+/// Another provisioning service at the same endpoint, which leads to the first hub alone.
+pub(crate) const OTHER_SCOPE: &str = "0ne00F10356";
 
 /// What it says to a registration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,8 +70,9 @@ impl Dps {
             [scope, "registrations", id, step, ..] => (scope, id, step),
             _ => return Reply::status(400, "path"),
         };
-        assert_eq!(scope, SCOPE, "the configured scope");
-        let resource = format!("{SCOPE}/registrations/{id}");
+        assert!([SCOPE, OTHER_SCOPE].contains(&scope), "a configured scope");
+        let resource = format!("{scope}/registrations/{id}");
+        let hub = if scope == SCOPE { self.hub } else { HUB };
         if asked.method == "PUT" {
             self.begins(id, asked.now);
         }
@@ -78,8 +81,8 @@ impl Dps {
         }
         match (asked.method.as_str(), step) {
             ("PUT", "register") => self.register(id),
-            ("POST", _) => self.look_up(id, asked.now),
-            ("GET", "operations") => self.assign(id),
+            ("POST", _) => self.look_up(hub, id, asked.now),
+            ("GET", "operations") => self.assign(hub, id),
             _ => Reply::status(405, ""),
         }
     }
@@ -108,22 +111,22 @@ impl Dps {
     }
 
     /// As the service knows it, whether or not somebody waits for the answer.
-    fn look_up(&mut self, id: &str, now: i64) -> Reply {
+    fn look_up(&mut self, hub: &str, id: &str, now: i64) -> Reply {
         self.look_ups += 1;
         let Some(began) = self.registrations_of(id).last().copied() else { return Reply::status(404, "") };
         if now - began < i64::try_from(self.takes).unwrap() * 1000 {
             return Reply::status(200, &json!({ "registrationId": id, "status": "assigning" }).to_string());
         }
-        let state = json!({ "registrationId": id, "assignedHub": self.hub, "deviceId": id, "status": "assigned" });
+        let state = json!({ "registrationId": id, "assignedHub": hub, "deviceId": id, "status": "assigned" });
         self.ends(id, Reply::status(200, &state.to_string()))
     }
 
-    fn assign(&mut self, id: &str) -> Reply {
+    fn assign(&mut self, hub: &str, id: &str) -> Reply {
         if let Some(left) = self.polls_throttled.checked_sub(1) {
             self.polls_throttled = left;
             return Reply::status(429, "").retry_after(Some(5));
         }
-        let state = json!({ "registrationId": id, "assignedHub": self.hub, "deviceId": id, "status": "assigned" });
+        let state = json!({ "registrationId": id, "assignedHub": hub, "deviceId": id, "status": "assigned" });
         let body = json!({ "operationId": format!("5.{id}"), "status": "assigned", "registrationState": state });
         self.ends(id, Reply::status(200, &body.to_string()))
     }

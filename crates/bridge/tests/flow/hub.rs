@@ -41,6 +41,8 @@ pub(crate) struct Attempt {
     pub(crate) application: String,
     pub(crate) sender: String,
     pub(crate) counter: u64,
+    /// What the device measured, as it was sent.
+    pub(crate) payload: String,
     /// The hub has the message.
     pub(crate) taken: bool,
     /// And said so.
@@ -164,6 +166,7 @@ fn read(asked: &Asked, hub: &str, device: &str) -> Attempt {
         application: text(&body["ApplicationID"]),
         sender: text(&body["DeviceID"]),
         counter: body["Counter"].as_u64().expect("every message here has a counter"),
+        payload: text(&body["PayloadRaw"]),
         taken: false,
         heard: false,
     }

@@ -13,6 +13,7 @@ mod dps;
 mod duplicates;
 mod hub;
 mod identity;
+mod impostors;
 mod keys;
 mod order;
 mod outage;

@@ -277,3 +277,19 @@ fn a_device_that_was_asked_for_is_there_before_its_first_message_and_owns_its_na
     });
     assert_eq!(site.cloud.state().dps.registrations.len(), 1);
 }
+
+#[test]
+fn those_that_wait_for_a_registration_do_not_fail_with_it() {
+    let mut site = Site::new(1);
+    site.live(async |life| {
+        life.cloud.state().dps.all = Verdict::Status(500);
+        life.uplinks("app", "dev", 1..=20).await;
+        life.rest(600).await;
+        assert!(life.cloud.state().dps.registrations.len() > 3, "it was tried and failed");
+        assert_eq!((life.queue.stats().waiting, life.dead_letters().await.len()), (20, 0));
+        life.cloud.state().dps.all = Verdict::Assign;
+        life.until_empty(10 * MINUTE).await;
+    });
+    let state = site.cloud.state();
+    assert_eq!((state.hub.check_order(), state.dps.overlapping), ((20, 0), 0));
+}

@@ -84,6 +84,11 @@ impl Site {
     }
 }
 
+fn read(text: &str) -> config::Config {
+    let read = config::read(text, &[], Path::new("."), &|_| Err(std::io::ErrorKind::NotFound.into()));
+    read.unwrap().config
+}
+
 /// The configuration of all tests, with more keys below `[azure]`.
 pub(crate) fn configuration(azure: &str) -> String {
     let key = STANDARD.encode(GROUP_KEY);
@@ -111,8 +116,7 @@ impl Life {
         let options = Options::in_memory(&site.disk, Arc::new(move || clock.now()));
         let (queue, writer) = Queue::open_here(options).unwrap();
         tokio::spawn(writer);
-        let config = config::read(&site.config, &[], Path::new("."), &|_| Err(std::io::ErrorKind::NotFound.into()));
-        let config = config.unwrap().config;
+        let config = read(&site.config);
         let events = Events::new(&mut Registry::default());
         let shared = Arc::new(app::flow(&config, &dial, &queue, &world, &events).await.unwrap());
         let (stop, stops) = watch::channel(false);
@@ -148,11 +152,11 @@ impl Life {
     }
 
     pub(crate) async fn put(&self, message: Message, accepted_at: i64) {
-        let Message { application, device, kind, body } = message;
-        let key = DeviceKey { network: "ttn".into(), application: application.clone(), device: device.clone() };
+        let Message { network, application, device, kind, body } = message;
+        let key = DeviceKey { network: network.clone(), application: application.clone(), device: device.clone() };
         let lane = if kind == "uplink_message" { Lane::Telemetry(key) } else { Lane::News(key) };
         let head = Head {
-            network: "ttn".into(),
+            network,
             application: Some(application),
             device: Some(device),
             format: "tts-v3".into(),
@@ -182,6 +186,12 @@ impl Life {
         self.until("an empty queue", most, || self.queue.stats().waiting == 0).await
     }
 
+    /// Takes another configuration, as a reload does.
+    pub(crate) fn reload(&self, text: &str) {
+        self.shared.config.set(read(text));
+        self.shared.provision.ask_again();
+    }
+
     pub(crate) async fn rest(&self, seconds: u64) {
         tokio::time::sleep(Duration::from_secs(seconds)).await;
     }
@@ -200,6 +210,7 @@ impl Life {
 
 /// A message as it is put.
 pub(crate) struct Message {
+    network: String,
     application: String,
     device: String,
     kind: &'static str,
@@ -211,6 +222,22 @@ pub(crate) fn uplink(application: &str, device: &str, counter: u64, payload: &st
     body["uplink_message"]["f_cnt"] = counter.into();
     body["uplink_message"]["frm_payload"] = payload.into();
     message(application, device, "uplink_message", &body)
+}
+
+/// The same from a device of any network, on any port.
+pub(crate) fn uplink_of(
+    network: &str,
+    application: &str,
+    device: &str,
+    port: u8,
+    counter: u64,
+    payload: &str,
+) -> Message {
+    let mut body = addressed(UPLINK, application, device);
+    body["uplink_message"]["f_port"] = port.into();
+    body["uplink_message"]["f_cnt"] = counter.into();
+    body["uplink_message"]["frm_payload"] = payload.into();
+    Message { network: network.to_owned(), ..message(application, device, "uplink_message", &body) }
 }
 
 pub(crate) fn ack(application: &str, device: &str) -> Message {
@@ -226,7 +253,7 @@ fn addressed(sample: &str, application: &str, device: &str) -> serde_json::Value
 
 fn message(application: &str, device: &str, kind: &'static str, body: &serde_json::Value) -> Message {
     let (application, device) = (application.to_owned(), device.to_owned());
-    Message { application, device, kind, body: serde_json::to_vec(body).unwrap() }
+    Message { network: "ttn".to_owned(), application, device, kind, body: serde_json::to_vec(body).unwrap() }
 }
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
