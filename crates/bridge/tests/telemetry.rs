@@ -69,7 +69,7 @@ fn a_decoded_field_named_like_ours_is_kept_beside() {
 
 #[test]
 fn decoded_values_go_out_as_they_came_in() {
-    let fields = r#""temperatür °C":21.50,"list":[1, [ {"a":1},{"a":2} ] ],"big":12345678901234567890.0123456789,"neg":-0.0,"exp":1E-07,"esc":"\u002B\/","deep":{"x" : {"y":[] }},"none":null,"":1,"iothub-creation-time-utc":"x\r\n""#;
+    let fields = r#""objects":[{"a":1,"b":2},{"a":3,"b":4}],"scalars":[1,"two",true],"temperatür °C":21.50,"list":[1, [ {"a":1},{"a":2} ] ],"big":12345678901234567890.0123456789,"neg":-0.0,"exp":1E-07,"esc":"\u002B\/","deep":{"x" : {"y":[] }},"none":null,"":1,"iothub-creation-time-utc":"x\r\n""#;
     assert_eq!(plain(&format!("{{ {fields} }}")), format!(",{fields}}}"));
     assert_eq!(plain("{\n  \"a\" : 1 ,\n  \"b\" : [ 2 ]\n}"), r#","a":1,"b":[ 2 ]}"#);
 }
@@ -161,6 +161,13 @@ fn v2_says_whether_it_is_a_retry_and_a_retry_is_the_same_message() {
     );
     assert!(String::from_utf8_lossy(&again.message.body).ends_with(r#""Retry":true}"#));
     assert_eq!(first.message.message_id, again.message.message_id);
+}
+
+#[test]
+fn a_v2_message_without_a_downlink_url_is_sent() {
+    let body = r#"{"app_id":"a","dev_id":"d","port":1,"counter":2,"payload_raw":"AA=="}"#;
+    let sent = sent_in(Format::TtnV2, body, Style::default()).expect("of use");
+    assert!(String::from_utf8_lossy(&sent.message.body).starts_with(r#"{"DeviceID":"d","ApplicationID":"a","Port":1"#));
 }
 
 #[test]

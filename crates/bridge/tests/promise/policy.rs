@@ -13,7 +13,7 @@ const DEVICES: u32 = 20;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn new_devices_of_a_hub_appear_by_themselves() {
+async fn new_devices_of_a_hub_appear_by_themselves_and_share_a_connection() {
     seed();
     for transport in ["amqp", "https"] {
         let mut site = Site::start(&format!("policy-{transport}")).await;
@@ -38,5 +38,9 @@ async fn new_devices_of_a_hub_appear_by_themselves() {
             .map(|line| line["device_id"].as_str().unwrap_or_default().to_owned())
             .collect();
         assert_eq!(names.len(), DEVICES as usize);
+        if transport == "amqp" {
+            let amqp = site.azure_state().await["counts"]["amqp"].clone();
+            assert_eq!(amqp["connections_ever"], 1, "all share one: {amqp}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 mod canaries;
 mod commented;
 mod environment;
+mod former;
 mod mistakes;
 mod usable;
 mod vaults;
