@@ -204,7 +204,8 @@ impl Worker {
     }
 
     async fn register_again(&mut self, lease: Lease, outbound: Box<Outbound>, hub: &Hub, cause: String) {
-        if self.shared.is_new(&outbound) || self.shared.refused(hub, &outbound.way) == Verdict::Single {
+        let is_expected = self.shared.is_new(&outbound) || self.shared.has_former_key(&outbound);
+        if is_expected || self.shared.refused(hub, &outbound.way) == Verdict::Single {
             return self.look_anew(lease, outbound, hub).await;
         }
         self.remedies = Remedies::default(); // not taken: the breaker is open

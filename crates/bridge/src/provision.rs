@@ -5,6 +5,7 @@
 //! released and woken when the answer is there.
 
 pub mod breaker;
+pub mod former;
 pub mod keys;
 pub mod line;
 pub mod pacer;
@@ -16,13 +17,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use azure::dps::Class;
+use azure::key::DeviceKey;
 use azure::net::Dial;
 use queue::{LeaseError, Note, Queue, UnixMillis};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::config::{self, GroupKey, Target};
+use crate::config::{self, DpsTarget, GroupKey, Target, TargetKind};
 use crate::events::{Event, Events};
 use crate::identity::Name;
+use crate::provision::former::{Fingerprint, Former};
 use crate::provision::line::{Because, Joined};
 use crate::provision::registrar::{Refused, Registered, Registrars};
 use crate::provision::scope::{Progress, Scope, Step};
@@ -51,6 +54,9 @@ pub struct Assignment {
     /// Of the group's keys the one that the device signs with.
     #[serde(default)]
     pub key: GroupKey,
+    /// Which one that was: another may stand in its place since. None where no group has a part in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registered_with: Option<Fingerprint>,
     /// When we learnt it.
     pub at: UnixMillis,
 }
@@ -106,6 +112,7 @@ impl Drop for UnderWay {
 #[derive(Debug)]
 pub struct Provision {
     state: Mutex<State>,
+    former: Mutex<Former>,
     registrars: Registrars,
     queue: Queue,
     world: World,
@@ -215,6 +222,7 @@ impl Provision {
         state.begun_at.values_mut().for_each(|times| times.sort_unstable());
         Ok(Arc::new(Self {
             state: Mutex::new(state),
+            former: Mutex::default(),
             registrars: Registrars::new(azure, dial),
             queue: queue.clone(),
             world,
@@ -265,7 +273,8 @@ impl Provision {
     /// A device that nobody registered takes messages at this hub. Not kept: it costs nothing to find out again.
     pub fn found(&self, name: &Name, hub: &str) {
         let (device_id, key) = (name.id.clone(), GroupKey::default());
-        let found = Assignment { hub: hub.to_owned(), device_id, key, at: self.world.now() };
+        let at = self.world.now();
+        let found = Assignment { hub: hub.to_owned(), device_id, key, registered_with: None, at };
         self.state().set(name, Some(found));
     }
 
@@ -278,6 +287,25 @@ impl Provision {
         for refusal in refused.into_values() {
             self.queue.wake(&refusal.lane);
         }
+    }
+
+    /// These targets may have other keys from now on.
+    pub fn keep_keys(&self, targets: &BTreeMap<String, Arc<Target>>) {
+        let groups = targets.values().filter_map(|target| match &target.kind {
+            TargetKind::Dps(dps) => Some(dps),
+            TargetKind::Policy(_) | TargetKind::Device(_) => None,
+        });
+        self.former.lock().unwrap_or_else(PoisonError::into_inner).keep(groups);
+    }
+
+    /// The device's own key, derived from the key of its group that it registered with; none if that is known no longer.
+    pub fn device_key(&self, target: &DpsTarget, assignment: &Assignment, id: &str) -> Option<DeviceKey> {
+        let former = self.former.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = match assignment.registered_with {
+            Some(registered_with) => former.key_of(target, registered_with)?,
+            None => target.key(assignment.key),
+        };
+        Some(azure::sas::derive_device_key(key, id))
     }
 
     /// Registers a device in the background, once however often it is asked for. Its lane was released before.
@@ -328,7 +356,7 @@ impl Provision {
         match self.registrars.look_up(target, key, &name.id, &self.world).await {
             Some(assigned) => {
                 let under_way = UnderWay { provision: self.clone(), applicant, _permit };
-                self.assign(&under_way.applicant.name, assigned).await;
+                self.assign(&under_way.applicant.name, &under_way.applicant.target, assigned).await;
             }
             None => {
                 if let Some(scope) = self.state().scope(name) {
@@ -379,7 +407,7 @@ impl Provision {
         let at = self.world.now().to_string();
         self.write(name, vec![(BEGUN, Some(at.into_bytes()))]).await;
         match Box::pin(self.ask(applicant)).await {
-            Ok(assigned) => self.assign(name, assigned).await,
+            Ok(assigned) => self.assign(name, &applicant.target, assigned).await,
             Err(refused) => self.refuse(applicant, &refused),
         }
     }
@@ -457,9 +485,10 @@ impl Provision {
         }
     }
 
-    async fn assign(&self, name: &Name, assigned: Registered) {
+    async fn assign(&self, name: &Name, target: &Target, assigned: Registered) {
         let Registered { hub, device_id, key, .. } = assigned;
-        let assignment = Assignment { hub, device_id, key, at: self.world.now() };
+        let at = self.world.now();
+        let assignment = Assignment { hub, device_id, key, registered_with: fingerprint(target, key), at };
         let value = serde_json::to_vec(&assignment).expect("two strings and a number are always JSON");
         self.write(name, vec![(SPACE, Some(value)), (BEGUN, None)]).await;
         self.events.emit(Event::Assigned { registration_id: &name.id, hub: &assignment.hub });
@@ -508,6 +537,14 @@ fn patience(refused: &Refused, times: u32) -> (Duration, bool) {
         Class::Transient { retry_after } => (retry_after.max(doubling(5).min(Duration::from_secs(60))), false),
     };
     (wait.min(PATIENCE_MAX), never)
+}
+
+/// Of the group's key that this is, if a group has a part in it.
+fn fingerprint(target: &Target, key: GroupKey) -> Option<Fingerprint> {
+    match &target.kind {
+        TargetKind::Dps(dps) => Some(Fingerprint::of(dps.key(key))),
+        TargetKind::Policy(_) | TargetKind::Device(_) => None,
+    }
 }
 
 #[cfg(test)]

@@ -57,6 +57,9 @@ impl Reload {
         self.webhook_keys.set(Keys::new(&overlap.with(&new.webhook.keys), &new.webhook.network));
         drop(overlap);
         self.admin_token.set(admin_keys(&new.admin));
+        if let Some(provision) = &self.provision {
+            provision.keep_keys(&old.targets);
+        }
         self.config.set(new);
         if let Some(provision) = &self.provision {
             // What was refused may have been mended.

@@ -3,11 +3,12 @@
 use azure::key::{DeviceKey, Signer};
 use queue::UnixMillis;
 
-use crate::config::{GroupKey, TargetKind};
+use crate::config::TargetKind;
 use crate::device::Shared;
 use crate::device::plan::Outbound;
 use crate::identity::Name;
-use crate::provision::Known;
+use crate::provision::former::is_configured;
+use crate::provision::{Assignment, Known};
 
 /// Where a message is to be sent.
 pub(super) struct Place {
@@ -35,20 +36,20 @@ pub(super) enum Whereabouts {
 }
 
 impl Outbound {
-    /// Of the group's keys, or whatever else signs for the device.
-    fn signer(&self, key: GroupKey) -> Signer {
+    /// What the target itself has to sign with. A group's keys sign for devices that are registered only.
+    fn signer(&self) -> Option<Signer> {
         match &self.target.kind {
-            TargetKind::Dps(target) => Signer::Device(azure::sas::derive_device_key(target.key(key), &self.way.id)),
-            TargetKind::Device(device) => Signer::device(device.key.clone()),
+            TargetKind::Dps(_) => None,
+            TargetKind::Device(device) => Some(Signer::device(device.key.clone())),
             TargetKind::Policy(policy) => {
-                Signer::Policy { policy: policy.policy.clone(), key: DeviceKey::from_bytes(policy.key.clone()) }
+                Some(Signer::Policy { policy: policy.policy.clone(), key: DeviceKey::from_bytes(policy.key.clone()) })
             }
         }
     }
 
     fn at(&self, hub: &str) -> Whereabouts {
-        let signer = self.signer(GroupKey::default());
-        Whereabouts::At(Place { hub: hub.to_owned(), device_id: self.way.id.clone(), signer })
+        let at = |signer| Whereabouts::At(Place { hub: hub.to_owned(), device_id: self.way.id.clone(), signer });
+        self.signer().map_or(Whereabouts::Unknown, at)
     }
 
     /// Whether asking the registrar again may help a device that its hub refused. A registry makes only what is missing.
@@ -77,14 +78,30 @@ impl Shared {
             return outbound.at(&device.host);
         }
         match self.provision.known(&outbound.way.name()) {
-            Known::Assigned(assignment) => Whereabouts::At(Place {
-                signer: outbound.signer(assignment.key),
-                hub: assignment.hub,
-                device_id: assignment.device_id,
-            }),
+            Known::Assigned(assignment) => self.assigned(outbound, assignment),
             Known::Held { until, cause, never } => Whereabouts::Held { until, cause, never },
             Known::Nothing => Whereabouts::Unknown,
         }
+    }
+
+    /// A device whose group has other keys now, and nobody knows the one before, registers again: its hub would refuse it.
+    fn assigned(&self, outbound: &Outbound, assignment: Assignment) -> Whereabouts {
+        let signer = match &outbound.target.kind {
+            TargetKind::Dps(dps) => self.provision.device_key(dps, &assignment, &outbound.way.id).map(Signer::Device),
+            TargetKind::Device(_) | TargetKind::Policy(_) => outbound.signer(),
+        };
+        let Some(signer) = signer else {
+            self.provision.forget(&outbound.way.name());
+            return Whereabouts::Unknown;
+        };
+        Whereabouts::At(Place { hub: assignment.hub, device_id: assignment.device_id, signer })
+    }
+
+    /// It signs with a key that its group has no longer: that the hub refuses it says nothing of the hub.
+    pub(super) fn has_former_key(&self, outbound: &Outbound) -> bool {
+        let TargetKind::Dps(dps) = &outbound.target.kind else { return false };
+        let Known::Assigned(assignment) = self.provision.known(&outbound.way.name()) else { return false };
+        assignment.registered_with.is_some_and(|key| !is_configured(dps, key))
     }
 
     /// It was never known to be there, so that its absence says nothing of the hub.

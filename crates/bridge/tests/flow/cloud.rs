@@ -185,7 +185,12 @@ impl Cloud {
                 now,
                 server_now,
             };
-            let reply = if host == DPS { state.dps.answer(&asked) } else { state.hub.answer(host, &asked) };
+            let reply = if host == DPS {
+                state.dps.answer(&asked)
+            } else {
+                let State { dps, hub, .. } = &mut *state;
+                hub.answer(host, &asked, &dps.assigned_with)
+            };
             (reply, server_now)
         };
         tokio::time::sleep(TRAVEL).await;

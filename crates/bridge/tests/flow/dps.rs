@@ -30,6 +30,8 @@ pub(crate) struct Dps {
     pub(crate) hub: &'static str,
     /// Those that are good.
     pub(crate) group_keys: Vec<&'static [u8]>,
+    /// The keys of the group when each device was assigned last: its hub takes tokens of those until it is assigned anew.
+    pub(crate) assigned_with: BTreeMap<String, Vec<&'static [u8]>>,
     /// So many polls are answered 429 first.
     pub(crate) polls_throttled: usize,
     /// Devices that were looked up.
@@ -50,6 +52,7 @@ impl Default for Dps {
             devices: BTreeMap::new(),
             hub: HUB,
             group_keys: vec![GROUP_KEY],
+            assigned_with: BTreeMap::new(),
             polls_throttled: 0,
             look_ups: 0,
             takes: 2,
@@ -128,6 +131,7 @@ impl Dps {
         }
         let state = json!({ "registrationId": id, "assignedHub": hub, "deviceId": id, "status": "assigned" });
         let body = json!({ "operationId": format!("5.{id}"), "status": "assigned", "registrationState": state });
+        self.assigned_with.insert(id.to_owned(), self.group_keys.clone());
         self.ends(id, Reply::status(200, &body.to_string()))
     }
 

@@ -49,6 +49,8 @@ pub(crate) struct Attempt {
     pub(crate) heard: bool,
 }
 
+type Keys = BTreeMap<String, Vec<&'static [u8]>>;
+
 #[derive(Debug, Default)]
 pub(crate) struct Hub {
     pub(crate) attempts: Vec<Attempt>,
@@ -65,12 +67,13 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
-    pub(crate) fn answer(&mut self, host: &str, asked: &Asked) -> Reply {
+    /// `keys`: the groups' keys by which each device was made known to this hub.
+    pub(crate) fn answer(&mut self, host: &str, asked: &Asked, keys: &Keys) -> Reply {
         if asked.method == "PUT" && host == POLICY_HUB {
             return self.registry.answer(asked);
         }
         let Some(device) = device_of(&asked.path) else { return Reply::status(404, "no such path") };
-        let say = match self.stranger(host, &device, asked) {
+        let say = match self.stranger(host, &device, asked, keys) {
             Some(status) => Say::Status(status),
             None => self.say(host, &device),
         };
@@ -90,12 +93,14 @@ impl Hub {
     }
 
     /// The status for who is not let in.
-    fn stranger(&self, host: &str, device: &str, asked: &Asked) -> Option<u16> {
+    fn stranger(&self, host: &str, device: &str, asked: &Asked, keys: &Keys) -> Option<u16> {
         let resource = format!("{host}/devices/{device}");
         if host == POLICY_HUB {
             return self.registry.stranger(&resource, device, asked);
         }
-        (!device_is_good(asked, &resource, device, &[GROUP_KEY, SECONDARY_KEY])).then_some(401)
+        // One that was there before the test began.
+        let keys = keys.get(device).map_or(&[GROUP_KEY, SECONDARY_KEY][..], Vec::as_slice);
+        (!device_is_good(asked, &resource, device, keys)).then_some(401)
     }
 
     fn say(&mut self, host: &str, device: &str) -> Say {

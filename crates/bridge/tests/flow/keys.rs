@@ -41,6 +41,30 @@ fn when_the_primary_key_is_replaced_all_go_on_with_the_secondary() {
     assert!((100..200).all(|i| state.dps.registrations_of(&format!("dev-{i}")).len() == 2), "each with both, once");
 }
 
+/// A group's key that was replaced in its file or vault, and at the service.
+#[test]
+fn a_fleet_whose_group_key_was_replaced_over_a_restart_registers_again_and_alarms_nobody() {
+    let mut site = Site::new(1);
+    site.config = configuration("registrations_per_minute = 0");
+    site.live(async |life| {
+        new_devices(life, 0..100).await;
+        life.until_empty(MINUTE).await;
+    });
+    site.config = site.config.replace(&STANDARD.encode(GROUP_KEY), &STANDARD.encode(SECONDARY_KEY));
+    site.cloud.state().dps.group_keys = vec![SECONDARY_KEY];
+    site.live(async |life| {
+        for i in 0..100 {
+            life.uplinks("app", &format!("dev-{i}"), 2..=2).await;
+        }
+        let took = life.until_empty(MINUTE).await;
+        assert!(took <= 30 * SECOND, "{took:?}");
+    });
+    let state = site.cloud.state();
+    assert_eq!(state.hub.check_order(), (200, 0));
+    assert!((0..100).all(|i| state.dps.registrations_of(&format!("dev-{i}")).len() == 2), "each once more");
+    assert!(state.hub.attempts.iter().all(|attempt| attempt.taken), "and no hub had to refuse anybody first");
+}
+
 #[test]
 fn the_way_back_to_the_primary_key_is_the_same() {
     let mut site = site();

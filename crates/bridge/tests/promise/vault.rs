@@ -143,8 +143,9 @@ async fn secrets_of_a_vault_are_used_replaced_while_running_and_never_shown() {
     names.sort();
     assert_eq!(names, ["\"dev-1\"", "\"vehicle-dev-1\""], "by the group's key, and by the hub's policy");
 
-    // The network still sends the old key.
+    // The network still sends the old key, and the hub knows the device by the old group key.
     world.vault.set("webhook-key", SECOND);
+    world.vault.set("group-key", WRONG_GROUP_KEY);
     world.hang_up("longhaul_config_reloaded_total").await;
     assert_eq!((world.status(FIRST, "building", 3).await, world.status(SECOND, "building", 4).await), (202, 202));
     world.arrived(4).await;
@@ -181,14 +182,18 @@ async fn secrets_of_a_vault_are_used_replaced_while_running_and_never_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_managed_identity_needs_no_secret_at_all() {
+async fn a_managed_identity_needs_no_secret_and_what_the_vault_holds_is_followed_by_itself() {
     let mut world = World::new("vault-identity").await;
     let endpoint = format!("http://127.0.0.1:{}/msi/token", world.vault.identity_port);
     world.env(&[("IDENTITY_ENDPOINT", &endpoint), ("IDENTITY_HEADER", IDENTITY_HEADER)]);
-    world.site.settings.more.push_str("credential = \"managed-identity\"\n");
+    world.site.settings.more.push_str("credential = \"managed-identity\"\nkey_vault_refresh_seconds = 10\n");
     world.start().await;
     assert_eq!(world.status(FIRST, "building", 1).await, 202);
     world.arrived(1).await;
+    world.vault.set("webhook-key", SECOND);
+    let follows = async || Some(world.status(SECOND, "building", 2).await).filter(|status| *status == 202);
+    until("the new key is fetched", PATIENCE, follows).await;
+    assert_eq!(world.status(FIRST, "building", 3).await, 202, "and the old one is good as well");
     assert_eq!(world.vault.count("token by app-service"), 1);
     without_secrets("the log", &world.site.bridge().stderr());
 }
