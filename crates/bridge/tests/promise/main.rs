@@ -37,6 +37,7 @@ mod predecessor;
 mod readers;
 mod reload;
 mod secrets;
+mod secrets_in_trouble;
 mod slow_clients;
 mod stalled_disk;
 mod throttled;

@@ -195,7 +195,7 @@ async fn delivered(site: &Site, path: &str, body: &[u8]) -> Value {
 }
 
 /// RFC 2104, for keys of at most 64 bytes: how a device's key comes from its group's.
-fn hmac_sha256(key: &[u8], message: &[u8]) -> Vec<u8> {
+pub(crate) fn hmac_sha256(key: &[u8], message: &[u8]) -> Vec<u8> {
     let mut block = key.to_vec();
     assert!(block.len() <= 64, "longer keys are hashed first");
     block.resize(64, 0);

@@ -15,7 +15,7 @@ use crate::uplinks;
 const PATIENCE: Duration = Duration::from_secs(30);
 const WEBHOOK_KEY: &str = "canary-webhook-key-0001";
 const LIMITED_KEY: &str = "canary-limited-key-0002";
-const ADMIN_TOKEN: &str = "canary-admin-token-0003";
+pub(crate) const ADMIN_TOKEN: &str = "canary-admin-token-0003";
 const WRONG_KEY: &str = "canary-wrong-key-0004";
 const DOWNLINK_URL_KEY: &str = "ttn-account-v2.canary-downlink-0005";
 const DOWNLINK_HEADER: &str = "NNSXS.CANARYAPIKEY0006";
@@ -35,6 +35,7 @@ async fn no_secret_is_stored_logged_shown_or_sent() {
     assert!(posted >= 10);
 
     let bearer = format!("Bearer {ADMIN_TOKEN}");
+    site.drained(PATIENCE).await;
     let pages = shown(&site, &[("authorization", &bearer)]).await;
     let mut waiting = until_empty(&site).await;
     waiting.push_str(&explained(&site).await);
@@ -56,8 +57,13 @@ async fn no_secret_is_stored_logged_shown_or_sent() {
     let bytes: usize = places.iter().map(|(_, content)| content.len()).sum();
     println!("searched {} places, {bytes} bytes, for {} canaries", places.len(), canaries.len());
     assert!(site.bridge().stdout().len() + site.bridge().stderr().len() > 1_000, "there is a log to search");
+    search(places, &canaries);
+}
+
+/// No canary stands in any of these places.
+pub(crate) fn search(places: Vec<(String, Vec<u8>)>, canaries: &[(&'static str, String)]) {
     let places: Vec<_> = places.into_iter().map(|(place, content)| (place, in_lower_case(&content))).collect();
-    for (name, canary) in &canaries {
+    for (name, canary) in canaries {
         let canary = canary.to_ascii_lowercase();
         let found: Vec<_> = places.iter().filter(|(_, text)| text.contains(&canary)).map(|(place, _)| place).collect();
         assert!(found.is_empty(), "{name} ({canary}) stands in {found:?}");
@@ -109,8 +115,7 @@ async fn post_everything(site: &Site) -> usize {
 }
 
 /// Everything that the admin listener shows.
-async fn shown(site: &Site, headers: &[(&str, &str)]) -> String {
-    site.drained(PATIENCE).await;
+pub(crate) async fn shown(site: &Site, headers: &[(&str, &str)]) -> String {
     let mut text = String::new();
     for path in
         ["/", "/page.js", "/metrics", "/healthz", "/readyz", "/api/v1/snapshot", "/api/v1/dead-letters", "/none"]
@@ -171,7 +176,7 @@ fn canaries(site: &Site) -> Vec<(&'static str, String)> {
 
 /// All files below the site's directory but those that hold secrets by their purpose: the configuration, the message
 /// given to `explain`, and what belongs to the simulator.
-fn written(site: &Site) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn written(site: &Site) -> Vec<(String, Vec<u8>)> {
     let mut files = Vec::new();
     collect(&site.dir, &mut files);
     let named = files.into_iter().filter_map(|path| {

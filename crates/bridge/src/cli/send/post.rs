@@ -25,9 +25,9 @@ pub const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// Why an address cannot be posted to.
 #[derive(Debug, thiserror::Error)]
 pub enum UrlError {
-    /// It is no URL.
-    #[error("--url: {0} is no address; write http://HOST:PORT or https://HOST")]
-    NotAnAddress(String),
+    /// It is no URL. Not repeated: there may be a password in it.
+    #[error("--url: is no address; write http://HOST:PORT or https://HOST, and give a key with --key")]
+    NotAnAddress,
     /// The key has characters that no header can carry.
     #[error("--key: has characters that a header cannot carry")]
     Key,
@@ -53,7 +53,7 @@ impl Target {
     /// # Errors
     /// See [`UrlError`].
     pub fn new(options: &Options) -> Result<Self, UrlError> {
-        let wrong = || UrlError::NotAnAddress(options.url.clone());
+        let wrong = || UrlError::NotAnAddress;
         let url: Uri = options.url.parse().map_err(|_| wrong())?;
         let secure = match url.scheme_str() {
             Some("http") => false,
