@@ -10,9 +10,10 @@ use crate::claims::NotOurs;
 use crate::config::Config;
 use crate::device::Shared;
 use crate::device::plan::{Way, find_route, find_way, reason};
+use crate::identity::Name;
 use crate::lane::{DeviceKey, Lane};
 use crate::provision::line::Joined;
-use crate::provision::{Applicant, Known};
+use crate::provision::{Applicant, Assignment, Known};
 
 /// Longest id that is looked at. The Things Stack's have 36 characters.
 const ID_MAX: usize = 128;
@@ -134,13 +135,15 @@ impl Shared {
             Err(refused) => return Standing::refused(refused),
         };
         let name = way.name();
-        match self.claims.claim(&name, &owner).await {
-            Ok(()) => {}
-            Err(taken @ NotOurs::Taken(_)) => return Standing::refused(reason("identity_conflict", &taken)),
-            Err(NotOurs::Disk(_)) => return Standing::Later,
+        if let Some(standing) = self.claim_ahead(&name, &owner).await {
+            return standing;
         }
         match self.provision.known(&name) {
-            Known::Assigned(at) => Standing::Assigned { hub: at.hub, device_id: at.device_id },
+            // Several scopes may lead to one hub: the name has to be theirs there as well.
+            Known::Assigned(Assignment { hub, device_id, .. }) => {
+                let taken = self.claim_ahead(&Name::at_hub(&hub, &device_id), &owner).await;
+                taken.unwrap_or(Standing::Assigned { hub, device_id })
+            }
             Known::Held { until, cause, .. } => {
                 Standing::Held { for_ms: (until - self.world.now()).max(0).unsigned_abs(), cause }
             }
@@ -152,6 +155,15 @@ impl Shared {
                     Joined::Full => Standing::Later,
                 }
             }
+        }
+    }
+
+    /// How the device stands when it cannot have this name now.
+    async fn claim_ahead(&self, name: &Name, owner: &DeviceKey) -> Option<Standing> {
+        match self.claims.claim(name, owner).await {
+            Ok(()) => None,
+            Err(taken @ NotOurs::Taken(_)) => Some(Standing::refused(reason("identity_conflict", &taken))),
+            Err(NotOurs::Disk(_)) => Some(Standing::Later),
         }
     }
 }
