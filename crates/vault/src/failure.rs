@@ -142,8 +142,7 @@ fn refused_credential(answer: &Answer, credential: &str) -> Failure {
 }
 
 fn without_answer(all: &[&Error], is_credential: bool, credential: &str) -> Failure {
-    let trouble = all.iter().find_map(|error| error.source()?.downcast_ref::<azure::exchange::Trouble>());
-    if trouble.is_some() {
+    if let Some(trouble) = all.iter().find_map(|error| error.source()?.downcast_ref::<azure::exchange::Trouble>()) {
         return unreachable(trouble, is_credential.then_some(credential));
     }
     // The crate's own check: a vault may ask for tokens that are meant for vaults of its own cloud, and for no others.
@@ -162,9 +161,16 @@ fn without_answer(all: &[&Error], is_credential: bool, credential: &str) -> Fail
     Failure::lasting("what answers there is no key vault", "check the address of the vault")
 }
 
+/// All tries together took too long.
+pub(crate) fn too_late(credential: &str) -> Failure {
+    Failure::passing(
+        format!("neither the key vault nor whoever gives a token for {credential} answered in time"),
+        "check the vault's address and that this machine has that identity; else it is Azure's trouble, and passes",
+    )
+}
+
 /// Nobody answered, be it the vault or whoever gives tokens.
-pub(crate) fn unreachable(trouble: Option<&azure::exchange::Trouble>, credential: Option<&str>) -> Failure {
-    let why = trouble.map_or_else(|| "no answer in time".to_owned(), ToString::to_string);
+fn unreachable(why: &azure::exchange::Trouble, credential: Option<&str>) -> Failure {
     match credential {
         Some(credential) => Failure::passing(
             format!("no token for {credential}: {why}"),

@@ -103,7 +103,7 @@ impl Vaults {
             Ok(Ok(Secret { value: Some(value), .. })) => Ok(Value(value)),
             Ok(Ok(_)) => Err(Failure::lasting("the secret has no value", "set one in the key vault")),
             Ok(Err(error)) => Err(failure::read(&error, &credential)),
-            Err(_elapsed) => Err(failure::unreachable(None, None)),
+            Err(_elapsed) => Err(failure::too_late(&credential)),
         }
     }
 

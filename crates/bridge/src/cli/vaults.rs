@@ -71,9 +71,10 @@ impl Keeper {
         }
     }
 
-    /// Every secret that has no value may get one by itself.
+    /// There are secrets without a value, and each may get one by itself.
     fn may_pass(&self) -> bool {
-        self.known.values().filter_map(|known| known.as_ref().err()).all(|failure| failure.transient)
+        let mut failures = self.known.values().filter_map(|known| known.as_ref().err()).peekable();
+        failures.peek().is_some() && failures.all(|failure| failure.transient)
     }
 
     fn take(&mut self, fetched: Fetched, events: Option<&Events>) {
@@ -158,6 +159,18 @@ mod tests {
         assert_eq!(keeper.known, [(secret("a"), value("1")), (secret("b"), failure())].into());
         keeper.take([(secret("a"), value("2")), (secret("b"), value("3"))].into(), None);
         assert_eq!(keeper.known, [(secret("a"), value("2")), (secret("b"), value("3"))].into());
+    }
+
+    #[test]
+    fn a_start_that_fails_is_worth_another_try_when_only_the_vaults_are_away() {
+        let with = |known: &[Result<Value, Failure>]| {
+            let known = known.iter().cloned().enumerate().map(|(nth, known)| (secret(&nth.to_string()), known));
+            Keeper { known: known.collect(), ..Keeper::default() }.may_pass()
+        };
+        let lasting = Err(Failure { transient: false, ..failure().unwrap_err() });
+        assert!(with(&[value("1"), failure()]));
+        assert!(!with(&[failure(), lasting]));
+        assert!(!with(&[value("1")]), "what is there is wrong then");
     }
 
     #[test]

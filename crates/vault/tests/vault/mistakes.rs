@@ -96,3 +96,26 @@ impl Dial for Unreachable {
         Box::pin(async { Err(std::io::ErrorKind::HostUnreachable.into()) })
     }
 }
+
+/// Packets vanish.
+#[derive(Debug)]
+struct Silent;
+
+impl Dial for Silent {
+    fn dial(&self, _: &Endpoint) -> Dialing {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_network_costs_a_minute_however_many_secrets_there_are() {
+    for (secrets, within) in [(1, vault::FETCH_WITHIN), (64, vault::FETCH_ALL_WITHIN)] {
+        let env = SERVICE_PRINCIPAL.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let vaults = Vaults::new(None, &env, Arc::new(Silent), Arc::new(Silent));
+        let begin = tokio::time::Instant::now();
+        let fetched = vaults.fetch((0..secrets).map(|nth| reference(&format!("s{nth}")))).await;
+        assert!(begin.elapsed() <= within, "{secrets}: {:?}", begin.elapsed());
+        assert_eq!(fetched.len(), secrets);
+        assert!(fetched.values().all(|outcome| outcome.as_ref().is_err_and(|failure| failure.transient)));
+    }
+}

@@ -65,10 +65,13 @@ pub(super) fn from_table(reader: &mut Reader<'_>, section: &mut Section) -> Opti
     let variable = section.text(reader, "env", "{ env = \"NAME\" }");
     let path = section.text(reader, "file", "{ file = \"PATH\" }");
     let vault = section.text(reader, "key_vault", VAULT_EXAMPLE);
+    match *ways {
+        ["env"] => return from_variable(reader, Found { at, value: variable?.value }),
+        ["file"] => return from_file(reader, Found { at, value: path?.value }),
+        _ => {}
+    }
     let [name, version] = ["secret", "version"].map(|key| section.text(reader, key, VAULT_EXAMPLE));
     match *ways {
-        ["env"] => from_variable(reader, Found { at, value: variable?.value }),
-        ["file"] => from_file(reader, Found { at, value: path?.value }),
         [_] => {
             let Some(name) = name else {
                 reader.mistake(&at, "names a key vault, but no secret in it", format!("write {VAULT_EXAMPLE}"));
@@ -98,13 +101,13 @@ pub(super) fn from_table(reader: &mut Reader<'_>, section: &mut Section) -> Opti
 
 /// What was fetched, or in place of it, where nobody was to be asked, a value that passes for any secret and opens nothing.
 fn from_vault(reader: &mut Reader<'_>, at: At, reference: Reference) -> Option<Sourced> {
-    reader.vault_secrets.push((at.key.clone(), reference.clone()));
-    let distinct: BTreeSet<_> = reader.vault_secrets.iter().map(|(_, reference)| reference).collect();
-    if distinct.len() > VAULT_SECRETS_MAX {
+    let wanted: BTreeSet<_> = reader.vault_secrets.iter().map(|(_, reference)| reference).collect();
+    if wanted.len() == VAULT_SECRETS_MAX && !wanted.contains(&reference) {
         let cause = format!("is one of more than {VAULT_SECRETS_MAX} secrets in key vaults");
         reader.mistake(&at, cause, "give some of them as { file = \"PATH\" }");
         return None;
     }
+    reader.vault_secrets.push((at.key.clone(), reference.clone()));
     let source = Source::KeyVault(reference.clone());
     let Vaults::Fetched(fetched) = reader.vaults else {
         let digest = sha2::Sha512::digest(reference.to_string());

@@ -39,6 +39,7 @@ const ALONE: &[(&str, &str, &str, &str)] = &[
     ("[azure]\ncredential = \"certificate\"", "azure.credential", "`certificate`", "service-principal"),
     // key vaults
     ("[admin]\ntoken = { key_vault = \"https://v.vault.azure.net\" }", "admin.token", "no secret in it", "secret = "),
+    ("[admin]\ntoken = { env = \"LONGHAUL_ADMIN_TOKEN\", secret = \"s\" }", "admin.token.secret", "not a key", "env"),
     ("[admin]\ntoken = { key_vault = \"v\", secret = \"s\" }", "admin.token", "by https only", "https://NAME.vault"),
     (
         "[admin]\ntoken = { key_vault = \"https://v\", secret = \"a_b\" }",
