@@ -58,6 +58,7 @@ enum Command {
 /// Reads the arguments and does what they say.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    keep_memory(&arguments.command);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => return fail(&format!("failed to start: {e}")),
@@ -76,6 +77,15 @@ pub fn main() -> ExitCode {
     // Whatever still waits for a disk or a peer is not waited for: all that was promised is settled by now.
     runtime.shutdown_background();
     code
+}
+
+/// For all commands alike, before the first of them reads a secret.
+#[expect(clippy::print_stderr, reason = "the command line's own voice")]
+fn keep_memory(command: &Command) {
+    let is_open = matches!(command, Command::Run(arguments) if arguments.allow_core_dumps);
+    if !is_open && let Err(e) = private_memory::close() {
+        eprintln!("longhaul: failed to keep its memory to itself, a core file would hold its secrets: {e}");
+    }
 }
 
 /// One line on standard error, exit code 1.

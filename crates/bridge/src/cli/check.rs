@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::{BAD_CONFIGURATION, FAILED, private_memory, settings};
+use super::{BAD_CONFIGURATION, FAILED, settings};
 use crate::config::read::vaults::Vaults;
 use crate::config::{Config, Mistake};
 use crate::identity::{Clash, Side, clashes};
@@ -71,8 +71,6 @@ impl Finding {
 
 /// Checks and prints.
 pub async fn main(arguments: Arguments) -> ExitCode {
-    // Where the system refuses it, nothing is lost: this process ends soon.
-    let _ = private_memory::close();
     let findings =
         if arguments.offline { offline(&arguments.config).1 } else { online::findings(&arguments.config).await };
     print(&arguments, &findings);

@@ -9,7 +9,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use vault::Reference;
 
-use super::{fail, private_memory, say, settings};
+use super::{fail, say, settings};
 use crate::config::{Config, TargetKind};
 use crate::device::plan::{Outbound, Plan, plan};
 use crate::identity::{Unique, unique};
@@ -35,8 +35,6 @@ pub struct Arguments {
 
 /// Explains one file.
 pub fn main(arguments: &Arguments) -> ExitCode {
-    // Where the system refuses it, nothing is lost: this process ends at once.
-    let _ = private_memory::close();
     let read = match settings::read_unasked(&arguments.config) {
         Ok(read) => read,
         Err(code) => return code,

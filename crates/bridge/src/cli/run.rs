@@ -9,7 +9,7 @@ use listenfd::ListenFd;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::follow::follow;
-use super::{fail, log, private_memory, vaults};
+use super::{fail, log, vaults};
 use crate::app::{App, Listeners, Role};
 use crate::world::{Random, SystemClock, World};
 
@@ -24,7 +24,7 @@ pub struct Arguments {
     role: Part,
     /// To find a fault: crashes may leave core files and debuggers may attach. Both show every secret
     #[arg(long)]
-    allow_core_dumps: bool,
+    pub(super) allow_core_dumps: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -39,15 +39,11 @@ enum Part {
 
 /// Runs until SIGTERM or SIGINT, then drains. A second signal ends it at once.
 pub async fn main(arguments: Arguments) -> ExitCode {
-    let closed = if arguments.allow_core_dumps { Ok(()) } else { private_memory::close() };
     let (read, keeper) = match vaults::read(&arguments.config).await {
         Ok(read) => read,
         Err(code) => return code,
     };
     log::start(&read.config.log);
-    if let Err(e) = closed {
-        tracing::warn!(error = %e, "failed to keep this process's memory to itself; a core file would hold its secrets");
-    }
     for warning in &read.warnings {
         tracing::warn!(key = warning.key, mend = warning.mend, "{}", warning.cause);
     }
