@@ -6,7 +6,7 @@
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::core::{Dropped, Outcome};
-use crate::{DeadLetter, LeaseError, Message, Note, Put, PutError, Receipt, Seen, Seq, UnixMillis};
+use crate::{DeadLetter, LaneState, LeaseError, Message, Note, Put, PutError, Receipt, Seen, Seq, UnixMillis};
 
 pub(crate) type PutReply = oneshot::Sender<Result<Receipt, PutError>>;
 pub(crate) type LeaseReply = oneshot::Sender<Result<(), LeaseError>>;
@@ -37,6 +37,10 @@ pub(crate) enum Call {
     WriteNotes { notes: Vec<Note>, reply: LeaseReply },
     Notes { space: String, reply: Answer<Vec<(String, Vec<u8>)>> },
     Seen { lane: String, reply: Answer<Vec<Seen>> },
+    LastSeen { lanes: Vec<String>, reply: Answer<Vec<Option<UnixMillis>>> },
+    Lanes { lanes: Vec<String>, reply: Answer<Vec<Option<LaneState>>> },
+    Head { lane: String, reply: Answer<Option<Message>> },
+    Hurry { lanes: Vec<String>, reply: Answer<Vec<bool>> },
     DeadLetters { after: Option<Seq>, limit: usize, reply: Answer<Vec<DeadLetter>> },
     DeadLetterCounts { reply: Answer<Vec<(String, u64)>> },
 }

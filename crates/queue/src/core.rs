@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::lanes::{Head, Lanes};
 use crate::store::{NextSeq, Op};
-use crate::{Place, Put, Reason, Retry, Seq, Settle, UnixMillis};
+use crate::{LaneState, Place, Put, Reason, Retry, Seq, Settle, UnixMillis};
 
 /// After a failed commit, an unreadable message or a panic over one its lane rests this long, so that a broken disk or
 /// a message that breaks its reader does not go round as fast as the machine can.
@@ -129,6 +129,11 @@ impl Core {
         self.lanes.wake(lane);
     }
 
+    /// See [`Lanes::hurry`].
+    pub(crate) fn hurry(&mut self, lane: &str) -> bool {
+        self.lanes.hurry(lane)
+    }
+
     pub(crate) fn lease_at_most(&mut self, leases_max: usize) {
         self.leases_max = leases_max;
     }
@@ -163,10 +168,10 @@ impl Core {
 
     /// An outcome that can never be written: handing its message out again would send it for ever, so its lane rests
     /// until the store is opened anew.
-    pub(crate) fn set_aside(&mut self, op: &Op, now: UnixMillis) {
+    pub(crate) fn set_aside(&mut self, op: &Op) {
         if let Some((lane, seq)) = op.leased() {
             self.leased.remove(&seq);
-            self.lanes.wait_until(lane, UnixMillis::MAX, now);
+            self.lanes.set_aside(lane);
         }
     }
 
@@ -250,6 +255,10 @@ impl Core {
 
     pub(crate) fn lanes(&self) -> u64 {
         self.lanes.len() as u64
+    }
+
+    pub(crate) fn lane(&self, lane: &str) -> Option<LaneState> {
+        self.lanes.state(lane)
     }
 
     pub(crate) fn is_all_loaded(&self) -> bool {

@@ -260,7 +260,7 @@ impl Driver {
             if let Err(CommitError::Damaged(why)) = &result {
                 let seq = op.leased().map(|(_, seq)| seq.0);
                 tracing::error!(cause = %why, seq, "the queue's file is broken where this belongs; its lane rests");
-                self.core.set_aside(&op, now);
+                self.core.set_aside(&op);
             }
             self.add(op, waiter);
             match result {
@@ -378,9 +378,25 @@ impl Driver {
                 Call::WriteNotes { .. } => {}
                 Call::Notes { space, reply } => answer(reply, self.store.notes(&space)),
                 Call::Seen { lane, reply } => answer(reply, self.store.seen(&lane)),
+                Call::LastSeen { lanes, reply } => answer(reply, self.last_seen(&lanes)),
+                Call::Lanes { lanes, reply } => answer(reply, Ok(lanes.iter().map(|l| self.core.lane(l)).collect())),
+                Call::Head { lane, reply } => answer(reply, self.head(&lane)),
+                Call::Hurry { lanes, reply } => answer(reply, Ok(lanes.iter().map(|l| self.core.hurry(l)).collect())),
                 Call::DeadLetters { after, limit, reply } => answer(reply, self.store.dead_letters(after, limit)),
                 Call::DeadLetterCounts { reply } => answer(reply, self.store.dead_letter_counts()),
             }
+        }
+    }
+
+    fn last_seen(&mut self, lanes: &[String]) -> Result<Vec<Option<UnixMillis>>, Trouble> {
+        lanes.iter().map(|lane| Ok(self.store.seen(lane)?.last().map(|seen| seen.at))).collect()
+    }
+
+    fn head(&mut self, lane: &str) -> Result<Option<Message>, Trouble> {
+        let Some(head) = self.store.head_of(lane)? else { return Ok(None) };
+        match self.store.read(lane, head.seq)? {
+            Found::Message(message) => Ok(Some(*message)),
+            Found::Damaged | Found::Missing => Ok(None),
         }
     }
 

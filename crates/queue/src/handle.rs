@@ -15,7 +15,7 @@ use crate::board::Board;
 use crate::command::{Answer, Call, Command, LeaseReply, Room};
 use crate::core::{Dropped, Outcome};
 use crate::{
-    DeadLetter, LeaseError, Message, Note, Put, PutError, Reason, Receipt, Retry, Seen, Seq, Settle, Stats, UnixMillis,
+    DeadLetter, LaneState, LeaseError, Message, Note, Put, PutError, Reason, Receipt, Retry, Seen, Seq, Settle, Stats, UnixMillis,
 };
 
 /// Questions and notes that may be under way at once; more wait for their turn.
@@ -118,6 +118,44 @@ impl Queue {
     pub async fn seen(&self, lane: &str) -> Result<Vec<Seen>, LeaseError> {
         let lane = lane.to_owned();
         self.call(|reply| Call::Seen { lane, reply }).await
+    }
+
+    /// When something was seen last on each of the lanes, in their order. Reads the disk once a lane, on the writer's
+    /// thread: ask for some dozens at a time.
+    ///
+    /// # Errors
+    /// When the disk cannot be read.
+    pub async fn last_seen(&self, lanes: Vec<String>) -> Result<Vec<Option<UnixMillis>>, LeaseError> {
+        self.call(|reply| Call::LastSeen { lanes, reply }).await
+    }
+
+    /// What each of the lanes is doing, in their order; `None` for one that holds nothing. From memory; a lookup a lane on
+    /// the writer's thread: ask for some hundreds at a time.
+    ///
+    /// # Errors
+    /// When the queue is closed.
+    pub async fn lanes(&self, lanes: Vec<String>) -> Result<Vec<Option<LaneState>>, LeaseError> {
+        self.call(|reply| Call::Lanes { lanes, reply }).await
+    }
+
+    /// The oldest message of a lane, to look at.
+    ///
+    /// # Errors
+    /// When the disk cannot be read.
+    pub async fn head(&self, lane: &str) -> Result<Option<Message>, LeaseError> {
+        let lane = lane.to_owned();
+        self.call(|reply| Call::Head { lane, reply }).await
+    }
+
+    /// A person says that the cause is mended: lanes that wait after a counted attempt (see [`Lease::retry`]) are ready
+    /// now. Returns for each whether it did wait. What [`Lease::release_until`] gave back is for [`Queue::wake`]; one that
+    /// is leased is being tried already. In memory only: after a restart the retry's own time counts again. Bound as with
+    /// [`Queue::lanes`].
+    ///
+    /// # Errors
+    /// When the queue is closed.
+    pub async fn hurry(&self, lanes: Vec<String>) -> Result<Vec<bool>, LeaseError> {
+        self.call(|reply| Call::Hurry { lanes, reply }).await
     }
 
     /// Dead letters, oldest first, after `after`, at most `limit`.

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-use crate::{Seq, UnixMillis};
+use crate::{LaneState, Seq, UnixMillis};
 
 /// The oldest message of a lane, as much of it as a decision needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ enum State {
     Ready,
     /// A counted attempt failed.
     Waiting(UnixMillis),
+    /// Its outcome cannot be written; nothing but a reopened store ends this.
+    SetAside,
     /// Given back by choice; a wake ends it early.
     Released(UnixMillis),
     /// `woken` remembers a wake that came during the lease, which would otherwise be lost to the race with the release.
@@ -136,6 +138,29 @@ impl Lanes {
         self.give_back(lane, if woken || at <= now { State::Ready } else { State::Released(at) });
     }
 
+    /// The leased head stays, and nobody gets it.
+    pub(crate) fn set_aside(&mut self, lane: &str) {
+        self.give_back(lane, State::SetAside);
+    }
+
+    /// Ends the wait after a counted attempt: true when there was one.
+    pub(crate) fn hurry(&mut self, lane: &str) -> bool {
+        let Some((name, Lane { state: State::Waiting(_), .. })) = self.lanes.get_key_value(lane) else { return false };
+        let name = name.clone();
+        self.leave(&name);
+        self.enter(&name, State::Ready);
+        true
+    }
+
+    /// What is to be seen of a lane; `None` when it holds nothing.
+    pub(crate) fn state(&self, lane: &str) -> Option<LaneState> {
+        let lane = self.lanes.get(lane)?;
+        Some(LaneState {
+            accepted_at: lane.head.map(|head| head.accepted_at),
+            retry_at: if let State::Waiting(at) = lane.state { Some(at) } else { None },
+        })
+    }
+
     pub(crate) fn wake(&mut self, lane: &str) {
         let Some((name, entry)) = self.lanes.get_key_value(lane) else { return };
         match entry.state {
@@ -149,7 +174,7 @@ impl Lanes {
                     entry.state = State::Leased { woken: true };
                 }
             }
-            State::Unknown | State::Asked | State::Ready | State::Waiting(_) => {}
+            State::Unknown | State::Asked | State::Ready | State::Waiting(_) | State::SetAside => {}
         }
     }
 
@@ -200,7 +225,7 @@ impl Lanes {
         match state {
             State::Ready => self.ready.push_back(name.clone()),
             State::Waiting(at) | State::Released(at) => drop(self.timers.insert((at, name.clone()))),
-            State::Unknown | State::Asked | State::Leased { .. } => {}
+            State::Unknown | State::Asked | State::SetAside | State::Leased { .. } => {}
         }
         if let Some(lane) = self.lanes.get_mut(name) {
             lane.state = state;
@@ -212,7 +237,7 @@ impl Lanes {
             Some(State::Waiting(at) | State::Released(at)) => drop(self.timers.remove(&(at, name.clone()))),
             Some(State::Ready) => self.ready.retain(|ready| ready != name),
             Some(State::Unknown) => self.unknown.retain(|unknown| unknown != name),
-            Some(State::Asked | State::Leased { .. }) | None => {}
+            Some(State::Asked | State::SetAside | State::Leased { .. }) | None => {}
         }
     }
 

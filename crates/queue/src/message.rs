@@ -110,6 +110,15 @@ pub struct Seen {
     pub at: UnixMillis,
 }
 
+/// What a lane is doing, from memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LaneState {
+    /// When its oldest message was accepted; `None` in the moment after one has left.
+    pub accepted_at: Option<UnixMillis>,
+    /// A counted attempt failed, and the next one comes then.
+    pub retry_at: Option<UnixMillis>,
+}
+
 /// Not now: counted, durable.
 #[derive(Clone, Debug)]
 pub struct Retry {

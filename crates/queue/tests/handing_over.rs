@@ -117,6 +117,32 @@ async fn a_wake_ends_a_release_but_not_a_retry() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_person_ends_a_retrys_wait_and_sees_what_a_lane_does() {
+    let queue = open(&Disk::new());
+    for lane in ["a", "b"] {
+        queue.put(put(lane, b"1")).await.unwrap();
+    }
+    let mut leases = queue.leases(10);
+    let lanes = || ["a", "b", "c"].map(str::to_owned).to_vec();
+    let at = START + 3_600_000;
+    let (lease, _) = body(&mut leases).await;
+    lease.retry(retry_at(at)).await.unwrap();
+    let (other, _) = body(&mut leases).await;
+    let state = |retry_at| Some(queue::LaneState { accepted_at: Some(START), retry_at });
+    assert_eq!(queue.lanes(lanes()).await.unwrap(), [state(Some(at)), state(None), None]);
+    let head = queue.head("a").await.unwrap().expect("it is still there");
+    assert_eq!((head.attempts, head.last_cause.as_deref()), (1, Some("hub says 500")));
+    assert!(queue.head("c").await.unwrap().is_none());
+    assert!(soon(leases.next()).await.is_none(), "it waits");
+    assert_eq!(queue.hurry(lanes()).await.unwrap(), [true, false, false]);
+    let (lease, _) = body(&mut leases).await;
+    assert_eq!((lease.message().lane.as_str(), lease.message().attempts), ("a", 1));
+    assert_eq!(queue.hurry(lanes()).await.unwrap(), [false; 3], "it is being tried");
+    other.settle(Settle { seen: Some(Seen { key: [7; 16], at: START + 5 }), notes: Vec::new() }).await.unwrap();
+    assert_eq!(queue.last_seen(lanes()).await.unwrap(), [None, Some(START + 5), None]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_message_that_breaks_its_reader_rests_for_a_second() {
     let queue = open(&Disk::new());
     queue.put(put("a", b"1")).await.unwrap();
