@@ -137,8 +137,7 @@ impl App {
         let pictures = Admin {
             queue: queue.clone(),
             events: events.clone(),
-            pool: pool.clone(),
-            provision: flow.as_ref().map(|f| f.provision.clone()),
+            flow: flow.clone(),
             token: admin_token.clone(),
             metrics: Mutex::new(metrics),
             gauges,

@@ -4,8 +4,9 @@
 //!
 //! A claim is committed before the first message goes out under it, so a crash cannot hand the name to another.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use queue::{LeaseError, Note, Queue};
 
@@ -15,11 +16,49 @@ use crate::lane::DeviceKey;
 /// Collection of durable notes: name → owner.
 const SPACE: &str = "claims";
 
-/// All claims, in memory and in the queue's notes. About 200 bytes each, two for a device of DPS: 40 MB for 100 000.
+/// All claims, in memory and in the queue's notes. About 300 bytes each, two for a device of DPS: 60 MB for 100 000.
 #[derive(Debug)]
 pub struct Claims {
-    owners: Mutex<HashMap<Name, DeviceKey>>,
+    known: Mutex<Known>,
     queue: Queue,
+}
+
+/// Both ways: by name for each message, by owner for who looks. Who looks takes a page at a time.
+#[derive(Debug, Default)]
+struct Known {
+    owners: HashMap<Arc<Name>, Arc<DeviceKey>>,
+    names: BTreeMap<Arc<DeviceKey>, Vec<Arc<Name>>>,
+}
+
+/// A device and the names that it owns.
+#[derive(Clone, Debug)]
+pub struct Owner {
+    /// The device.
+    pub device: Arc<DeviceKey>,
+    /// One for each scope that it was sent to.
+    pub names: Vec<Arc<Name>>,
+}
+
+impl Known {
+    fn add(&mut self, name: &Name, owner: &DeviceKey) {
+        let name = Arc::new(name.clone());
+        let owner = match self.names.get_key_value(owner) {
+            Some((known, _)) => known.clone(),
+            None => Arc::new(owner.clone()),
+        };
+        self.names.entry(owner.clone()).or_default().push(name.clone());
+        self.owners.insert(name, owner);
+    }
+
+    fn remove(&mut self, name: &Name) {
+        let Some(owner) = self.owners.remove(name) else { return };
+        if let Some(names) = self.names.get_mut(&owner) {
+            names.retain(|own| **own != *name);
+            if names.is_empty() {
+                self.names.remove(&owner);
+            }
+        }
+    }
 }
 
 /// The name belongs to somebody else, or the claim could not be written.
@@ -55,16 +94,16 @@ impl Claims {
     /// # Errors
     /// When the queue cannot be read.
     pub async fn load(queue: &Queue) -> Result<Self, LeaseError> {
-        let mut owners = HashMap::new();
+        let mut known = Known::default();
         for (key, value) in queue.notes(SPACE).await? {
             let Some(name) = Name::from_key(&key) else { continue };
             let owner = serde_json::from_slice(&value).unwrap_or_else(|_| {
                 tracing::error!(id = name.id, "a claim cannot be read; nobody gets this name");
                 DeviceKey { network: "?".to_owned(), application: "?".to_owned(), device: "?".to_owned() }
             });
-            owners.insert(name, owner);
+            known.add(&name, &owner);
         }
-        Ok(Self { owners: Mutex::new(owners), queue: queue.clone() })
+        Ok(Self { known: Mutex::new(known), queue: queue.clone() })
     }
 
     /// Takes the name for `owner`, or finds that it is theirs already. Returns once it is durable.
@@ -87,20 +126,37 @@ impl Claims {
     /// Reserves the name in memory, so that of two devices that come at once one is turned away. True when it was
     /// ours before.
     fn check(&self, name: &Name, owner: &DeviceKey) -> Result<bool, NotOurs> {
-        match self.lock().entry(name.clone()) {
-            std::collections::hash_map::Entry::Occupied(entry) if entry.get() == owner => Ok(true),
-            std::collections::hash_map::Entry::Occupied(entry) => {
+        let mut known = self.lock();
+        match known.owners.get(name) {
+            Some(ours) if **ours == *owner => Ok(true),
+            Some(theirs) => {
                 let (name, other) = (name.clone(), owner.clone());
-                Err(Box::new(Conflict { name, owner: entry.get().clone(), other }).into())
+                Err(Box::new(Conflict { name, owner: (**theirs).clone(), other }).into())
             }
-            std::collections::hash_map::Entry::Vacant(entry) => {
-                entry.insert(owner.clone());
+            None => {
+                known.add(name, owner);
                 Ok(false)
             }
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Name, DeviceKey>> {
-        self.owners.lock().unwrap_or_else(PoisonError::into_inner)
+    /// At most `limit` devices after this one, in the order of network, application, device. Looks at no others, whatever
+    /// there is of them.
+    pub fn owners_after(&self, after: Option<&DeviceKey>, limit: usize) -> Vec<Owner> {
+        let known = self.lock();
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let page = known.names.range::<DeviceKey, _>((from, Bound::Unbounded)).take(limit);
+        page.map(|(device, names)| Owner { device: device.clone(), names: names.clone() }).collect()
+    }
+
+    /// A device that owns a name.
+    pub fn owner(&self, device: &DeviceKey) -> Option<Owner> {
+        let known = self.lock();
+        let (device, names) = known.names.get_key_value(device)?;
+        Some(Owner { device: device.clone(), names: names.clone() })
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,7 +6,7 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use azure::hub::amqp::Links;
+use azure::hub::amqp::{Link, Links};
 use azure::hub::{SendError, Telemetry, Why};
 use azure::key::Signer;
 use azure::net::{Dial, Endpoint};
@@ -200,6 +200,20 @@ impl Pool {
     pub fn forget(&self, host: &str, device: &str) {
         if let Some(hub) = lock(&self.hubs).get(host) {
             hub.client.forget(device);
+        }
+    }
+
+    /// Whether a device has a link at a hub; `None` where the transport keeps none, or nobody has asked for the hub yet.
+    pub fn link(&self, host: &str, device: &str) -> Option<Link> {
+        let hub = lock(&self.hubs).get(host).cloned()?;
+        hub.client.link(device)
+    }
+
+    /// A person has seen to it that nobody else sends as this device.
+    pub fn pardon(&self, host: &str, device: &str) {
+        let hub = lock(&self.hubs).get(host).cloned();
+        if let Some(hub) = hub {
+            hub.client.pardon(device);
         }
     }
 

@@ -11,6 +11,7 @@ pub mod line;
 pub mod pacer;
 mod registrar;
 pub mod scope;
+pub mod standing; // what a person sees of it
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -136,6 +137,7 @@ struct Refusal {
     until: UnixMillis,
     cause: String,
     never: bool,
+    class: Class,
     times: u32,
     /// To be woken when asking makes sense earlier than that.
     lane: String,
@@ -512,7 +514,8 @@ impl Provision {
             scope.refused(name, refused.class, wait, now, self.world.random.fraction());
         }
         let (times, lane) = (times.saturating_add(1), lane.clone());
-        state.remember(name, Refusal { until, cause: cause.clone(), never, times, lane });
+        let class = refused.class;
+        state.remember(name, Refusal { until, cause: cause.clone(), never, class, times, lane });
         drop(state);
         self.events.emit(Event::RegistrationRefused { registration_id: &name.id, cause, class: refused.class.word() });
     }

@@ -15,7 +15,8 @@ use crate::board::Board;
 use crate::command::{Answer, Call, Command, LeaseReply, Room};
 use crate::core::{Dropped, Outcome};
 use crate::{
-    DeadLetter, LaneState, LeaseError, Message, Note, Put, PutError, Reason, Receipt, Retry, Seen, Seq, Settle, Stats, UnixMillis,
+    DeadLetter, LaneState, LeaseError, Message, Note, Put, PutError, Reason, Receipt, Retry, Seen, Seq, Settle, Stats,
+    UnixMillis,
 };
 
 /// Questions and notes that may be under way at once; more wait for their turn.

@@ -144,6 +144,17 @@ pub enum Admit {
     Later(Duration),
 }
 
+/// Whether a device has a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// Neither a link nor a place on a connection.
+    None,
+    /// It has a place, and no message had an outcome there yet.
+    Attaching,
+    /// A message of it had an outcome on the connection where it is now.
+    Attached,
+}
+
 /// What there is, for people to see.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Links {
@@ -225,6 +236,16 @@ impl AmqpHub {
     /// [`Why::Closed`]. What was learnt of another owner is forgotten, too.
     pub fn forget(&self, device_id: &str) {
         self.0.forget(device_id);
+    }
+
+    /// Whether a device has a link. Two lookups.
+    pub fn link(&self, device_id: &str) -> Link {
+        self.0.link(device_id)
+    }
+
+    /// A person has seen to it that nobody else sends as this device: it need not keep still any longer.
+    pub fn pardon(&self, device_id: &str) {
+        self.0.pardon(device_id);
     }
 
     /// What there is now.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use azure::UnixSeconds;
-use azure::hub::amqp::{Admit, AmqpHub, AmqpOptions, AmqpTransport, Links};
+use azure::hub::amqp::{Admit, AmqpHub, AmqpOptions, AmqpTransport, Link, Links};
 use azure::hub::https::{HttpsHub, HttpsOptions};
 use azure::hub::{self, Capabilities, Delivered, SendError, Telemetry};
 use azure::key::Signer;
@@ -118,6 +118,19 @@ impl Client {
         match self {
             Self::Https(_) => None,
             Self::Amqp { hub, .. } => Some(hub.standing()),
+        }
+    }
+
+    pub(super) fn link(&self, device: &str) -> Option<Link> {
+        match self {
+            Self::Https(_) => None,
+            Self::Amqp { hub, .. } => Some(hub.link(device)),
+        }
+    }
+
+    pub(super) fn pardon(&self, device: &str) {
+        if let Self::Amqp { hub, .. } = self {
+            hub.pardon(device);
         }
     }
 

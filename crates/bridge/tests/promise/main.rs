@@ -25,6 +25,7 @@ mod check;
 mod core_dumps;
 mod corpus;
 mod demo;
+mod devices;
 mod drain;
 mod handover;
 mod kill;

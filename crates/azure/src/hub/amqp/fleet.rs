@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Link;
 use super::line::Figures;
 use super::theft::Thefts;
 use crate::hub::{SendError, Why};
@@ -68,6 +69,8 @@ struct Seat {
     key: Arc<Signer>,
     /// Messages that were given to the line and have no outcome.
     unsettled: u32,
+    /// A message had its outcome there.
+    is_proven: bool,
     /// Its place among the idle.
     used: u64,
     used_at: Duration,
@@ -219,7 +222,8 @@ impl Fleet {
         let (name, epoch, key) = (Arc::<str>::from(device), self.next_epoch, Arc::new(key.clone()));
         self.next_epoch += 1;
         self.next_use += 1;
-        let seat = Seat { line, epoch, key: key.clone(), unsettled: 0, used: self.next_use, used_at: now };
+        let seat =
+            Seat { line, epoch, key: key.clone(), unsettled: 0, is_proven: false, used: self.next_use, used_at: now };
         self.seats.insert(name.clone(), seat);
         if let Some(route) = self.lines.get_mut(&line) {
             route.devices += 1;
@@ -260,6 +264,20 @@ impl Fleet {
     pub(super) fn forget(&mut self, device: &str) -> Option<LineId> {
         self.thefts.forget(device);
         self.leave_seat(device)
+    }
+
+    /// Whether a device has a link, as far as its messages tell.
+    pub(super) fn link(&self, device: &str) -> Link {
+        match self.seats.get(device) {
+            None => Link::None,
+            Some(seat) if seat.is_proven => Link::Attached,
+            Some(_) => Link::Attaching,
+        }
+    }
+
+    /// A person has seen to it that nobody else sends as this device.
+    pub(super) fn pardon(&mut self, device: &str) {
+        self.thefts.forget(device);
     }
 
     /// The line of a device.

@@ -20,7 +20,7 @@ use super::fleet::{Bounds, Fleet, LineId, Placed, Placement};
 use super::inbox::{Command, Inbox, Reply};
 use super::line::{Now, Post, Settings, Ticket};
 use super::spread::mix;
-use super::{AmqpOptions, Links};
+use super::{AmqpOptions, Link, Links};
 use crate::UnixSeconds;
 use crate::hub::{Delivered, SendError, Why};
 use crate::key::Signer;
@@ -178,6 +178,14 @@ impl Shared {
         if let Some(line) = inside.fleet.forget(device) {
             inside.tell(line, Command::Forget(device.into()));
         }
+    }
+
+    pub(super) fn link(&self, device: &str) -> Link {
+        self.inside().fleet.link(device)
+    }
+
+    pub(super) fn pardon(&self, device: &str) {
+        self.inside().fleet.pardon(device);
     }
 
     pub(super) fn standing(&self) -> Links {

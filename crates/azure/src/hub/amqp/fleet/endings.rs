@@ -24,6 +24,7 @@ impl Fleet {
         let used = self.next_use;
         if let Some(seat) = self.seat_of(name, epoch) {
             seat.unsettled = seat.unsettled.saturating_sub(1);
+            seat.is_proven = true;
             if seat.unsettled == 0 {
                 seat.used = used;
                 self.idle.insert(used, name.clone());
