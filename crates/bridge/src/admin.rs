@@ -84,6 +84,10 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/api/v1/dead-letters", get(dead_letters::dead_letters))
         .route("/api/v1/devices", get(devices::list))
         .route("/api/v1/devices/retry", post(devices::retry))
+        .route(
+            "/api/v1/devices/provision",
+            post(devices::provision::provision).layer(DefaultBodyLimit::max(devices::provision::BODY_MAX)),
+        )
         .route("/api/v1/devices/{network}/{application}/{device}", get(devices::show))
         .route("/api/v1/devices/{network}/{application}/{device}/retry", post(devices::retry_one))
         .layer(DefaultBodyLimit::max(BODY_MAX))

@@ -75,7 +75,8 @@ impl Standing {
 }
 
 impl Wanted {
-    fn key(&self, config: &Config) -> DeviceKey {
+    /// Whose uplinks they would be.
+    pub fn key(&self, config: &Config) -> DeviceKey {
         DeviceKey {
             network: self.network.clone().unwrap_or_else(|| config.webhook.network.clone()),
             application: self.application.clone(),

@@ -5,14 +5,17 @@
 pub mod azure_sim;
 pub mod check;
 pub mod demo;
+pub mod devices;
 pub mod explain;
 pub mod init;
 pub mod run;
 pub mod send;
 
+mod admin_api;
 mod duration;
 mod follow;
 mod log;
+mod plain;
 mod private_memory;
 mod rate;
 mod settings;
@@ -45,6 +48,8 @@ enum Command {
     Run(run::Arguments),
     /// Every mistake in the configuration at once; then reaches each target
     Check(check::Arguments),
+    /// The devices of a running bridge, and their keys
+    Devices(devices::Arguments),
     /// What would happen to a message: route, identity, exact body; no network
     Explain(explain::Arguments),
     /// Writes a commented configuration
@@ -68,6 +73,7 @@ pub fn main() -> ExitCode {
             Command::Demo(a) => demo::main(a).await,
             Command::Run(a) => run::main(a).await,
             Command::Check(a) => check::main(a).await,
+            Command::Devices(a) => devices::main(a).await,
             Command::Explain(a) => explain::main(&a),
             Command::Init(a) => init::main(&a),
             Command::AzureSim(a) => azure_sim::main(a).await,

@@ -3,6 +3,7 @@
 //! Ids come from devices and from whoever asks: they are only ever JSON strings, or percent-encoded in an address.
 
 mod look; // reading
+pub mod provision; // before the first uplink
 pub mod view; // what is told
 mod wake; // ending holds
 

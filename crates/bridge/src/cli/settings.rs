@@ -22,6 +22,15 @@ pub(super) fn look_ahead(file: &Path) -> Option<Wanted> {
     Some(wanted(&text, &environment(), base(file), &|path| std::fs::read_to_string(path)))
 }
 
+/// Only `[admin]`. Prints what is wrong with it and gives exit code 64.
+pub(super) fn admin(file: &Path) -> Result<config::Admin, ExitCode> {
+    let read = || {
+        let text = std::fs::read_to_string(file).map_err(|e| vec![unreadable(&e)])?;
+        config::read::admin(&text, &environment(), base(file), &|path| std::fs::read_to_string(path))
+    };
+    read().map_err(|mistakes| refuse(file, &mistakes, BAD_CONFIGURATION))
+}
+
 /// As [`load`], without the key vaults: nothing may be opened with it. Prints every mistake and gives exit code 64 if it
 /// cannot be used.
 pub(super) fn read_unasked(file: &Path) -> Result<Read, ExitCode> {

@@ -65,6 +65,29 @@ pub fn read(
     vaults::read_with(text, env, base, read_file, Vaults::Fetched(&vault::Fetched::new()))
 }
 
+/// Only `[admin]`, for whoever wants to talk to a bridge that runs: what is wrong elsewhere, or a secret that this process
+/// may not see, is none of its business.
+///
+/// # Errors
+/// What is wrong with `[admin]`, or with the file as a whole.
+pub fn admin(
+    text: &str,
+    env: &[(String, String)],
+    base: &Path,
+    read_file: &dyn Fn(&Path) -> io::Result<String>,
+) -> Result<super::Admin, Vec<Mistake>> {
+    let pass = pass(text, env, base, read_file, Vaults::Unasked);
+    let concerns_us = |key: &str| key.is_empty() || key == "admin" || key.starts_with("admin.");
+    let mut mistakes: Vec<_> = pass.mistakes.into_iter().filter(|mistake| concerns_us(&mistake.key)).collect();
+    mistakes.extend(pass.vault_secrets.into_iter().filter(|(key, _)| concerns_us(key)).map(|(key, secret)| Mistake {
+        key,
+        place: None,
+        cause: format!("{secret} is not asked by this command"),
+        mend: "set LONGHAUL_ADMIN_TOKEN to the token, and give --admin".to_owned(),
+    }));
+    if mistakes.is_empty() { Ok(pass.config.admin) } else { Err(mistakes) }
+}
+
 /// One reading. The configuration is of use only where there is no mistake.
 struct Pass {
     config: Config,

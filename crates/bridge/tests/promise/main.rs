@@ -20,11 +20,13 @@ mod stand_in; // a Key Vault and an Entra
 mod uplinks; // bodies as The Things Stack and TTN V2 post them
 
 // The promises, one file each:
+mod ahead;
 mod bad_input;
 mod check;
 mod core_dumps;
 mod corpus;
 mod demo;
+mod device_commands;
 mod devices;
 mod drain;
 mod handover;
