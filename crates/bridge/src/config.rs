@@ -10,6 +10,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 pub mod mistake;
 mod names;
 pub mod read;
@@ -220,6 +223,15 @@ impl DpsTarget {
     }
 }
 
+/// Whether a key looks like that of a single device where a group's belongs. Azure makes group keys of 64 bytes, or lately
+/// of 32 that are marked with `AIoT`; a device's derived key is 32 bytes without.
+pub fn looks_derived(group_key: &[u8]) -> bool {
+    group_key.len() == DERIVED_BYTES && !STANDARD.encode(group_key).contains("AIoT")
+}
+
+/// HMAC-SHA256.
+const DERIVED_BYTES: usize = 32;
+
 /// One of the two keys of an enrolment group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -232,6 +244,14 @@ pub enum GroupKey {
 }
 
 impl GroupKey {
+    /// As it is called in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Primary => "group_key",
+            Self::Secondary => "secondary_group_key",
+        }
+    }
+
     /// Not this one.
     pub fn other(self) -> Self {
         match self {

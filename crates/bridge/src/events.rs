@@ -527,11 +527,7 @@ impl Events {
                 );
             }
             Event::GroupKeyChanged { scope, key } => {
-                let name = match key {
-                    GroupKey::Primary => "group_key",
-                    GroupKey::Secondary => "secondary_group_key",
-                };
-                warn!(scope, key = name, "dps.group_key_changed: the other key of the group is refused");
+                warn!(scope, key = key.name(), "dps.group_key_changed: the other key of the group is refused");
             }
             Event::RegistrationRefused { registration_id, class, cause } => {
                 c.registration_refused.get_or_create(&Why { why: class.to_owned() }).inc();

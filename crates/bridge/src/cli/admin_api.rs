@@ -46,7 +46,7 @@ pub(super) struct AdminApi {
 impl AdminApi {
     /// As the arguments say; prints what is wrong with them.
     pub(super) fn new(arguments: &BridgeArguments) -> Result<Self, ExitCode> {
-        let token = std::env::var(TOKEN).ok().map(Secret::new);
+        let token = settings::variable(TOKEN).map(Secret::new);
         match &arguments.admin {
             Some(address) => {
                 let address = address.trim_start_matches("http://").trim_end_matches('/');

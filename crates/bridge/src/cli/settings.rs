@@ -49,6 +49,11 @@ pub(super) fn environment() -> Vec<(String, String)> {
     std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect()
 }
 
+/// One of them.
+pub(super) fn variable(name: &str) -> Option<String> {
+    environment().into_iter().find_map(|(key, value)| (key == name).then_some(value))
+}
+
 fn base(file: &Path) -> &Path {
     file.parent().unwrap_or(Path::new(""))
 }

@@ -169,8 +169,22 @@ async fn register(
     expiry: UnixSeconds,
 ) -> Result<Registered, Refused> {
     let token = token(target, key, id, expiry);
-    let dps::Registered { assignment, server_time } = client.register(applicant(target, id), &token).await?;
+    let registered =
+        client.register(applicant(target, id), &token).await.map_err(|refusal| denied(target, key, refusal));
+    let dps::Registered { assignment, server_time } = registered?;
     Ok(Registered { hub: assignment.hub, device_id: assignment.device_id, key, server_time })
+}
+
+/// A key that looks like a device's is the likely cause of a 401, and has a mend.
+fn denied(target: &DpsTarget, key: GroupKey, refusal: dps::Refusal) -> Refused {
+    let mut refused = Refused::from(refusal);
+    if refused.class == Class::Denied && config::looks_derived(target.key(key)) {
+        let name = key.name();
+        refused.cause += &format!(
+            "; likely because {name} has 32 bytes, as the key of a single device: give {name} the enrolment group's own key"
+        );
+    }
+    refused
 }
 
 fn applicant(target: &DpsTarget, id: &str) -> dps::Applicant {

@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bridge::provision::Known;
 
 use crate::cloud::{GROUP_KEY, SECONDARY_KEY};
 use crate::site::{Life, MINUTE, SECOND, Site, configuration};
@@ -93,5 +94,23 @@ fn devices_that_are_refused_with_both_keys_do_not_alternate() {
         let most = (0..20).map(|i| state.dps.registrations_of(&format!("dev-{i}")).len()).max();
         assert!(most <= Some(4 + 4), "{most:?} registrations of one device in an hour");
         assert!(state.dps.registrations.len() <= 20 * 4 + 12, "{}", state.dps.registrations.len());
+    });
+}
+
+#[test]
+fn a_devices_key_where_a_groups_belongs_is_named_as_the_likely_cause() {
+    let mut site = Site::new(1);
+    let group_key = STANDARD.encode(GROUP_KEY);
+    site.config = configuration("").replace(&group_key, &STANDARD.encode([7; 32]));
+    site.live(async |life| {
+        life.uplinks("app", "dev", 1..=1).await;
+        let name = life.applicant("app", "dev").name;
+        let cause = || match life.shared.provision.known(&name) {
+            Known::Held { cause, never: false, .. } => Some(cause),
+            _ => None,
+        };
+        life.until("it is refused", MINUTE, || cause().is_some()).await;
+        let cause = cause().expect("just now");
+        assert!(cause.contains("group_key has 32 bytes") && cause.contains("401002"), "{cause}");
     });
 }

@@ -11,15 +11,13 @@ use super::reader::{At, Found, Reader, Section, cause_and_mend};
 use super::secrets;
 use super::template::{self, Rules};
 use super::tree::Node;
-use crate::config::{DpsTarget, Names, Secret, Target, TargetKind};
+use crate::config::{DpsTarget, Names, Secret, Target, TargetKind, looks_derived};
 
 /// Microsoft's, for all regions and for IoT Central.
 const ENDPOINT: &str = "global.azure-devices-provisioning.net";
 const KINDS: [&str; 3] = ["dps", "iot-central", "iot-hub"];
 const EXAMPLE: &str = "[targets.main]";
 const KEY_MEND: &str = "copy the primary key of the enrolment group from the portal";
-/// A key that was derived for one device is an HMAC-SHA256.
-const DERIVED_BYTES: usize = 32;
 /// Longest model id (DTMI) by the DTDL documentation.
 const MODEL_ID_MAX: usize = 2048;
 
@@ -204,7 +202,10 @@ fn decoded_key(reader: &mut Reader<'_>, found: Found<Node>) -> Option<Secret<Vec
     }
     match azure::key::decode(text) {
         Ok(bytes) => {
-            warn_derived(reader, &secret.at, text, &bytes);
+            if looks_derived(&bytes) {
+                let cause = "has 32 bytes like the key of a single device; with a device's key every registration is refused (401)";
+                reader.warn(&secret.at, cause, KEY_MEND);
+            }
             Some(Secret::new(bytes))
         }
         Err(why) => {
@@ -212,15 +213,6 @@ fn decoded_key(reader: &mut Reader<'_>, found: Found<Node>) -> Option<Secret<Vec
             reader.mistake(&secret.at, cause, mend);
             None
         }
-    }
-}
-
-/// Azure makes group keys of 64 bytes, or lately of 32 that are marked with `AIoT`; a device's derived key is 32 bytes without.
-fn warn_derived(reader: &mut Reader<'_>, at: &At, text: &str, bytes: &[u8]) {
-    if bytes.len() == DERIVED_BYTES && !text.contains("AIoT") {
-        let cause =
-            "has 32 bytes like the key of a single device; with a device's key every registration is refused (401)";
-        reader.warn(at, cause, KEY_MEND);
     }
 }
 
