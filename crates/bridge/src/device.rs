@@ -183,6 +183,10 @@ impl Worker {
             Effect::Settle => self.delivered(lease, &outbound, &hub).await,
             Effect::Bury(reason) => self.shared.bury(lease, reason).await,
             Effect::Retry(wait, cause) => self.shared.retry(lease, &outbound.way, wait, cause).await,
+            Effect::Refused(wait, cause) => {
+                self.shared.refused(&hub, &outbound, &cause);
+                self.shared.retry(lease, &outbound.way, wait, cause).await;
+            }
             Effect::NotYet(wait) => self.shared.later(lease, &hub, wait),
             Effect::Stolen(wait, cause) => {
                 self.shared.events.emit(Event::DeviceStolen { device: &outbound.way.id, wait, cause: &cause });
@@ -205,7 +209,7 @@ impl Worker {
 
     async fn register_again(&mut self, lease: Lease, outbound: Box<Outbound>, hub: &Hub, cause: String) {
         let is_expected = self.shared.is_new(&outbound) || self.shared.has_former_key(&outbound);
-        if is_expected || self.shared.refused(hub, &outbound.way) == Verdict::Single {
+        if is_expected || self.shared.refused(hub, &outbound, &cause) == Verdict::Single {
             return self.look_anew(lease, outbound, hub).await;
         }
         self.remedies = Remedies::default(); // not taken: the breaker is open
@@ -253,8 +257,10 @@ async fn sent(sending: &mut Option<Sending>) -> (Lease, Box<Outbound>, Arc<Hub>,
 }
 
 impl Shared {
-    fn refused(&self, hub: &Hub, way: &Way) -> Verdict {
-        self.pool.refused(hub, &way.id, self.provision.devices_of(hub.host()))
+    /// One of many that are refused at once, or the only one?
+    fn refused(&self, hub: &Hub, outbound: &Outbound, cause: &str) -> Verdict {
+        let known = self.provision.devices_of(hub.host());
+        self.pool.refused(hub, &outbound.way.id, known, &format!("{cause}; {}", outbound.likely_cause()))
     }
 
     /// Nobody waits with a message in hand, and nobody keeps others from trying the hub meanwhile.

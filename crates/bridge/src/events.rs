@@ -192,6 +192,13 @@ pub enum Event<'a> {
     BreakerOpened {
         /// Host and port.
         hub: &'a str,
+        /// What it said to the last of them, the likely cause and the mend.
+        cause: &'a str,
+    },
+    /// Few are refused by now: devices register again.
+    BreakerClosed {
+        /// Host and port.
+        hub: &'a str,
     },
     /// Somebody else sends as this device: two bridges with one device, or a device with its own connection.
     DeviceStolen {
@@ -497,9 +504,10 @@ impl Events {
                 warn!(hub, cause, "hub.down");
             }
             Event::HubWorks { hub, woken } => info!(hub, woken, "hub.works"),
-            Event::BreakerOpened { hub } => {
+            Event::BreakerClosed { hub } => info!(hub, "hub.breaker_closed: few devices are refused by now"),
+            Event::BreakerOpened { hub, cause } => {
                 c.breaker_opened.get_or_create(&HubName { hub: hub.to_owned() }).inc();
-                error!(hub, "hub.breaker_opened: many devices are refused at once; none is registered again");
+                error!(hub, cause, "hub.breaker_opened: many devices are refused at once; none is registered again");
             }
             Event::DeviceStolen { device, wait, cause } => {
                 c.stolen.inc();

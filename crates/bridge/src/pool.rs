@@ -98,6 +98,8 @@ pub struct Standing {
     pub hub: String,
     /// It works, as far as is known.
     pub open: bool,
+    /// It refuses so many devices that none is registered again.
+    pub refuses_many: bool,
     /// Lanes that rest until it does.
     pub resting: usize,
     /// How telemetry travels there.
@@ -131,11 +133,13 @@ impl Pool {
         let hubs: Vec<_> = lock(&self.hubs).values().cloned().collect();
         let now = self.world.now();
         let standing = |hub: &Arc<Hub>| {
-            let trouble = hub.trouble();
+            let mut trouble = hub.trouble();
+            self.look_at_breaker(hub, &mut trouble);
             let open = trouble.gate.is_open() && !trouble.is_silent(now);
             Standing {
                 hub: hub.endpoint.to_string(),
                 open,
+                refuses_many: trouble.breaker.is_open(),
                 resting: trouble.resting.len(),
                 transport: hub.client.capabilities().name,
                 links: hub.client.links(),
@@ -232,6 +236,7 @@ impl Pool {
         trouble.heard_at = self.world.now();
         if accepted {
             trouble.breaker.accepted(device);
+            self.look_at_breaker(hub, &mut trouble);
         }
         if !trouble.gate.worked() {
             return;
@@ -293,12 +298,19 @@ impl Pool {
     }
 
     /// A device of this hub was refused: its own trouble, or everybody's? `known` is how many devices the hub has.
-    pub fn refused(&self, hub: &Hub, device: &str, known: usize) -> Verdict {
+    pub fn refused(&self, hub: &Hub, device: &str, known: usize, cause: &str) -> Verdict {
         let verdict = hub.trouble().breaker.refused(device, known, self.world.now());
         if verdict == Verdict::Opened {
-            self.events.emit(Event::BreakerOpened { hub: &hub.endpoint.to_string() });
+            self.events.emit(Event::BreakerOpened { hub: &hub.endpoint.to_string(), cause });
         }
         verdict
+    }
+
+    /// Too few are refused by now to be everybody's trouble.
+    fn look_at_breaker(&self, hub: &Hub, trouble: &mut Trouble) {
+        if trouble.breaker.has_closed(self.world.now()) {
+            self.events.emit(Event::BreakerClosed { hub: &hub.endpoint.to_string() });
+        }
     }
 }
 

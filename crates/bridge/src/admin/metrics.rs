@@ -22,6 +22,7 @@ pub struct Gauges {
     kept: Gauge,
     writable: Gauge,
     hubs_down: Gauge,
+    hubs_refusing: Gauge,
     hub_connections: Gauge,
     hub_devices_attached: Gauge,
     hub_devices_attaching: Gauge,
@@ -47,6 +48,7 @@ impl Gauges {
         registry.register("queue_kept", "Events set aside that are still there", g.kept.clone());
         registry.register("queue_writable", "1 when a put can be made durable", g.writable.clone());
         registry.register("hubs_down", "Hubs that do not work", g.hubs_down.clone());
+        registry.register("hubs_refusing", "Hubs that refuse many devices at once", g.hubs_refusing.clone());
         registry.register("hub_connections", "AMQP connections to hubs", g.hub_connections.clone());
         registry.register("hub_devices_attached", "Devices with a link", g.hub_devices_attached.clone());
         registry.register("hub_devices_attaching", "Devices on their way to one", g.hub_devices_attaching.clone());
@@ -101,6 +103,7 @@ impl Admin {
         set(&g.dead_letters_gone, picture.queue.dead_letters_gone);
         set(&g.kept_gone, picture.queue.kept_gone);
         set(&g.writable, u64::from(picture.queue.writable));
+        set(&g.hubs_refusing, picture.hubs.iter().filter(|h| h.refuses_many).count() as u64);
         set(&g.hubs_down, picture.hubs.iter().filter(|h| !h.open).count() as u64);
         let all = |figure: fn(&Links) -> u64| picture.hubs.iter().filter_map(|h| h.links.as_ref()).map(figure).sum();
         set(&g.hub_connections, all(|links| links.connections as u64));

@@ -37,7 +37,7 @@ const show = (s, dead) => {
   const links = (n) => [n === undefined ? "" : number(n), "n"];
   fill("hubs", [["hub"], ["over"], ["state"], ["connections", "n"], ["attached", "n"], ["attaching", "n"], ["unsettled", "n"],
     ["devices resting", "n"]], s.hubs.map((h) => [
-    [h.hub], [h.transport], [h.open ? "works" : "down", h.open ? "good" : "bad"], links(h.connections), links(h.attached),
+    [h.hub], [h.transport], [h.refuses_many ? "refuses many devices" : h.open ? "works" : "down", h.open && !h.refuses_many ? "good" : "bad"], links(h.connections), links(h.attached),
     links(h.opening), links(h.unsettled), [number(h.resting), "n"]]), "none used yet");
   document.getElementById("new").hidden = inLine.length === 0;
   fill("provisioning", [["scope"], ["state"], ["with messages", "n"], ["ahead of any", "n"], ["being registered", "n"], ["done", "n"],

@@ -65,6 +65,8 @@ pub enum Effect {
     FreshToken,
     /// The hub does not know the device or its key: register again, unless the breaker says otherwise.
     RegisterAgain(String),
+    /// The hub does not know the device or its key, and nothing helps for now: counted, after this long.
+    Refused(Duration, String),
     /// The hub says that the device lives there no more: register again in any case.
     Moved,
 }
@@ -115,7 +117,8 @@ fn refused(cause: String, remedies: &mut Remedies, moment: Moment) -> Effect {
     if moment.can_register && !std::mem::replace(&mut remedies.registered, true) {
         return Effect::RegisterAgain(cause);
     }
-    hold(cause, remedies, moment)
+    *remedies = Remedies::default();
+    Effect::Refused(spread(HOLD, moment.jitter), cause)
 }
 
 /// IoT Central moves devices from hub to hub and calls those that left a hub disabled there, many at once: no sign
@@ -174,7 +177,7 @@ mod tests {
         let mut next = |outcome| after_send(outcome, &mut remedies, moment());
         assert_eq!(next(failed(Why::Unauthorized)), Effect::FreshToken);
         assert!(matches!(next(failed(Why::NotFound)), Effect::RegisterAgain(_)));
-        let Effect::Retry(wait, _) = next(failed(Why::NotFound)) else { panic!("it is held") };
+        let Effect::Refused(wait, _) = next(failed(Why::NotFound)) else { panic!("it is held") };
         assert!(wait <= Duration::from_secs(300), "{wait:?}");
         assert_eq!(next(failed(Why::Unauthorized)), Effect::FreshToken, "after the hold all over");
         assert_eq!(next(Ok(())), Effect::Settle);
@@ -196,7 +199,7 @@ mod tests {
     fn without_a_dps_a_refused_device_is_held() {
         let mut remedies = Remedies { clock: true, registered: false };
         let moment = Moment { can_register: false, ..moment() };
-        assert!(matches!(after_send(failed(Why::NotFound), &mut remedies, moment), Effect::Retry(..)));
+        assert!(matches!(after_send(failed(Why::NotFound), &mut remedies, moment), Effect::Refused(..)));
     }
 
     #[test]

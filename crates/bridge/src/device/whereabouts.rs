@@ -52,6 +52,21 @@ impl Outbound {
         self.signer().map_or(Whereabouts::Unknown, at)
     }
 
+    /// Why a hub would refuse all devices of this target, and the mend.
+    pub(super) fn likely_cause(&self) -> String {
+        let target = &self.way.target;
+        match &self.target.kind {
+            TargetKind::Dps(_) => {
+                "look at the hub's own state, at its access policies, and at the clock of this machine".to_owned()
+            }
+            TargetKind::Policy(policy) => format!(
+                "likely the key of policy `{}` was replaced: compare targets.{target}.connection_string with the portal's",
+                policy.policy
+            ),
+            TargetKind::Device(_) => format!("compare targets.{target}.connection_string with the portal's"),
+        }
+    }
+
     /// Whether asking the registrar again may help a device that its hub refused. A registry makes only what is missing.
     pub(super) fn can_register(&self, is_missing: bool) -> bool {
         match &self.target.kind {

@@ -60,10 +60,17 @@ impl Breaker {
     }
 
     /// Nothing is registered again while this is true.
-    pub fn is_open(&mut self, known: usize, now: UnixMillis) -> bool {
-        self.forget(now);
-        self.open = self.devices.len() >= DEVICES_MIN && self.devices.len() * SHARE > known;
+    pub fn is_open(&self) -> bool {
         self.open
+    }
+
+    /// True when it has just closed: too few refusals are left.
+    pub fn has_closed(&mut self, now: UnixMillis) -> bool {
+        self.forget(now);
+        self.open && {
+            self.open = self.devices.len() >= DEVICES_MIN;
+            !self.open
+        }
     }
 
     fn forget(&mut self, now: UnixMillis) {
@@ -116,15 +123,21 @@ mod tests {
 
     #[test]
     fn it_closes_when_the_refusals_are_old_or_taken_back() {
-        let mut breaker = Breaker::default();
-        for i in 0..25 {
-            breaker.refused(&format!("d{i}"), 100, 0);
-        }
-        assert!(breaker.is_open(100, WINDOW - 1));
+        let open = || {
+            let mut breaker = Breaker::default();
+            for i in 0..25 {
+                breaker.refused(&format!("d{i}"), 100, 0);
+            }
+            assert!(breaker.is_open() && !breaker.has_closed(WINDOW - 1));
+            breaker
+        };
+        let mut breaker = open();
         for i in 0..6 {
+            assert!(!breaker.has_closed(1));
             breaker.accepted(&format!("d{i}"));
         }
-        assert!(!breaker.is_open(100, 1));
-        assert!(!breaker.is_open(100, WINDOW));
+        assert!(breaker.has_closed(1) && !breaker.is_open(), "19 are left");
+        assert!(!breaker.has_closed(1), "told once");
+        assert!(open().has_closed(WINDOW), "by age");
     }
 }

@@ -17,6 +17,8 @@ pub(crate) enum Verdict {
     Assign,
     Status(u16),
     StatusAfter(u16, u64),
+    /// The enrolment is switched off.
+    Disabled,
     /// Never answers.
     Silent,
 }
@@ -109,6 +111,10 @@ impl Dps {
             }
             Verdict::Status(code) => self.ends(id, Reply::status(code, "")),
             Verdict::StatusAfter(code, seconds) => self.ends(id, Reply::status(code, "").retry_after(Some(seconds))),
+            Verdict::Disabled => {
+                let body = json!({ "operationId": format!("5.{id}"), "status": "disabled" });
+                self.ends(id, Reply::status(200, &body.to_string()))
+            }
             Verdict::Silent => Reply::Nothing,
         }
     }

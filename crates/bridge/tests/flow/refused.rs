@@ -57,8 +57,12 @@ fn when_a_hub_refuses_many_nobody_is_registered_again_and_assignments_stay() {
         let again = life.cloud.state().dps.registrations.len() - 300;
         assert!(again < 20, "{again} registered again before the breaker opened");
         assert!(life.shared.provision.devices_of(HUB) >= 300 - 19, "assignments stay");
+        let refuses_many = || life.shared.pool.standing().iter().any(|hub| hub.refuses_many);
+        assert!(refuses_many(), "whoever looks sees it");
         life.cloud.state().hub.all = Say::Yes;
-        life.until_empty(5 * MINUTE).await;
+        let took = life.until_empty(5 * MINUTE).await;
+        println!("{again} registered again, and {took:?} from the end of it to an empty queue");
+        assert!(!refuses_many(), "and that it is over");
     });
     assert_eq!(site.cloud.state().hub.check_order(), (600, 0));
 }
@@ -101,4 +105,42 @@ fn many_devices_that_moved_together_all_go_on() {
     });
     let state = site.cloud.state();
     assert_eq!((state.dps.registrations.len(), state.hub.check_order()), (200, (200, 0)));
+}
+
+#[test]
+fn a_device_that_is_disabled_holds_up_nobody_and_recovers_by_itself_within_five_minutes() {
+    let mut site = Site::new(1);
+    site.live(async |life| {
+        everybody(life, 30, 1).await;
+        life.until_empty(MINUTE).await;
+        life.cloud.state().hub.devices.insert("dev-0".into(), Say::Disabled);
+        for minute in 0..20 {
+            everybody(life, 30, 2 + minute).await;
+            life.rest(60).await;
+        }
+        assert_eq!(life.cloud.state().hub.taken(), 30 + 29 * 20, "the others do not notice");
+        life.cloud.state().hub.devices.clear();
+        let took = life.until_empty(10 * MINUTE).await;
+        println!("{took:?} after it was enabled");
+        assert!(took <= 5 * MINUTE, "{took:?}");
+    });
+    assert_eq!(site.cloud.state().hub.check_order(), (30 * 21, 0));
+}
+
+#[test]
+fn a_device_that_was_deleted_goes_on_as_a_new_one_within_seconds() {
+    let mut site = Site::new(1);
+    site.live(async |life| {
+        everybody(life, 30, 1).await;
+        life.until_empty(MINUTE).await;
+        // Registering makes it again: the double takes it at its other hub only.
+        life.cloud.state().hub.at.insert((HUB.to_owned(), "dev-0".to_owned()), Say::Status(404));
+        life.cloud.state().dps.hub = OTHER_HUB;
+        everybody(life, 30, 2).await;
+        let took = life.until_empty(MINUTE).await;
+        println!("{took:?}");
+        assert!(took <= 30 * SECOND, "{took:?}");
+    });
+    let state = site.cloud.state();
+    assert_eq!((state.dps.registrations.len(), state.hub.check_order()), (31, (60, 0)));
 }

@@ -293,3 +293,39 @@ fn those_that_wait_for_a_registration_do_not_fail_with_it() {
     let state = site.cloud.state();
     assert_eq!((state.hub.check_order(), state.dps.overlapping), ((20, 0), 0));
 }
+
+#[test]
+fn a_dps_that_denies_everybody_is_asked_little_and_all_go_on_by_themselves() {
+    let mut site = Site::new(1);
+    site.config = configuration("registrations_per_minute = 0");
+    site.live(async |life| {
+        life.cloud.state().dps.all = Verdict::Status(401);
+        for i in 0..1000 {
+            life.uplinks("app", &format!("dev-{i}"), 1..=1).await;
+        }
+        life.rest(3600).await;
+        let asked = life.cloud.state().dps.registrations.len();
+        println!("{asked} registrations of 1000 devices in an hour");
+        assert!(asked <= 4_000, "{asked}: at once, after 5, 15 and 35 minutes");
+        life.cloud.state().dps.all = Verdict::Assign;
+        life.until_empty(61 * MINUTE).await;
+    });
+    assert_eq!(site.cloud.state().hub.check_order(), (1000, 0));
+}
+
+#[test]
+fn a_device_whose_enrolment_is_disabled_recovers_by_itself_within_five_minutes() {
+    let mut site = Site::new(1);
+    site.live(async |life| {
+        life.cloud.state().dps.devices.insert("dev".into(), Verdict::Disabled);
+        life.uplinks("app", "dev", 1..=3).await;
+        life.uplinks("app", "other", 1..=3).await;
+        life.rest(1800).await;
+        assert_eq!(life.cloud.state().hub.taken_of("other"), 3);
+        life.cloud.state().dps.devices.clear();
+        let took = life.until_empty(10 * MINUTE).await;
+        println!("{took:?} after it was enabled");
+        assert!(took <= 5 * MINUTE, "{took:?}");
+    });
+    assert_eq!(site.cloud.state().hub.check_order(), (6, 0));
+}

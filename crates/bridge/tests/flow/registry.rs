@@ -138,8 +138,11 @@ fn a_hub_that_refuses_the_policy_makes_no_registry_calls() {
         everybody(life, 100, 1).await;
         life.rest(1800).await;
         assert_eq!(life.cloud.state().hub.registry.asked.len(), 0);
+        let refuses_many = || life.shared.pool.standing().iter().any(|hub| hub.refuses_many);
+        assert!(refuses_many(), "an alarm says so");
         life.cloud.state().hub.all = Say::Yes;
         life.until_empty(5 * MINUTE).await;
+        assert!(!refuses_many());
     });
     assert_eq!(site.cloud.state().hub.check_order(), (100, 0));
 }

@@ -270,6 +270,7 @@ fn step(effect: &Effect) -> String {
     match effect {
         Effect::Settle => "settled".to_owned(),
         Effect::Bury(_) => "buried".to_owned(),
+        Effect::Refused(..) => "held".to_owned(),
         Effect::Retry(wait, _) if *wait == HOLD => "held".to_owned(),
         Effect::Retry(..) | Effect::RetryHubDown(_, None, _) => "retried".to_owned(),
         Effect::RetryHubDown(_, asked, _) => format!("retried, {}", rests(*asked)),
