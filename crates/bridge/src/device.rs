@@ -179,8 +179,14 @@ impl Worker {
             can_register: outbound.can_register(is_missing),
             jitter: self.shared.world.random.fraction(),
         };
+        let is_registered_again = self.remedies.registered;
         match after_send(outcome, &mut self.remedies, moment) {
-            Effect::Settle => self.delivered(lease, &outbound, &hub).await,
+            Effect::Settle => {
+                if is_registered_again {
+                    self.shared.pool.lives_at(&hub, &outbound.way.id);
+                }
+                self.delivered(lease, &outbound, &hub).await;
+            }
             Effect::Bury(reason) => self.shared.bury(lease, reason).await,
             Effect::Retry(wait, cause) => self.shared.retry(lease, &outbound.way, wait, cause).await,
             Effect::Refused(wait, cause) => {

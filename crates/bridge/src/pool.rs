@@ -306,6 +306,17 @@ impl Pool {
         verdict
     }
 
+    /// A device that registered again is well at this hub: that another had refused it was its move, and says nothing of
+    /// that other one.
+    pub fn lives_at(&self, hub: &Hub, device: &str) {
+        let others: Vec<_> = lock(&self.hubs).values().filter(|other| other.host() != hub.host()).cloned().collect();
+        for other in others {
+            let mut trouble = other.trouble();
+            trouble.breaker.accepted(device);
+            self.look_at_breaker(&other, &mut trouble);
+        }
+    }
+
     /// Too few are refused by now to be everybody's trouble.
     fn look_at_breaker(&self, hub: &Hub, trouble: &mut Trouble) {
         if trouble.breaker.has_closed(self.world.now()) {

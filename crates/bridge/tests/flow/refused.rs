@@ -144,3 +144,22 @@ fn a_device_that_was_deleted_goes_on_as_a_new_one_within_seconds() {
     let state = site.cloud.state();
     assert_eq!((state.dps.registrations.len(), state.hub.check_order()), (31, (60, 0)));
 }
+
+#[test]
+fn devices_that_move_one_after_another_are_no_alarm() {
+    let mut site = Site::new(1);
+    site.live(async |life| {
+        everybody(life, 60, 1).await;
+        life.until_empty(MINUTE).await;
+        life.cloud.state().dps.hub = OTHER_HUB;
+        for i in 0..40 {
+            let device = format!("dev-{i}");
+            life.cloud.state().hub.at.insert((HUB.to_owned(), device.clone()), Say::Status(404));
+            life.uplinks("app", &device, 2..=2).await;
+            let took = life.until_empty(MINUTE).await;
+            assert!(took <= 5 * SECOND, "{device}: {took:?}");
+        }
+        assert!(life.shared.pool.standing().iter().all(|hub| !hub.refuses_many));
+    });
+    assert_eq!(site.cloud.state().hub.check_order(), (100, 0));
+}

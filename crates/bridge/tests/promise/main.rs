@@ -38,6 +38,7 @@ mod pace;
 mod policy;
 mod predecessor;
 mod readers;
+mod recovery;
 mod reload;
 mod secrets;
 mod secrets_in_trouble;
