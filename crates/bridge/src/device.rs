@@ -80,12 +80,14 @@ pub struct Worker {
     seen: Option<VecDeque<Seen>>,
     remedies: Remedies,
     sending: Option<Sending>,
+    /// The hub that could not be reached when it asked where it lives.
+    asked_about: Option<String>,
 }
 
 impl Worker {
     /// A worker that knows nothing yet.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, seen: None, remedies: Remedies::default(), sending: None }
+        Self { shared, seen: None, remedies: Remedies::default(), sending: None, asked_about: None }
     }
 
     /// Runs until nothing has happened for a while or its mailbox is closed; finishes what it holds.
@@ -148,18 +150,25 @@ impl Worker {
                 self.shared.bury(lease, reason("registration_refused", &cause)).await;
             }
             Whereabouts::Held { until, .. } => lease.release_until(until),
-            Whereabouts::Unknown => {
-                let lane = lease.message().lane.clone();
-                lease.release_until(self.shared.world.now() + REST_MAX);
-                self.shared.provision.start(Applicant { name: outbound.way.name(), target: outbound.target, lane });
-            }
+            Whereabouts::Unknown => self.shared.register(lease, *outbound),
         }
     }
 
     fn send(&mut self, lease: Lease, outbound: Box<Outbound>, place: Place) {
         let hub = self.shared.pool.hub(&place.hub);
+        if let Some(before) = self.asked_about.take_if(|before| *before != place.hub) {
+            self.shared.pool.left(&before);
+        }
+        if place.assigned_at.is_some_and(|at| self.shared.pool.is_left(&hub, at)) {
+            return self.ask_where(lease, outbound, &hub);
+        }
         if self.shared.pool.admit(&hub) == Admission::Rest {
             return self.shared.rest(lease, &hub);
+        }
+        if place.assigned_at.is_some() && self.shared.pool.take_question(&hub) {
+            self.shared.pool.untried(&hub);
+            self.asked_about = Some(place.hub);
+            return self.ask_where(lease, outbound, &hub);
         }
         if let Turn::In(wait) = self.shared.pool.turn(&hub, &place.device_id) {
             return self.shared.later(lease, &hub, wait);
@@ -169,6 +178,13 @@ impl Worker {
             let outcome = shared.pool.send(&hub, &place.device_id, &place.signer, &outbound.telemetry.message).await;
             (lease, outbound, hub, outcome)
         }));
+    }
+
+    /// The hub cannot be reached: it may be no more where the device lives.
+    fn ask_where(&self, lease: Lease, outbound: Box<Outbound>, hub: &Hub) {
+        self.shared.pool.forget(hub.host(), &outbound.way.id);
+        self.shared.provision.forget(&outbound.way.name());
+        self.shared.register(lease, *outbound);
     }
 
     async fn after(&mut self, lease: Lease, outbound: Box<Outbound>, hub: Arc<Hub>, outcome: Result<(), SendError>) {
@@ -267,6 +283,13 @@ impl Shared {
     fn refused(&self, hub: &Hub, outbound: &Outbound, cause: &str) -> Verdict {
         let known = self.provision.devices_of(hub.host());
         self.pool.refused(hub, &outbound.way.id, known, &format!("{cause}; {}", outbound.likely_cause()))
+    }
+
+    /// The lane is woken when there is an answer.
+    fn register(&self, lease: Lease, outbound: Outbound) {
+        let lane = lease.message().lane.clone();
+        lease.release_until(self.world.now() + REST_MAX);
+        self.provision.start(Applicant { name: outbound.way.name(), target: outbound.target, lane });
     }
 
     /// Nobody waits with a message in hand, and nobody keeps others from trying the hub meanwhile.

@@ -188,6 +188,13 @@ pub enum Event<'a> {
         /// Lanes that rested and go on now.
         woken: usize,
     },
+    /// A hub that cannot be reached is no more where its devices live.
+    HubLeft {
+        /// Host and port.
+        hub: &'a str,
+        /// Devices that rested for it and ask now.
+        resting: usize,
+    },
     /// So many devices of a hub are refused that none is registered again.
     BreakerOpened {
         /// Host and port.
@@ -302,6 +309,7 @@ struct Counters {
     not_settled: Counter,
     hub_down: Family<HubName, Counter>,
     breaker_opened: Family<HubName, Counter>,
+    hub_left: Family<HubName, Counter>,
     stolen: Counter,
     assigned: Counter,
     registration_refused: Family<Why, Counter>,
@@ -340,6 +348,7 @@ impl Events {
             not_settled: Counter::default(),
             hub_down: Family::default(),
             breaker_opened: Family::default(),
+            hub_left: Family::default(),
             stolen: Counter::default(),
             assigned: Counter::default(),
             registration_refused: Family::default(),
@@ -382,6 +391,7 @@ impl Events {
         registry.register("retried", "Attempts that failed and are repeated", c.retried.clone());
         registry.register("not_settled", "Outcomes that could not be committed", c.not_settled.clone());
         registry.register("hub_down", "Times a hub stopped working", c.hub_down.clone());
+        registry.register("hub_left", "Alarms: a hub's devices live elsewhere", c.hub_left.clone());
         registry.register("breaker_opened", "Alarms: a hub refuses many devices", c.breaker_opened.clone());
         registry.register("device_stolen", "Alarms: another sender took a device over", c.stolen.clone());
         registry.register("assigned", "Registrations that DPS assigned", c.assigned.clone());
@@ -504,6 +514,10 @@ impl Events {
                 warn!(hub, cause, "hub.down");
             }
             Event::HubWorks { hub, woken } => info!(hub, woken, "hub.works"),
+            Event::HubLeft { hub, resting } => {
+                c.hub_left.get_or_create(&HubName { hub: hub.to_owned() }).inc();
+                error!(hub, resting, "hub.left: it cannot be reached, and devices are assigned to another one now");
+            }
             Event::BreakerClosed { hub } => info!(hub, "hub.breaker_closed: few devices are refused by now"),
             Event::BreakerOpened { hub, cause } => {
                 c.breaker_opened.get_or_create(&HubName { hub: hub.to_owned() }).inc();

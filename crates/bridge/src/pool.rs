@@ -19,10 +19,12 @@ use crate::provision::breaker::{Breaker, Verdict};
 use crate::world::{ServerClock, World};
 
 mod client;
+mod desertion; // is it still where its devices live?
 
 pub use client::{Options, Turn};
 
 use client::Client;
+use desertion::Desertion;
 
 /// While a hub is down, somebody is woken to probe it at least this often after the back-off has passed.
 const PROBE_EVERY: Duration = Duration::from_secs(2);
@@ -58,6 +60,7 @@ pub struct Hub {
 struct Trouble {
     gate: Gate,
     breaker: Breaker,
+    desertion: Desertion,
     /// Bounded by the number of lanes.
     resting: BTreeSet<String>,
     /// The lane that was woken last to probe.
@@ -161,6 +164,29 @@ impl Pool {
         Admission::Rest
     }
 
+    /// Whether the device that was admitted to try this hub is to ask the provisioning service where it lives instead.
+    pub fn take_question(&self, hub: &Hub) -> bool {
+        hub.trouble().desertion.take_question(self.world.now())
+    }
+
+    /// A device that asked was told of another hub: all who were assigned to this one before may ask, too.
+    pub fn left(&self, host: &str) {
+        let Some(hub) = lock(&self.hubs).get(host).cloned() else { return };
+        let mut trouble = hub.trouble();
+        trouble.desertion.left(self.world.now());
+        let resting = std::mem::take(&mut trouble.resting);
+        drop(trouble);
+        self.events.emit(Event::HubLeft { hub: &hub.endpoint.to_string(), resting: resting.len() });
+        for lane in resting {
+            self.queue.wake(&lane);
+        }
+    }
+
+    /// Whether a device that was assigned to this hub at that time is to ask where it lives.
+    pub fn is_left(&self, hub: &Hub, assigned_at: UnixMillis) -> bool {
+        hub.trouble().desertion.concerns(assigned_at)
+    }
+
     /// A device was admitted and does not send, because it is not its turn.
     pub fn untried(&self, hub: &Hub) {
         hub.trouble().gate.untried(self.world.now());
@@ -234,6 +260,7 @@ impl Pool {
     fn works(&self, hub: &Hub, device: &str, accepted: bool) {
         let mut trouble = hub.trouble();
         trouble.heard_at = self.world.now();
+        trouble.desertion.answered();
         if accepted {
             trouble.breaker.accepted(device);
             self.look_at_breaker(hub, &mut trouble);
@@ -253,6 +280,9 @@ impl Pool {
     pub fn failed(self: &Arc<Self>, hub: &Arc<Hub>, sign: Sign<'_>, cause: &str) {
         let now = self.world.now();
         let mut trouble = hub.trouble();
+        if matches!(sign, Sign::Certain(None) | Sign::Doubtful(_)) {
+            trouble.desertion.failed(now);
+        }
         let was_open = trouble.gate.is_open();
         let Some(until) = trouble.gate.failed(now, sign, self.world.random.fraction()) else { return };
         let start_probing = !std::mem::replace(&mut trouble.probing, true);

@@ -16,6 +16,8 @@ pub(super) struct Place {
     pub(super) hub: String,
     pub(super) device_id: String,
     pub(super) signer: Signer,
+    /// When a provisioning service said so; `None` where none was asked.
+    pub(super) assigned_at: Option<UnixMillis>,
 }
 
 impl Place {
@@ -48,7 +50,9 @@ impl Outbound {
     }
 
     fn at(&self, hub: &str) -> Whereabouts {
-        let at = |signer| Whereabouts::At(Place { hub: hub.to_owned(), device_id: self.way.id.clone(), signer });
+        let at = |signer| {
+            Whereabouts::At(Place { hub: hub.to_owned(), device_id: self.way.id.clone(), signer, assigned_at: None })
+        };
         self.signer().map_or(Whereabouts::Unknown, at)
     }
 
@@ -109,7 +113,8 @@ impl Shared {
             self.provision.forget(&outbound.way.name());
             return Whereabouts::Unknown;
         };
-        Whereabouts::At(Place { hub: assignment.hub, device_id: assignment.device_id, signer })
+        let assigned_at = matches!(outbound.target.kind, TargetKind::Dps(_)).then_some(assignment.at);
+        Whereabouts::At(Place { hub: assignment.hub, device_id: assignment.device_id, signer, assigned_at })
     }
 
     /// It signs with a key that its group has no longer: that the hub refuses it says nothing of the hub.

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::cloud::{HUB, Line};
+use crate::cloud::{HUB, Line, OTHER_HUB};
 use crate::hub::Say;
-use crate::site::{Life, MINUTE, SECOND, Site};
+use crate::site::{Life, MINUTE, SECOND, Site, configuration};
 
 const DEVICES: usize = 60;
 
@@ -44,6 +44,8 @@ fn an_hour_without_a_listener_counts_nothing_against_the_messages() {
         // One probe in 30 s, and those that were under way when it began.
         assert!(tries <= 120 + 2 * DEVICES, "{tries} tries");
         assert!(took <= 45 * SECOND, "{took:?} to drain");
+        let asked = life.cloud.state().dps.registrations.len() - DEVICES;
+        assert!(asked <= 4, "{asked} asked where they live: one in a quarter of an hour");
     });
     assert_eq!(site.cloud.state().hub.check_order(), (3 * DEVICES, 0));
 }
@@ -137,4 +139,59 @@ fn a_used_up_quota_is_asked_for_hourly_and_no_more() {
         life.until_empty(61 * MINUTE).await;
     });
     assert_eq!(site.cloud.state().hub.check_order(), (200, 0));
+}
+
+#[test]
+fn a_hub_that_is_gone_for_good_is_left_by_all_after_a_quarter_of_an_hour() {
+    const MANY: usize = 300;
+    let mut site = Site::new(1);
+    site.config = configuration("registrations_per_minute = 1000");
+    let all = async |life: &Life, counter: u64| {
+        for i in 0..MANY {
+            life.uplinks("app", &format!("dev-{i:03}"), counter..=counter).await;
+        }
+    };
+    site.live(async |life| {
+        all(life, 1).await;
+        life.until_empty(MINUTE).await;
+        life.cloud.set_line(HUB, Line::Refused);
+        life.cloud.state().dps.hub = OTHER_HUB;
+        all(life, 2).await;
+        life.rest(14 * 60).await;
+        assert_eq!(life.cloud.state().dps.registrations.len(), MANY, "it may come back");
+        let took = life.until_empty(10 * MINUTE).await;
+        println!("{took:?} after the fourteenth minute all {MANY} are at the new one");
+        assert!(took <= 5 * MINUTE, "{took:?}");
+        all(life, 3).await;
+        life.until_empty(MINUTE).await;
+    });
+    let state = site.cloud.state();
+    assert_eq!((state.dps.registrations.len(), state.hub.check_order()), (2 * MANY, (3 * MANY, 0)), "one more each");
+    let elsewhere = state.hub.attempts.iter().filter(|attempt| attempt.taken && attempt.hub == OTHER_HUB).count();
+    assert_eq!(elsewhere, 2 * MANY);
+}
+
+#[test]
+fn devices_that_a_kill_left_behind_leave_a_hub_that_is_gone_all_the_same() {
+    let mut site = Site::new(1);
+    site.live(async |life| {
+        for i in 0..50 {
+            life.uplinks("app", &format!("dev-{i:03}"), 1..=1).await;
+        }
+        life.until_empty(MINUTE).await;
+        life.cloud.set_line(HUB, Line::Refused);
+        life.cloud.state().dps.hub = OTHER_HUB;
+        for i in 0..50 {
+            life.uplinks("app", &format!("dev-{i:03}"), 2..=2).await;
+        }
+        life.rest(17 * 60).await;
+    });
+    site.live(async |life| {
+        for i in 0..50 {
+            life.uplinks("app", &format!("dev-{i:03}"), 3..=3).await;
+        }
+        life.until_empty(25 * MINUTE).await;
+    });
+    let state = site.cloud.state();
+    assert_eq!((state.dps.registrations.len(), state.hub.check_order()), (100, (150, 0)));
 }

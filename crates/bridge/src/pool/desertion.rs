@@ -1,0 +1,89 @@
+//! PURE: whether a hub that cannot be reached is still where its devices live. A hub may have been deleted, renamed or failed
+//! over, and then only the provisioning service knows.
+//!
+//! After ten failures in a row and a quarter of an hour (azure-docs, "manage device reconnections": a full registration after
+//! ten failures, or 15 to 30 minutes) one device asks. Told of another hub, it says so here, and all who were assigned
+//! before that moment ask once, too. Told of the same hub, nobody else asks, and the next one a quarter of an hour later.
+
+use queue::UnixMillis;
+
+/// In a row.
+const FAILURES_MIN: u32 = 10;
+/// Since the first of them, and between two devices that ask.
+const ASK_EVERY: UnixMillis = 15 * 60 * 1000;
+
+/// One per hub.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Desertion {
+    failures: u32,
+    /// When the first of them was, or when a device asked last.
+    since: Option<UnixMillis>,
+    /// When a device was told of another hub.
+    left_at: Option<UnixMillis>,
+}
+
+impl Desertion {
+    /// The hub was tried in vain.
+    pub(super) fn failed(&mut self, now: UnixMillis) {
+        self.failures = self.failures.saturating_add(1);
+        self.since.get_or_insert(now);
+    }
+
+    /// It answered.
+    pub(super) fn answered(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Whether the device that would try it now is to ask where it lives instead. True for one device.
+    pub(super) fn take_question(&mut self, now: UnixMillis) -> bool {
+        let is_time = self.since.is_some_and(|since| !(0..ASK_EVERY).contains(&(now - since)));
+        let asks = is_time && self.failures >= FAILURES_MIN;
+        if asks {
+            self.since = Some(now);
+        }
+        asks
+    }
+
+    /// A device that asked was told of another hub.
+    pub(super) fn left(&mut self, now: UnixMillis) {
+        self.left_at = Some(now);
+    }
+
+    /// Whether a device that was assigned at this time is to ask as well.
+    pub(super) fn concerns(&self, assigned_at: UnixMillis) -> bool {
+        self.left_at.is_some_and(|left_at| assigned_at < left_at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failing(times: u32, every: UnixMillis) -> Desertion {
+        let mut desertion = Desertion::default();
+        (0..times).for_each(|nth| desertion.failed(UnixMillis::from(nth) * every));
+        desertion
+    }
+
+    #[test]
+    fn ten_failures_and_a_quarter_of_an_hour_are_needed() {
+        assert!(!failing(9, 60_000).take_question(ASK_EVERY));
+        assert!(!failing(10, 1_000).take_question(ASK_EVERY - 1));
+        let mut desertion = failing(10, 1_000);
+        assert!(desertion.take_question(ASK_EVERY));
+        assert!(!desertion.take_question(ASK_EVERY + 1), "one asks");
+        assert!(desertion.take_question(2 * ASK_EVERY), "and another later");
+        desertion.answered();
+        assert!(!desertion.take_question(10 * ASK_EVERY), "it was only away");
+    }
+
+    #[test]
+    fn whoever_was_assigned_before_it_was_left_asks_and_nobody_after() {
+        let mut desertion = failing(10, 1_000);
+        assert!(!desertion.concerns(0));
+        desertion.left(ASK_EVERY);
+        assert!(desertion.concerns(ASK_EVERY - 1) && !desertion.concerns(ASK_EVERY));
+        desertion.answered();
+        assert!(!desertion.concerns(0), "it is back");
+    }
+}
