@@ -4,7 +4,9 @@
 //! as long as asking again makes no sense. Nobody waits here with a lease in hand: a lane that needs a registration is
 //! released and woken when the answer is there.
 
+mod asking; // one registration
 pub mod breaker;
+mod clerk; // who is next, and when
 pub mod former;
 pub mod keys;
 pub mod line;
@@ -15,21 +17,18 @@ pub mod standing; // what a person sees of it
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use azure::dps::Class;
 use azure::key::DeviceKey;
 use azure::net::Dial;
-use queue::{LeaseError, Note, Queue, UnixMillis};
-use tokio::sync::OwnedSemaphorePermit;
+use queue::{LeaseError, Queue, UnixMillis};
 
 use crate::config::{self, DpsTarget, GroupKey, Target, TargetKind};
-use crate::events::{Event, Events};
+use crate::events::Events;
 use crate::identity::Name;
 use crate::provision::former::{Fingerprint, Former};
-use crate::provision::line::{Because, Joined};
-use crate::provision::registrar::{Refused, Registered, Registrars};
-use crate::provision::scope::{Progress, Scope, Step};
+use crate::provision::registrar::Registrars;
+use crate::provision::scope::{Progress, Scope};
 use crate::world::World;
 
 /// Collection of durable notes: name → assignment.
@@ -38,10 +37,6 @@ const SPACE: &str = "assignments";
 /// in the middle leaves behind what its successor needs: how much of the minute's pace is used up, and who may be
 /// registered already.
 const BEGUN: &str = "registrations";
-/// While one device tries a group's other key, the rest look this often what came of it.
-const WHILE_TRYING: Duration = Duration::from_millis(500);
-/// Longest that a refusal is remembered.
-const PATIENCE_MAX: Duration = Duration::from_secs(3600);
 /// Refusals remembered, about 300 bytes each: 30 MB. Beyond it the half that ends sooner goes.
 const REFUSALS_MAX: usize = 100_000;
 
@@ -89,24 +84,6 @@ pub struct Applicant {
     pub target: Arc<Target>,
     /// Woken when the answer is there. A name has one owner ([`crate::claims`]), and an owner one lane of telemetry.
     pub lane: String,
-}
-
-/// A registration that has begun. Dropping it ends it, whatever came of it: the device may ask again, and its lane looks
-/// at once.
-struct UnderWay {
-    provision: Arc<Provision>,
-    applicant: Applicant,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        let Applicant { name, lane, .. } = &self.applicant;
-        if let Some(scope) = self.provision.state().scope(name) {
-            scope.line.ended(&name.id);
-        }
-        self.provision.queue.wake(lane);
-    }
 }
 
 /// The provisioning of all targets.
@@ -175,22 +152,6 @@ impl State {
             self.refused.retain(|_, refusal| refusal.until > middle);
         }
         self.refused.insert(name.clone(), refusal);
-    }
-}
-
-/// Whoever serves a line. Should it panic, the next device to join finds nobody serving.
-struct Serving<'a> {
-    provision: &'a Provision,
-    scope: &'a str,
-}
-
-impl Drop for Serving<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking()
-            && let Some(scope) = self.provision.state().scopes.get_mut(self.scope)
-        {
-            scope.is_served = false;
-        }
     }
 }
 
@@ -310,243 +271,8 @@ impl Provision {
         Some(azure::sas::derive_device_key(key, id))
     }
 
-    /// Registers a device in the background, once however often it is asked for. Its lane was released before.
-    pub fn start(self: &Arc<Self>, applicant: Applicant) {
-        self.join(applicant, Because::MessageWaits);
-    }
-
-    /// As [`Provision::start`], for a device that has not sent anything yet: after all that have.
-    pub fn ahead(self: &Arc<Self>, applicant: Applicant) -> Joined {
-        self.join(applicant, Because::Asked)
-    }
-
-    fn join(self: &Arc<Self>, applicant: Applicant, because: Because) -> Joined {
-        let per_minute = self.registrars.per_minute(&applicant.target);
-        let mut state = self.state();
-        if state.assigned.contains_key(&applicant.name) {
-            drop(state);
-            self.queue.wake(&applicant.lane);
-            return Joined::InLine;
-        }
-        let name = applicant.name.scope.clone();
-        let State { scopes, begun, begun_at, .. } = &mut *state;
-        let new = || Scope::new(per_minute, &begun_at.remove(&name).unwrap_or_default());
-        let scope = scopes.entry(name.clone()).or_insert_with(new);
-        if begun.remove(&applicant.name) && scope.line.begin_at_once(&applicant.name.id) {
-            drop(state);
-            let this = self.clone();
-            tokio::spawn(async move { this.resume(applicant, because).await });
-            return Joined::InLine;
-        }
-        let joined = scope.line.join(applicant, because);
-        let is_served = std::mem::replace(&mut scope.is_served, true);
-        drop(state);
-        if !is_served {
-            let this = self.clone();
-            tokio::spawn(async move { this.serve(&name).await });
-        }
-        joined
-    }
-
-    /// Asks what came of a registration that the process before began: to begin it anew would cost a second one. Looking
-    /// up has no part in the pace.
-    async fn resume(self: Arc<Self>, applicant: Applicant, because: Because) {
-        let Some(permits) = self.state().scope(&applicant.name).map(|scope| scope.under_way.clone()) else { return };
-        let Ok(_permit) = permits.acquire_owned().await else { return };
-        let Applicant { name, target, .. } = &applicant;
-        let key = self.key_in_use(name);
-        match self.registrars.look_up(target, key, &name.id, &self.world).await {
-            Some(assigned) => {
-                let under_way = UnderWay { provision: self.clone(), applicant, _permit };
-                self.assign(&under_way.applicant.name, &under_way.applicant.target, assigned).await;
-            }
-            None => {
-                if let Some(scope) = self.state().scope(name) {
-                    scope.line.leave(&name.id);
-                }
-                self.join(applicant, because);
-            }
-        }
-    }
-
-    /// Registers one after another until nobody stands in line.
-    async fn serve(self: Arc<Self>, scope: &str) {
-        let _serving = Serving { provision: &self, scope };
-        let permits = self.state().scopes.get(scope).map(|scope| scope.under_way.clone());
-        let Some(permits) = permits else { return };
-        while let Ok(permit) = permits.clone().acquire_owned().await {
-            match self.next(scope) {
-                Step::Register(applicant) => {
-                    let under_way = UnderWay { provision: self.clone(), applicant, _permit: permit };
-                    tokio::spawn(async move { under_way.provision.register(&under_way.applicant).await });
-                }
-                Step::Wait(at) => {
-                    drop(permit);
-                    self.sleep_until(at).await;
-                }
-                Step::Done => return,
-            }
-        }
-    }
-
-    fn next(&self, name: &str) -> Step {
-        let now = self.world.now();
-        let mut state = self.state();
-        let Some(scope) = state.scopes.get_mut(name) else { return Step::Done };
-        let step = scope.next(now);
-        // Under the same lock as the look at the line: who joins later finds nobody serving.
-        scope.is_served = !matches!(step, Step::Done);
-        let news = matches!(step, Step::Wait(_)).then(|| scope.news(name, now)).flatten();
-        drop(state);
-        if let Some(progress) = news {
-            self.events.emit(Event::Provisioning { progress: &progress });
-        }
-        step
-    }
-
-    async fn register(&self, applicant: &Applicant) {
-        let name = &applicant.name;
-        let at = self.world.now().to_string();
-        self.write(name, vec![(BEGUN, Some(at.into_bytes()))]).await;
-        match Box::pin(self.ask(applicant)).await {
-            Ok(assigned) => self.assign(name, &applicant.target, assigned).await,
-            Err(refused) => self.refuse(applicant, &refused),
-        }
-    }
-
-    /// Notes about a device. One that cannot be written is not fatal: what it says is used now, and found out again after a
-    /// restart.
-    async fn write(&self, name: &Name, notes: Vec<(&str, Option<Vec<u8>>)>) {
-        let note = |(space, value): (&str, _)| Note { space: space.to_owned(), key: name.key(), value };
-        if let Err(e) = self.queue.write_notes(notes.into_iter().map(note).collect()).await {
-            tracing::warn!(registration_id = name.id, error = %e, "failed to keep what is known of a device");
-        }
-    }
-
-    async fn sleep_until(&self, at: UnixMillis) {
-        tokio::time::sleep(Duration::from_millis((at - self.world.now()).max(1).unsigned_abs())).await;
-    }
-
-    /// Waits for the pace (at most so many in any minute for one scope) and for a scope that works.
-    async fn take_turn(&self, applicant: &Applicant) {
-        loop {
-            let now = self.world.now();
-            let turn = self.state().scope(&applicant.name).map_or(Ok(()), |scope| scope.take(now));
-            let Err(at) = turn else { return };
-            self.sleep_until(at).await;
-        }
-    }
-
-    /// Again, when the answer looks like a wrong key and there is another one that may be right.
-    async fn ask(&self, applicant: &Applicant) -> Result<Registered, Refused> {
-        let used = self.key_in_use(&applicant.name);
-        let answer = self.ask_with(applicant, used).await;
-        let is_denied = matches!(&answer, Err(refused) if refused.class == Class::Denied);
-        if !is_denied || !registrar::has_two_keys(&applicant.target) {
-            return answer;
-        }
-        let Some(key) = self.other_key(&applicant.name, used).await else { return answer };
-        self.take_turn(applicant).await;
-        let answer = self.ask_with(applicant, key).await;
-        if let Some(scope) = self.state().scope(&applicant.name) {
-            if answer.is_ok() && scope.keys.accepted(key) {
-                self.events.emit(Event::GroupKeyChanged { scope: &applicant.name.scope, key });
-            }
-            scope.keys.tried();
-        }
-        answer
-    }
-
-    fn key_in_use(&self, name: &Name) -> GroupKey {
-        self.state().scope(name).map(|scope| scope.keys.in_use()).unwrap_or_default()
-    }
-
-    /// The key that is worth a try after `used` was refused. Waits for another device that is trying it: at most as long as
-    /// a registration takes.
-    async fn other_key(&self, name: &Name, used: GroupKey) -> Option<GroupKey> {
-        loop {
-            let now = self.world.now();
-            match self.state().scope(name)?.keys.refused(used, now) {
-                keys::Next::Try(key) => return Some(key),
-                keys::Next::Refused => return None,
-                keys::Next::Wait => {}
-            }
-            tokio::time::sleep(WHILE_TRYING).await;
-        }
-    }
-
-    /// Twice, when the first answer shows that our clock is wrong.
-    async fn ask_with(&self, applicant: &Applicant, key: GroupKey) -> Result<Registered, Refused> {
-        let Applicant { name, target, .. } = applicant;
-        match self.registrars.ask(target, key, &name.id, &self.world).await {
-            (Err(refused), true) if refused.class == Class::Denied => {
-                self.take_turn(applicant).await;
-                self.registrars.ask(target, key, &name.id, &self.world).await.0
-            }
-            (answer, _) => answer,
-        }
-    }
-
-    async fn assign(&self, name: &Name, target: &Target, assigned: Registered) {
-        let Registered { hub, device_id, key, .. } = assigned;
-        let at = self.world.now();
-        let assignment = Assignment { hub, device_id, key, registered_with: fingerprint(target, key), at };
-        let value = serde_json::to_vec(&assignment).expect("two strings and a number are always JSON");
-        self.write(name, vec![(SPACE, Some(value)), (BEGUN, None)]).await;
-        self.events.emit(Event::Assigned { registration_id: &name.id, hub: &assignment.hub });
-        let mut state = self.state();
-        if let Some(scope) = state.scope(name) {
-            scope.assigned();
-        }
-        state.refused.remove(name);
-        state.set(name, Some(assignment));
-    }
-
-    fn refuse(&self, applicant: &Applicant, refused: &Refused) {
-        let Applicant { name, lane, .. } = applicant;
-        let now = self.world.now();
-        let cause = &refused.cause;
-        let mut state = self.state();
-        let times = state.refused.get(name).map_or(0, |r| r.times);
-        let (wait, never) = patience(refused, times);
-        let until = now + i64::try_from(wait.as_millis()).unwrap_or(i64::MAX / 2);
-        if let Some(scope) = state.scope(name) {
-            scope.refused(name, refused.class, wait, now, self.world.random.fraction());
-        }
-        let (times, lane) = (times.saturating_add(1), lane.clone());
-        let class = refused.class;
-        state.remember(name, Refusal { until, cause: cause.clone(), never, class, times, lane });
-        drop(state);
-        self.events.emit(Event::RegistrationRefused { registration_id: &name.id, cause, class: refused.class.word() });
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// PURE: how long a refusal is remembered by its cause, and whether messages are buried meanwhile.
-///
-/// A wrong key, a missing enrolment and a pending approval look alike (401) and are mended by people: 5 min, doubling to
-/// an hour. A disabled device recovers within five minutes. Trouble of the service: seconds, or as it says. Nothing is
-/// remembered for longer than an hour, whatever the service says: people mend things.
-fn patience(refused: &Refused, times: u32) -> (Duration, bool) {
-    let doubling = |first: u64| Duration::from_secs(first.saturating_mul(1 << times.min(10)));
-    let (wait, never) = match refused.class {
-        Class::BadRequest => (PATIENCE_MAX, true),
-        Class::Denied | Class::NotFound | Class::Failed => (doubling(300), false),
-        Class::Disabled => (Duration::from_secs(240), false),
-        Class::Throttled { retry_after } => (retry_after.unwrap_or(Duration::from_secs(10)), false),
-        Class::Transient { retry_after } => (retry_after.max(doubling(5).min(Duration::from_secs(60))), false),
-    };
-    (wait.min(PATIENCE_MAX), never)
-}
-
-/// Of the group's key that this is, if a group has a part in it.
-fn fingerprint(target: &Target, key: GroupKey) -> Option<Fingerprint> {
-    match &target.kind {
-        TargetKind::Dps(dps) => Some(Fingerprint::of(dps.key(key))),
-        TargetKind::Policy(_) | TargetKind::Device(_) => None,
     }
 }
 
