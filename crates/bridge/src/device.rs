@@ -27,6 +27,7 @@ use crate::events::{Event, Events};
 use crate::gate::{Admission, Sign};
 use crate::head::Head;
 use crate::identity::Name;
+use crate::lane::Lane;
 use crate::pool::{Hub, Pool, Turn};
 use crate::provision::breaker::Verdict;
 use crate::provision::{Applicant, Provision};
@@ -199,7 +200,7 @@ impl Worker {
         match after_send(outcome, &mut self.remedies, moment) {
             Effect::Settle => {
                 if is_registered_again {
-                    self.shared.pool.lives_at(&hub, &outbound.way.id);
+                    self.shared.pool.registering_helped(&hub, &outbound.way.id);
                 }
                 self.delivered(lease, &outbound, &hub).await;
             }
@@ -282,7 +283,8 @@ impl Shared {
     /// One of many that are refused at once, or the only one?
     fn refused(&self, hub: &Hub, outbound: &Outbound, cause: &str) -> Verdict {
         let known = self.provision.devices_of(hub.host());
-        self.pool.refused(hub, &outbound.way.id, known, &format!("{cause}; {}", outbound.likely_cause()))
+        let lane = Lane::Telemetry(outbound.owner.clone()).to_string();
+        self.pool.refused(hub, &outbound.way.id, &lane, known, &format!("{cause}; {}", outbound.likely_cause()))
     }
 
     /// The lane is woken when there is an answer.

@@ -26,6 +26,8 @@ pub use client::{Options, Turn};
 use client::Client;
 use desertion::Desertion;
 
+/// Lanes in one request to the queue's writer.
+const HURRIED_AT_ONCE: usize = 512;
 /// While a hub is down, somebody is woken to probe it at least this often after the back-off has passed.
 const PROBE_EVERY: Duration = Duration::from_secs(2);
 
@@ -61,6 +63,8 @@ struct Trouble {
     gate: Gate,
     breaker: Breaker,
     desertion: Desertion,
+    /// Lanes of devices that it refused while the breaker was open. Bounded by the number of lanes.
+    held: BTreeSet<String>,
     /// Bounded by the number of lanes.
     resting: BTreeSet<String>,
     /// The lane that was woken last to probe.
@@ -328,28 +332,50 @@ impl Pool {
     }
 
     /// A device of this hub was refused: its own trouble, or everybody's? `known` is how many devices the hub has.
-    pub fn refused(&self, hub: &Hub, device: &str, known: usize, cause: &str) -> Verdict {
-        let verdict = hub.trouble().breaker.refused(device, known, self.world.now());
+    pub fn refused(&self, hub: &Hub, device: &str, lane: &str, known: usize, cause: &str) -> Verdict {
+        let mut trouble = hub.trouble();
+        let verdict = trouble.breaker.refused(device, known, self.world.now());
+        if verdict != Verdict::Single {
+            trouble.held.insert(lane.to_owned());
+        }
+        drop(trouble);
         if verdict == Verdict::Opened {
             self.events.emit(Event::BreakerOpened { hub: &hub.endpoint.to_string(), cause });
         }
         verdict
     }
 
-    /// A device that registered again is well at this hub: that another had refused it was its move, and says nothing of
-    /// that other one.
-    pub fn lives_at(&self, hub: &Hub, device: &str) {
-        let others: Vec<_> = lock(&self.hubs).values().filter(|other| other.host() != hub.host()).cloned().collect();
-        for other in others {
-            let mut trouble = other.trouble();
-            trouble.breaker.accepted(device);
-            self.look_at_breaker(&other, &mut trouble);
+    /// A device that registered again is well at this hub: that another one had refused it was its move, and says nothing
+    /// of that other one. Where it has helped enough of them, those that are held try at once.
+    pub fn registering_helped(&self, at: &Hub, device: &str) {
+        let now = self.world.now();
+        let hubs: Vec<_> = lock(&self.hubs).values().cloned().collect();
+        for hub in hubs {
+            let mut trouble = hub.trouble();
+            let was_refused = trouble.breaker.accepted(device) || hub.host() == at.host();
+            if was_refused && trouble.breaker.registering_helped(now) {
+                self.hurry(std::mem::take(&mut trouble.held));
+            }
+            self.look_at_breaker(&hub, &mut trouble);
         }
+    }
+
+    /// Lanes that wait for a time try at once.
+    fn hurry(&self, lanes: BTreeSet<String>) {
+        let queue = self.queue.clone();
+        tokio::spawn(async move {
+            let lanes: Vec<_> = lanes.into_iter().collect();
+            for some in lanes.chunks(HURRIED_AT_ONCE) {
+                // The queue has closed: whoever comes next reads it anew.
+                let _ = queue.hurry(some.to_vec()).await;
+            }
+        });
     }
 
     /// Too few are refused by now to be everybody's trouble.
     fn look_at_breaker(&self, hub: &Hub, trouble: &mut Trouble) {
         if trouble.breaker.has_closed(self.world.now()) {
+            trouble.held.clear();
             self.events.emit(Event::BreakerClosed { hub: &hub.endpoint.to_string() });
         }
     }

@@ -3,6 +3,9 @@
 //! More than 1 % of a hub's devices, and at least twenty, refused (401, 404) within five minutes: nothing is
 //! registered again, assignments stay, an alarm says so. It closes by itself when the refusals have aged: a device that
 //! goes on being refused is asked for more often than that, and so keeps it open.
+//!
+//! Unless registering helps: those that were refused before it opened have registered, and when ten of them were accepted
+//! afterwards, by this hub or by another one, the fleet was moved or made anew, and everybody may.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -17,9 +20,14 @@ const SHARE: usize = 100;
 /// Refusals remembered; a million-device hub opens at 10 000, so this bound is never what keeps it shut.
 const REMEMBERED_MAX: usize = 20_000;
 
-/// One per hub.
+/// So many that registering has helped within the window show that it helps.
+const HELPED_MIN: usize = 10;
+
+/// One per hub, and one per scope.
 #[derive(Clone, Debug, Default)]
 pub struct Breaker {
+    /// When registering helped a device; the last [`HELPED_MIN`].
+    helped: VecDeque<UnixMillis>,
     refused: VecDeque<(UnixMillis, String)>,
     /// When each was refused last.
     devices: HashMap<String, UnixMillis>,
@@ -46,7 +54,7 @@ impl Breaker {
         while self.refused.len() > REMEMBERED_MAX {
             self.drop_oldest();
         }
-        let many = self.devices.len() >= DEVICES_MIN && self.devices.len() * SHARE > known;
+        let many = self.devices.len() >= DEVICES_MIN && self.devices.len() * SHARE > known && !self.helps(now);
         match (many, std::mem::replace(&mut self.open, many)) {
             (true, false) => Verdict::Opened,
             (true, true) => Verdict::Open,
@@ -54,9 +62,24 @@ impl Breaker {
         }
     }
 
-    /// The device was accepted after all.
-    pub fn accepted(&mut self, device: &str) {
-        self.devices.remove(device);
+    /// The device was accepted after all. True when it had been refused.
+    pub fn accepted(&mut self, device: &str) -> bool {
+        self.devices.remove(device).is_some()
+    }
+
+    /// A device that was refused has registered and is accepted. True when that shows that registering helps everybody.
+    pub fn registering_helped(&mut self, now: UnixMillis) -> bool {
+        let before = self.helps(now);
+        self.helped.push_back(now);
+        if self.helped.len() > HELPED_MIN {
+            self.helped.pop_front();
+        }
+        !before && self.helps(now)
+    }
+
+    fn helps(&self, now: UnixMillis) -> bool {
+        let is_recent = |at: &&UnixMillis| (0..WINDOW).contains(&(now - **at));
+        self.helped.iter().filter(is_recent).count() >= HELPED_MIN
     }
 
     /// Nothing is registered again while this is true.
@@ -68,7 +91,7 @@ impl Breaker {
     pub fn has_closed(&mut self, now: UnixMillis) -> bool {
         self.forget(now);
         self.open && {
-            self.open = self.devices.len() >= DEVICES_MIN;
+            self.open = self.devices.len() >= DEVICES_MIN && !self.helps(now);
             !self.open
         }
     }
@@ -139,5 +162,23 @@ mod tests {
         assert!(breaker.has_closed(1) && !breaker.is_open(), "19 are left");
         assert!(!breaker.has_closed(1), "told once");
         assert!(open().has_closed(WINDOW), "by age");
+    }
+
+    #[test]
+    fn when_registering_has_helped_ten_of_them_everybody_may() {
+        let mut breaker = Breaker::default();
+        for i in 0..100 {
+            breaker.refused(&format!("d{i}"), 100, 0);
+        }
+        assert!(breaker.is_open());
+        for i in 0..9 {
+            assert!(!breaker.registering_helped(i));
+        }
+        assert_eq!(breaker.refused("d99", 100, 10), Verdict::Open);
+        assert!(breaker.registering_helped(10), "the tenth");
+        assert!(!breaker.registering_helped(11), "told once");
+        assert!(breaker.has_closed(12));
+        assert_eq!(breaker.refused("d99", 100, 13), Verdict::Single);
+        assert_eq!(breaker.refused("d98", 100, 11 + WINDOW), Verdict::Single, "and the old refusals have aged");
     }
 }

@@ -163,3 +163,23 @@ fn devices_that_move_one_after_another_are_no_alarm() {
     });
     assert_eq!(site.cloud.state().hub.check_order(), (100, 0));
 }
+
+#[test]
+fn a_fleet_that_is_moved_all_at_once_goes_on_within_half_a_minute() {
+    let mut site = Site::new(1);
+    site.live(async |life| {
+        everybody(life, 300, 1).await;
+        life.until_empty(5 * MINUTE).await;
+        life.cloud.state().dps.hub = OTHER_HUB;
+        for i in 0..300 {
+            life.cloud.state().hub.at.insert((HUB.to_owned(), format!("dev-{i}")), Say::Status(404));
+        }
+        everybody(life, 300, 2).await;
+        let took = life.until_empty(5 * MINUTE).await;
+        println!("{took:?}");
+        assert!(took <= 30 * SECOND, "{took:?}");
+        assert!(life.shared.pool.standing().iter().all(|hub| !hub.refuses_many));
+    });
+    let state = site.cloud.state();
+    assert_eq!((state.dps.registrations.len(), state.hub.check_order()), (600, (600, 0)), "one more each");
+}
