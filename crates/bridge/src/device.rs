@@ -81,8 +81,8 @@ pub struct Worker {
     seen: Option<VecDeque<Seen>>,
     remedies: Remedies,
     sending: Option<Sending>,
-    /// The hub that could not be reached when it asked where it lives.
-    asked_about: Option<String>,
+    /// Under which name it asked where it lives, and the hub that could not be reached then.
+    asked_about: Option<(Name, String)>,
 }
 
 impl Worker {
@@ -157,7 +157,10 @@ impl Worker {
 
     fn send(&mut self, lease: Lease, outbound: Box<Outbound>, place: Place) {
         let hub = self.shared.pool.hub(&place.hub);
-        if let Some(before) = self.asked_about.take_if(|before| *before != place.hub) {
+        let name = outbound.way.name();
+        if let Some((_, before)) = self.asked_about.take_if(|(asked, _)| *asked == name)
+            && before != place.hub
+        {
             self.shared.pool.left(&before);
         }
         if place.assigned_at.is_some_and(|at| self.shared.pool.is_left(&hub, at)) {
@@ -168,7 +171,7 @@ impl Worker {
         }
         if place.assigned_at.is_some() && self.shared.pool.take_question(&hub) {
             self.shared.pool.untried(&hub);
-            self.asked_about = Some(place.hub);
+            self.asked_about = Some((name, place.hub));
             return self.ask_where(lease, outbound, &hub);
         }
         if let Turn::In(wait) = self.shared.pool.turn(&hub, &place.device_id) {

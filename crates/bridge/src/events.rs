@@ -235,6 +235,13 @@ pub enum Event<'a> {
         /// The one in use.
         key: GroupKey,
     },
+    /// DPS denies many devices of a scope, and took none since.
+    ScopeDenies {
+        /// DPS endpoint and id scope.
+        scope: &'a str,
+        /// What it said to the last of them.
+        cause: &'a str,
+    },
     /// DPS refused a device.
     RegistrationRefused {
         /// Its registration id.
@@ -270,6 +277,11 @@ struct Status {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Target {
     target: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ScopeName {
+    scope: String,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -310,6 +322,7 @@ struct Counters {
     hub_down: Family<HubName, Counter>,
     breaker_opened: Family<HubName, Counter>,
     hub_left: Family<HubName, Counter>,
+    scope_denies: Family<ScopeName, Counter>,
     stolen: Counter,
     assigned: Counter,
     registration_refused: Family<Why, Counter>,
@@ -349,6 +362,7 @@ impl Events {
             hub_down: Family::default(),
             breaker_opened: Family::default(),
             hub_left: Family::default(),
+            scope_denies: Family::default(),
             stolen: Counter::default(),
             assigned: Counter::default(),
             registration_refused: Family::default(),
@@ -391,6 +405,7 @@ impl Events {
         registry.register("retried", "Attempts that failed and are repeated", c.retried.clone());
         registry.register("not_settled", "Outcomes that could not be committed", c.not_settled.clone());
         registry.register("hub_down", "Times a hub stopped working", c.hub_down.clone());
+        registry.register("scope_denies", "Alarms: a scope denies many devices", c.scope_denies.clone());
         registry.register("hub_left", "Alarms: a hub's devices live elsewhere", c.hub_left.clone());
         registry.register("breaker_opened", "Alarms: a hub refuses many devices", c.breaker_opened.clone());
         registry.register("device_stolen", "Alarms: another sender took a device over", c.stolen.clone());
@@ -534,8 +549,9 @@ impl Events {
                 debug!(registration_id, hub, "dps.assign");
             }
             Event::Provisioning { progress } => {
-                let Progress { scope, waiting, waiting_ahead, under_way, done, per_minute, seconds_left, works } =
-                    progress;
+                let Progress {
+                    scope, waiting, waiting_ahead, under_way, done, per_minute, seconds_left, works, ..
+                } = progress;
                 info!(
                     scope,
                     waiting,
@@ -550,6 +566,10 @@ impl Events {
             }
             Event::GroupKeyChanged { scope, key } => {
                 warn!(scope, key = key.name(), "dps.group_key_changed: the other key of the group is refused");
+            }
+            Event::ScopeDenies { scope, cause } => {
+                c.scope_denies.get_or_create(&ScopeName { scope: scope.to_owned() }).inc();
+                error!(scope, cause, "dps.denies_many: likely a wrong group key, or a group that is not there");
             }
             Event::RegistrationRefused { registration_id, class, cause } => {
                 c.registration_refused.get_or_create(&Why { why: class.to_owned() }).inc();

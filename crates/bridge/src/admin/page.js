@@ -23,7 +23,7 @@ const show = (s, dead) => {
   const state = document.getElementById("state");
   state.textContent = s.queue.writable ? "takes messages" : `cannot keep messages: ${s.queue.trouble}`;
   state.className = s.queue.writable ? "good" : "bad";
-  const inLine = s.provisioning.filter((p) => p.under_way + p.waiting + p.waiting_ahead > 0);
+  const inLine = s.provisioning.filter((p) => p.denies_many || p.under_way + p.waiting + p.waiting_ahead > 0);
   const numbers = [
     ["delivered", s.recent.delivered], ["waiting", s.queue.waiting], ["being sent", s.queue.leased],
     ["dead letters", s.queue.dead_letters], ["kept events", s.queue.kept],
@@ -42,7 +42,7 @@ const show = (s, dead) => {
   document.getElementById("new").hidden = inLine.length === 0;
   fill("provisioning", [["scope"], ["state"], ["with messages", "n"], ["ahead of any", "n"], ["being registered", "n"], ["done", "n"],
     ["a minute", "n"], ["left", "n"]], inLine.map((p) => [
-    [p.scope], [p.works ? "works" : "down", p.works ? "good" : "bad"], [number(p.waiting), "n"], [number(p.waiting_ahead), "n"],
+    [p.scope], [p.denies_many ? "denies many devices" : p.works ? "works" : "down", p.works && !p.denies_many ? "good" : "bad"], [number(p.waiting), "n"], [number(p.waiting_ahead), "n"],
     [number(p.under_way), "n"], [number(p.done), "n"], [p.per_minute ? number(p.per_minute) : "no limit", "n"],
     [p.seconds_left === null ? "" : `${number(p.seconds_left)} s`, "n"]]), "none");
   fill("devices", [["device"], ["goes to"], ["delivered", "n"], ["last took", "n"]],

@@ -110,13 +110,18 @@ impl Provision {
         let times = state.refused.get(name).map_or(0, |r| r.times);
         let (wait, never) = patience(refused, times);
         let until = now + i64::try_from(wait.as_millis()).unwrap_or(i64::MAX / 2);
+        let mut denies_many = false;
         if let Some(scope) = state.scope(name) {
             scope.refused(name, refused.class, wait, now, self.world.random.fraction());
+            denies_many = refused.class == Class::Denied && scope.denied(name, now);
         }
         let (times, lane) = (times.saturating_add(1), lane.clone());
         let class = refused.class;
         state.remember(name, Refusal { until, cause: cause.clone(), never, class, times, lane });
         drop(state);
+        if denies_many {
+            self.events.emit(Event::ScopeDenies { scope: &name.scope, cause });
+        }
         self.events.emit(Event::RegistrationRefused { registration_id: &name.id, cause, class: refused.class.word() });
     }
 }

@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use crate::gate::{Admission, Gate, Sign};
 use crate::identity::Name;
 use crate::provision::Applicant;
+use crate::provision::breaker::{Breaker, Verdict};
 use crate::provision::keys::Keys;
 use crate::provision::line::{Length, Line};
 use crate::provision::pacer::Pacer;
@@ -29,6 +30,9 @@ const TELL_EVERY: UnixMillis = 10_000;
 pub struct Scope {
     pacer: Pacer,
     gate: Gate,
+    /// Devices that were denied: many at once are an alarm, and hold up nobody, for among them may stand some that are
+    /// waiting for approval only.
+    denials: Breaker,
     /// Which of the group's keys signs.
     pub keys: Keys,
     /// Who is next.
@@ -70,6 +74,8 @@ pub struct Progress {
     pub seconds_left: Option<u64>,
     /// The service works, as far as is known.
     pub works: bool,
+    /// It denies many devices, and takes none: a wrong key, most likely.
+    pub denies_many: bool,
 }
 
 impl Scope {
@@ -78,6 +84,7 @@ impl Scope {
         Self {
             pacer: Pacer::new(per_minute).after(begun),
             gate: Gate::default(),
+            denials: Breaker::default(),
             keys: Keys::default(),
             line: Line::default(),
             is_served: false,
@@ -110,6 +117,7 @@ impl Scope {
             per_minute: self.pacer.per_minute(),
             seconds_left: left.map(|at| (at - now).max(0).unsigned_abs().div_ceil(1000)),
             works: self.gate.is_open(),
+            denies_many: self.denials.is_open(),
         }
     }
 
@@ -138,9 +146,15 @@ impl Scope {
         Ok(())
     }
 
-    /// A device was assigned: the service works.
+    /// A device was assigned: the service works, and the group's key with it.
     pub fn assigned(&mut self) {
         self.gate.worked();
+        self.denials = Breaker::default();
+    }
+
+    /// A device was denied. True when that makes many, and none was taken.
+    pub fn denied(&mut self, name: &Name, now: UnixMillis) -> bool {
+        self.denials.refused(&name.id, 0, now) == Verdict::Opened
     }
 
     /// A device was refused, and is held for so long.

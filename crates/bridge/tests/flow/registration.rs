@@ -306,9 +306,12 @@ fn a_dps_that_denies_everybody_is_asked_little_and_all_go_on_by_themselves() {
         life.rest(3600).await;
         let asked = life.cloud.state().dps.registrations.len();
         println!("{asked} registrations of 1000 devices in an hour");
-        assert!(asked <= 4_000, "{asked}: at once, after 5, 15 and 35 minutes");
+        assert!(asked <= 4_000, "{asked}: at once, after 5, 15 and 35 minutes, for some may only wait for approval");
+        let denies_many = || life.shared.provision.progress().iter().any(|scope| scope.denies_many);
+        assert!(denies_many(), "an alarm says so");
         life.cloud.state().dps.all = Verdict::Assign;
         life.until_empty(61 * MINUTE).await;
+        assert!(!denies_many());
     });
     assert_eq!(site.cloud.state().hub.check_order(), (1000, 0));
 }
