@@ -7,7 +7,7 @@ use queue::UnixMillis;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::line::{Because, Joined};
-use super::scope::{Scope, Step};
+use super::scope::{Scope, Step, TELL_EVERY};
 use super::{Applicant, Provision, State};
 use crate::events::Event;
 
@@ -118,7 +118,8 @@ impl Provision {
                 }
                 Step::Wait(at) => {
                     drop(permit);
-                    self.sleep_until(at).await;
+                    // Not so long that nobody hears how far it is.
+                    self.sleep_until(at.min(self.world.now() + TELL_EVERY)).await;
                 }
                 Step::Done => return,
             }

@@ -23,7 +23,7 @@ const UNDER_WAY_MAX: usize = 2048;
 /// While one registration probes, the others look this often whether it has come back.
 const LOOK_AGAIN: UnixMillis = 5_000;
 /// Between two lines of the log about one line of devices.
-const TELL_EVERY: UnixMillis = 10_000;
+pub const TELL_EVERY: UnixMillis = 10_000;
 
 /// One per DPS endpoint and id scope.
 #[derive(Clone, Debug)]

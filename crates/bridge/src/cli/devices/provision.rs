@@ -46,6 +46,8 @@ const WINDOW: usize = 2_000;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Between two lines that say how far it is.
 const TELL_EVERY: Duration = Duration::from_secs(5);
+/// The pace is measured over this.
+const MINUTE: Duration = Duration::from_secs(60);
 /// A device that Azure will be asked for again within this is waited for; trouble of the service passes, others do not.
 const HELD_MAX_MS: u64 = 120_000;
 /// Bytes of a list: 200 000 devices of 300.
@@ -123,6 +125,8 @@ pub(super) struct Campaign {
     all: usize,
     there: usize,
     refused: usize,
+    /// How many had ended at the tellings of the last minute.
+    ended_at: VecDeque<(Instant, usize)>,
 }
 
 /// What became of one device.
@@ -175,6 +179,7 @@ impl Campaign {
         ask(&[]).await?; // is anybody there?
         let begun = Instant::now();
         let (mut heard, mut told) = (begun, begun);
+        self.ended_at.push_back((begun, 0));
         while !self.left.is_empty() {
             match self.round(&mut ask, witness).await {
                 Ok(()) => heard = Instant::now(),
@@ -183,7 +188,7 @@ impl Campaign {
             }
             if told.elapsed() >= TELL_EVERY && !self.left.is_empty() {
                 told = Instant::now();
-                witness.news(&self.progress(begun.elapsed()));
+                witness.news(&self.progress(Instant::now()));
             }
             if !self.left.is_empty() {
                 sleep(LOOK_EVERY).await;
@@ -237,16 +242,19 @@ impl Campaign {
         witness.ended(device, end);
     }
 
-    fn progress(&self, passed: Duration) -> String {
+    /// The time left is that at the pace of the last minute: those that were there already are told at once.
+    fn progress(&mut self, now: Instant) -> String {
         let ended = self.there + self.refused;
+        self.ended_at.push_back((now, ended));
+        while self.ended_at.front().is_some_and(|(at, _)| now - *at > MINUTE) {
+            self.ended_at.pop_front();
+        }
         let left = self.left.len();
-        let time = match u32::try_from(ended) {
-            Ok(ended) if ended > 0 => {
-                let seconds = passed.as_secs_f64() / f64::from(ended) * left as f64;
-                format!(", about {seconds:.0} s left at the pace so far")
-            }
-            _ => String::new(),
-        };
+        let recent = self.ended_at.front().filter(|(at, before)| now > *at && ended > *before);
+        let time = recent.map_or(String::new(), |(at, before)| {
+            let seconds = (now - *at).as_secs_f64() / (ended - before) as f64 * left as f64;
+            format!(", about {seconds:.0} s left at the pace of the last minute")
+        });
         format!("{} of {} devices are there, {} refused, {left} to go{time}", self.there, self.all, self.refused)
     }
 }
@@ -353,6 +361,27 @@ mod tests {
         assert!((100..=110).contains(&took), "{took} s for 100 s of work");
         assert!(notes.lines.len() <= 22, "a line every five seconds: {}", notes.lines.len());
         assert!(notes.lines[9].contains("to go, about 5"), "{}", notes.lines[9]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn devices_that_are_there_already_do_not_make_the_rest_look_near() {
+        let all = devices(4_180);
+        let old: Vec<_> = all[..4_000].to_vec();
+        let mut bridge = Bridge::new(1.0, 10_000);
+        let (mut campaign, mut notes) = (Campaign::new(all), Notes::default());
+        let mut one = |device: &Wanted| match old.contains(device) {
+            true => there(device),
+            false => bridge.ask(std::slice::from_ref(device)).remove(0),
+        };
+        let ask = async |batch: &[Wanted]| Ok(batch.iter().map(&mut one).collect());
+        campaign.run(ask, &mut notes).await.expect("it answers");
+        let number_after = |line: &str, word: &str| -> u64 {
+            let rest = line.split(word).nth(1).unwrap_or_else(|| panic!("no {word}in {line}"));
+            rest.split(' ').next().and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no number: {line}"))
+        };
+        let line = &notes.lines[notes.lines.len() / 2];
+        let (left, seconds) = (number_after(line, " refused, "), number_after(line, "about "));
+        assert!(seconds.abs_diff(left) <= left / 10 + 2, "one a second: {line}");
     }
 
     #[tokio::test(start_paused = true)]
