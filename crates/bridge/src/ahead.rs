@@ -97,6 +97,9 @@ impl Wanted {
                 return Err(format!("{name} is no id: it has more than {ID_MAX} bytes, or control characters"));
             }
         }
+        if self.port == Some(0) {
+            return Err("0 is no port of an application; write a number from 1 to 255".to_owned());
+        }
         match &self.dev_eui {
             Some(eui) if eui.len() != 16 || !eui.bytes().all(|b| b.is_ascii_hexdigit()) => {
                 Err(format!("`{}` is no DevEUI; write 16 hexadecimal digits", eui.escape_debug()))
@@ -217,6 +220,7 @@ mod tests {
             (wanted("tests", "t-1"), "dropped"),
             (wanted("vehicles", ""), "no_identity"),
             (Wanted { dev_eui: Some("12".to_owned()), ..wanted("meters", "m") }, "no_identity"),
+            (Wanted { port: Some(0), ..wanted("vehicles", "van-1") }, "no_identity"),
             (Wanted { port: Some(10), ..wanted("vehicles", "-x") }, "bad_registration_id"),
         ];
         for (wanted, reason) in cases {

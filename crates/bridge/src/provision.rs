@@ -217,11 +217,6 @@ impl Provision {
         self.state().assigned.len()
     }
 
-    /// Whether a device stands in line or is being registered.
-    pub fn is_in_line(&self, name: &Name) -> bool {
-        self.state().scopes.get(&name.scope).is_some_and(|scope| scope.line.holds(&name.id))
-    }
-
     /// How far each scope is with its new devices.
     pub fn progress(&self) -> Vec<Progress> {
         let now = self.world.now();

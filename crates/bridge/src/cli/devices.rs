@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use queue::UnixMillis;
 
+use super::admin_api::{AdminApi, BridgeArguments};
 use crate::admin::devices::view::State;
 
 /// `longhaul devices`
@@ -39,11 +40,19 @@ enum Command {
 /// Does what the subcommand says.
 pub async fn main(arguments: Arguments) -> ExitCode {
     match arguments.command {
-        Command::List(a) => list::main(a).await,
-        Command::Show(a) => show::main(a).await,
+        Command::List(a) => at(&a.bridge, async |bridge| list::main(&a, bridge).await).await,
+        Command::Show(a) => at(&a.bridge, async |bridge| show::main(&a, bridge).await).await,
         Command::Key(a) => key::main(a).await,
         Command::Provision(a) => provision::main(a).await,
-        Command::Retry(a) => retry::main(a).await,
+        Command::Retry(a) => at(&a.bridge, async |bridge| retry::main(&a, bridge).await).await,
+    }
+}
+
+/// Asks the bridge that is meant.
+async fn at(bridge: &BridgeArguments, ask: impl AsyncFnOnce(&AdminApi) -> ExitCode) -> ExitCode {
+    match AdminApi::new(bridge) {
+        Ok(bridge) => ask(&bridge).await,
+        Err(code) => code,
     }
 }
 

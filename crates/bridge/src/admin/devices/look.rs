@@ -12,11 +12,11 @@ use crate::device::Shared;
 use crate::identity::{self, Name};
 use crate::lane::{DeviceKey, Lane};
 
-/// Devices looked at in one piece: some 100 µs of claims, and as much of the queue's writer.
+/// Devices looked at in one piece: so many look-ups under one lock, and in one turn of the queue's writer.
 pub(super) const PIECE: usize = 512;
-/// Devices that one request with a filter looks at: 20 pieces, some 30 ms. Its caller goes on from there.
+/// Devices that one request with a filter looks at: 20 pieces. Its caller goes on from there.
 const LOOKED_AT_MAX: usize = 20 * PIECE;
-/// Each is a row read from the disk's cache on the writer's thread, 10 µs.
+/// Each is a row read from the disk on the writer's thread, which puts wait for.
 const LAST_SEEN_AT_ONCE: usize = 64;
 
 /// Which devices.

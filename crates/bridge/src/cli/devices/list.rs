@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::super::admin_api::{self, AdminApi};
+use super::super::admin_api::{AdminApi, BridgeArguments};
 use super::super::plain::plain;
 use super::super::{fail, say};
 use super::moment;
@@ -29,19 +29,15 @@ pub(super) struct Arguments {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    bridge: admin_api::BridgeArguments,
+    pub(super) bridge: BridgeArguments,
 }
 
 /// Devices asked for at once.
 const AT_ONCE: usize = 500;
 
 /// One line a device, as they come.
-pub(super) async fn main(arguments: Arguments) -> ExitCode {
-    let bridge = match AdminApi::new(&arguments.bridge) {
-        Ok(bridge) => bridge,
-        Err(code) => return code,
-    };
-    match list(&arguments, &bridge).await {
+pub(super) async fn main(arguments: &Arguments, bridge: &AdminApi) -> ExitCode {
+    match list(arguments, bridge).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => fail(&e),
     }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::super::admin_api::{self, AdminApi};
+use super::super::admin_api::{AdminApi, BridgeArguments};
 use super::super::{USAGE, fail, fail_as, say};
 use super::find::{find, path};
 use crate::admin::devices::view::Woken;
@@ -22,19 +22,15 @@ pub(super) struct Arguments {
     #[arg(long)]
     all: bool,
     #[command(flatten)]
-    bridge: admin_api::BridgeArguments,
+    pub(super) bridge: BridgeArguments,
 }
 
 /// Says how many had anything to wait for.
-pub(super) async fn main(arguments: Arguments) -> ExitCode {
-    let bridge = match AdminApi::new(&arguments.bridge) {
-        Ok(bridge) => bridge,
-        Err(code) => return code,
-    };
+pub(super) async fn main(arguments: &Arguments, bridge: &AdminApi) -> ExitCode {
     let woken = match (&arguments.device, &arguments.application, arguments.all) {
-        (Some(device), _, _) => one(&bridge, device).await,
-        (None, Some(application), _) => some(&bridge, &json!({ "application": application })).await,
-        (None, None, true) => some(&bridge, &json!({ "all": true })).await,
+        (Some(device), _, _) => one(bridge, device).await,
+        (None, Some(application), _) => some(bridge, &json!({ "application": application })).await,
+        (None, None, true) => some(bridge, &json!({ "all": true })).await,
         (None, None, false) => return fail_as(USAGE, "name a device, or give --application or --all"),
     };
     match woken {

@@ -160,10 +160,10 @@ mod tests {
 
     #[test]
     fn every_mistake_is_told_with_its_line() {
-        let text = "device_id,dev_eui,port\nroom-1,12,\n,,\nroom-3,,256\nroom-4,,\n";
-        let mistakes = read(text, &given("building")).expect_err("three of them");
+        let text = "device_id,dev_eui,port\nroom-1,12,\n,,\nroom-3,,256\nroom-4,,\nroom-5,,0\n";
+        let mistakes = read(text, &given("building")).expect_err("four of them");
         let lines: Vec<_> = mistakes.iter().map(|mistake| mistake.split(':').next().unwrap_or_default()).collect();
-        assert_eq!(lines, ["line 2", "line 3", "line 4"], "{mistakes:?}");
+        assert_eq!(lines, ["line 2", "line 3", "line 4", "line 6"], "{mistakes:?}");
         for (text, says) in [("", "device_id"), ("name\nx\n", "device_id"), ("device_id\nx\n", "application")] {
             let mistakes = read(text, &Given::default()).expect_err(text);
             assert!(mistakes[0].contains(says), "{mistakes:?}");

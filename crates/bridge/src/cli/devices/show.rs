@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::super::admin_api::{self, AdminApi};
+use super::super::admin_api::{AdminApi, BridgeArguments};
 use super::super::plain::plain;
 use super::super::{fail, say};
 use super::find::find;
@@ -18,16 +18,12 @@ pub(super) struct Arguments {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    bridge: admin_api::BridgeArguments,
+    pub(super) bridge: BridgeArguments,
 }
 
 /// Everything that is known of one device.
-pub(super) async fn main(arguments: Arguments) -> ExitCode {
-    let bridge = match AdminApi::new(&arguments.bridge) {
-        Ok(bridge) => bridge,
-        Err(code) => return code,
-    };
-    match find(&bridge, &arguments.device).await {
+pub(super) async fn main(arguments: &Arguments, bridge: &AdminApi) -> ExitCode {
+    match find(bridge, &arguments.device).await {
         Ok(device) if arguments.json => match serde_json::to_string(&device) {
             Ok(json) => {
                 say(&json);
