@@ -70,6 +70,8 @@ struct Inner {
     readers: HashMap<ConnectionId, Vec<Place>>,
     wait_for_feedback: BTreeSet<(HubId, ConnectionId)>,
     turns: Turns,
+    /// By device: it takes a good token to come in here.
+    thefts: BTreeMap<String, u64>,
     /// Rings when somebody listens for methods.
     wants: HashMap<Endpoint, Arc<Notify>>,
 }
@@ -143,8 +145,14 @@ impl Directory {
             mailbox.tell(|notes| {
                 notes.stolen.insert(endpoint.clone(), claim);
             });
+            *inner.thefts.entry(endpoint.device.clone()).or_default() += 1;
         }
         claim
+    }
+
+    /// How often each device was taken from a connection that was still there.
+    pub(crate) fn thefts(&self) -> BTreeMap<String, u64> {
+        self.inner().thefts.clone()
     }
 
     /// A connection does not speak for an endpoint any more.

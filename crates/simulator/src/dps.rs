@@ -20,6 +20,7 @@ mod switches; // groups that the owner switched
 pub(crate) use assignment::{Assignment, Data, assign, send_to};
 pub use assignment::{Substatus, Unmovable};
 pub(crate) use enrolment::{Admitted, Group, Scope, Scopes};
+pub use enrolment::{GroupKey, NoKey};
 pub(crate) use operations::Operations;
 pub use registrations::Registration;
 pub(crate) use registrations::Registrations;

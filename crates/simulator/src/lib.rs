@@ -17,6 +17,7 @@ mod driver; // bytes between a socket and whoever decides
 mod endpoint; // who talks: a device or a module, at one hub
 mod events; // what readers of the built-in endpoint see
 mod faults; // trouble on request
+mod handle; // what its users may see and do
 mod header_case; // property names as the client spelled them
 mod https; // HTTP addresses to calls, answers to statuses
 mod hub; // telemetry: what is accepted, what is refused how
@@ -38,13 +39,14 @@ mod unplugged; // the services without ports
 mod websocket; // other protocols in WebSocket frames
 
 pub use cloud::{AmqpCounts, Counts, DeviceView, MqttCounts};
-pub use dps::{Registration, Substatus, Unmovable};
+pub use dps::{GroupKey, NoKey, Registration, Substatus, Unmovable};
 pub use faults::{
     AllConnections, AmqpAction, AmqpFault, AmqpFaults, ConnackFault, Gateway, LinkState, MqttFaults, NoPuback,
 };
 pub use faults::{
     DevicePolls, DpsFaults, DpsRefusal, DpsRefuse, Faults, HubFaults, HubRefusal, HubRefuse, Outage, Throttle, When,
 };
+pub use handle::Handle;
 pub use hub::events::EventSource;
 pub use options::{Clock, OnMessage, Options};
 pub use record::Recorded;

@@ -7,6 +7,7 @@ use std::fmt;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use crate::cloud::{Cloud, Hub, HubState, Pace, Parts};
 use crate::connections::Http;
 use crate::control::Control;
 use crate::dps::{Registrations, Switches};
+use crate::handle::Handle;
 use crate::https::Https;
 use crate::hub::rules::PostRules;
 use crate::identity::{Readers, guid, write_whole};
@@ -31,8 +33,6 @@ use crate::record::Record;
 use crate::setup::SetupError;
 use crate::sockets::serve;
 use crate::started::{Ports, STARTED_FILE, Started, describe};
-
-mod handle; // what its users may do
 
 /// Why a simulator did not start.
 #[derive(Debug, thiserror::Error)]
@@ -78,11 +78,11 @@ impl From<CaError> for StartError {
     }
 }
 
-/// A running simulator.
+/// A running simulator, steered through its [`Handle`].
 pub struct Simulator {
     started: Started,
     ca_pem: String,
-    cloud: Arc<Cloud>,
+    handle: Handle,
     services: JoinSet<()>,
     passing_ca_file: Option<PathBuf>,
     /// Held as long as the directory is ours.
@@ -135,7 +135,7 @@ pub async fn start(options: Options) -> Result<Simulator, StartError> {
         let answers = Arc::new(Control { cloud: Arc::clone(&cloud), started: started.without_keys() });
         services.spawn(serve(listener, None, Arc::new(Http(answers))));
     }
-    Ok(Simulator { started, ca_pem: authority.pem, cloud, services, passing_ca_file, _claim: claim })
+    Ok(Simulator { started, ca_pem: authority.pem, handle: Handle { cloud }, services, passing_ca_file, _claim: claim })
 }
 
 /// What is to happen by itself (locks and messages that run out, feedback that has waited) is looked for so often: by
@@ -228,6 +228,35 @@ async fn listen(bind: &[IpAddr], port: u16) -> Result<(u16, Vec<TcpListener>), S
         }
     }
     Ok((chosen, listeners))
+}
+
+impl Simulator {
+    /// Addresses, keys and files.
+    pub fn started(&self) -> &Started {
+        &self.started
+    }
+
+    /// The CA's certificate as text.
+    pub fn ca_pem(&self) -> &str {
+        &self.ca_pem
+    }
+
+    /// Cuts all connections, frees the ports and makes the registry safe on disk.
+    ///
+    /// # Errors
+    /// When the registry could not be synced.
+    pub async fn stop(mut self) -> io::Result<()> {
+        self.services.shutdown().await;
+        self.handle.cloud.sync()
+    }
+}
+
+impl Deref for Simulator {
+    type Target = Handle;
+
+    fn deref(&self) -> &Handle {
+        &self.handle
+    }
 }
 
 impl Drop for Simulator {

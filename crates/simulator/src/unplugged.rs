@@ -1,15 +1,17 @@
 //! The services without ports and without TLS, on wires of the caller's own.
 //!
 //! For whoever wants a simulator in memory: a fuzzer that makes a new one for each input, a test in virtual time. What is
-//! spoken on a wire is what is spoken on a port inside TLS.
+//! spoken on a wire is what is spoken on a port inside TLS. Spawns nothing: what happens by itself happens when the caller
+//! lets time pass.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::amqp::Amqp;
-use crate::cloud::Cloud;
 use crate::connections::Http;
+use crate::handle::Handle;
 use crate::https::Https;
 use crate::mqtt::Mqtt;
 use crate::opening::Hosts;
@@ -17,15 +19,19 @@ use crate::options::Options;
 use crate::simulator::{StartError, open};
 use crate::sockets::{Reset, Serves};
 
-/// The services of a simulator. A wire is served to its end: until the client, the service or a fault ends it.
-#[derive(Clone)]
+/// The services of a simulator, steered through their [`Handle`]. A wire is served to its end: until the client, the
+/// service or a fault ends it, or the future is dropped. Nothing of a wire is left then, so that a runtime may go with all
+/// wires that it serves, and the services go on in another one.
+#[derive(Clone, Debug)]
 pub struct Unplugged {
-    cloud: Arc<Cloud>,
+    handle: Handle,
 }
 
-impl std::fmt::Debug for Unplugged {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Unplugged").finish_non_exhaustive()
+impl Deref for Unplugged {
+    type Target = Handle;
+
+    fn deref(&self) -> &Handle {
+        &self.handle
     }
 }
 
@@ -35,15 +41,14 @@ impl Unplugged {
     /// # Errors
     /// See [`StartError`].
     pub fn new(options: &Options) -> Result<Self, StartError> {
-        Ok(Self { cloud: Arc::new(open(options, &Hosts::of(options)?, 0)?) })
+        let cloud = Arc::new(open(options, &Hosts::of(options)?, 0)?);
+        Ok(Self { handle: Handle { cloud } })
     }
 
-    /// Makes devices as if each had registered, with the keys that it has in the group.
-    ///
-    /// # Errors
-    /// When a name cannot be a registration id, or a change could not be written.
-    pub fn enrol(&self, ids: &[String]) -> std::io::Result<()> {
-        self.cloud.enrol(ids).map_err(|refusal| std::io::Error::other(refusal.message))
+    /// Lets happen what is due by the clock: messages and locks that have run out, feedback that has waited. A simulator
+    /// with ports does so each second by itself.
+    pub fn let_time_pass(&self) {
+        self.cloud.let_time_pass();
     }
 
     /// Serves what would come in at the port of HTTPS, also WebSockets.

@@ -1,5 +1,7 @@
 //! Who is there, and for how long: credentials before open, and tokens that run out.
 
+use std::collections::BTreeSet;
+
 use amqp::connection::LinkId;
 use amqp::sasl::Init;
 
@@ -9,6 +11,8 @@ use super::peer::{Peer, Scene};
 use super::provisioning::Registration;
 use super::sasl::{self, Says};
 use super::tokens::{Grant, Holder};
+use crate::directory::Claim;
+use crate::endpoint::Endpoint;
 
 impl Peer {
     /// Whether a client may go on to open.
@@ -51,6 +55,7 @@ impl Peer {
     pub(super) fn expire(&mut self, scene: Scene<'_>) {
         if self.expires_ms.is_some_and(|at_ms| at_ms <= scene.now_ms) {
             self.expires_ms = None;
+            count_run_out(self.links.values().filter_map(|link| link.kind.owner()), scene);
             return self.engine.close(Some(errors::token_invalid()), scene.at);
         }
         if !self.tokens.expire(scene.now_ms) {
@@ -62,6 +67,13 @@ impl Peer {
             kind => kind.owner().is_some_and(|(endpoint, _)| self.tokens.opens(endpoint).is_none()),
         };
         let shut: Vec<LinkId> = self.links.iter().filter(|(_, link)| is_shut(&link.kind)).map(|(id, _)| *id).collect();
+        count_run_out(shut.iter().filter_map(|id| self.links.get(id)?.kind.owner()), scene);
         self.detach_all(shut, &Some(errors::token_invalid()), true, scene);
     }
+}
+
+/// Once for each whose links these are.
+fn count_run_out<'l>(owners: impl Iterator<Item = (&'l Endpoint, Claim)>, scene: Scene<'_>) {
+    let owners: BTreeSet<&Endpoint> = owners.map(|(endpoint, _)| endpoint).collect();
+    owners.into_iter().for_each(|endpoint| scene.cloud.count_run_out(endpoint));
 }

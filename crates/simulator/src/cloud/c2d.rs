@@ -204,7 +204,7 @@ impl Cloud {
     ) -> Result<Option<Delivery>, Refusal> {
         let now_ms = self.now_ms();
         let mut state = self.state();
-        let admitted = self.admit_now(&state, device, authorization, now_ms);
+        let admitted = self.admit_now(&mut state, device, authorization, now_ms);
         let locked = admitted.and_then(|_| self.lock_now(&mut state, device, now_ms));
         state.count_hub_refusal(locked)
     }

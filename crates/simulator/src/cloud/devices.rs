@@ -22,12 +22,17 @@ impl Cloud {
     /// Checks a token that is put on a connection. Whose it is stands in the token.
     pub(crate) fn put_token(&self, hub: HubId, text: &str) -> Result<Grant, Outcome> {
         let now_ms = self.now_ms();
-        let state = self.state();
+        let mut state = self.state();
         let token = Token::parse(Some(text)).map_err(denied)?;
-        match token.policy {
-            Some(policy) => self.policy_token(hub, &token, policy, now_ms),
-            None => self.device_token(&state, hub, &token, now_ms),
+        if let Some(policy) = token.policy {
+            return self.policy_token(hub, &token, policy, now_ms);
         }
+        let endpoint = self.meant(&state, hub, &token)?;
+        let grant = self.device_token(&state, &endpoint, &token, now_ms);
+        if let Err(outcome) = &grant {
+            state.counts.token(&endpoint.device, u16::try_from(outcome.status).unwrap_or_default());
+        }
+        grant
     }
 
     fn policy_token(&self, hub: HubId, token: &Token<'_>, policy: &str, now_ms: i64) -> Result<Grant, Outcome> {
@@ -43,18 +48,27 @@ impl Cloud {
     }
 
     /// A device may be named in any of the ways in which clients encode; the one that is registered is meant.
-    fn device_token(&self, state: &State, hub: HubId, token: &Token<'_>, now_ms: i64) -> Result<Grant, Outcome> {
+    fn meant(&self, state: &State, hub: HubId, token: &Token<'_>) -> Result<Endpoint, Outcome> {
         let is_ours = |host: &str| self.hub(hub).is_called(host);
-        let named: Vec<Endpoint> = token.resources().iter().filter_map(|form| endpoint(hub, form, is_ours)).collect();
-        let first = named.first().ok_or_else(|| denied(Denied::OutOfScope))?;
-        let found = named.iter().find_map(|endpoint| Some((endpoint, state.device(endpoint)?)));
-        let endpoint = found.map_or(first, |(endpoint, _)| endpoint);
+        let mut named: Vec<Endpoint> =
+            token.resources().iter().filter_map(|form| endpoint(hub, form, is_ours)).collect();
+        let at = named.iter().position(|endpoint| state.device(endpoint).is_some()).unwrap_or_default();
+        if at < named.len() { Ok(named.swap_remove(at)) } else { Err(denied(Denied::OutOfScope)) }
+    }
+
+    fn device_token(
+        &self,
+        state: &State,
+        endpoint: &Endpoint,
+        token: &Token<'_>,
+        now_ms: i64,
+    ) -> Result<Grant, Outcome> {
         let id = &endpoint.device;
         if let Some(outcome) = state.armed.hub_refusal(id).and_then(|why| self.refused_token(endpoint, why)) {
             return Err(outcome);
         }
-        let device = found.map(|(_, device)| device).ok_or_else(|| self.not_registered(endpoint))?;
-        hub::check_device(&self.names(hub), device, token, now_ms).map_err(denied)?;
+        let device = state.device(endpoint).ok_or_else(|| self.not_registered(endpoint))?;
+        hub::check_device(&self.names(endpoint.hub), device, token, now_ms).map_err(denied)?;
         state.enabled(endpoint).map_err(|refusal| Outcome::new(401, refusal.text))?;
         let holder = Holder::Endpoint(endpoint.clone());
         Ok(Grant { holder, expires_ms: token.expires_ms().map_err(denied)? })

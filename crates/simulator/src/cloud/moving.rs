@@ -5,7 +5,7 @@
 use std::io;
 
 use super::{Cloud, State};
-use crate::dps::{Assignment, Data, Group, Registration, Unmovable, send_to};
+use crate::dps::{Assignment, Data, Group, GroupKey, NoKey, Registration, Unmovable, send_to};
 use crate::endpoint::{Endpoint, HubId};
 use crate::registry::{Device, Status};
 
@@ -47,6 +47,20 @@ impl Cloud {
             state.switches.note(scope, name, is_enabled)?;
             state.scopes.switch(scope, name, is_enabled);
         }
+        Ok(those.len())
+    }
+
+    /// Replaces a key of groups of this name, of one scope or of all. How many there were.
+    pub(crate) fn replace_group_key(
+        &self,
+        scope: Option<&str>,
+        name: &str,
+        which: GroupKey,
+        key: &str,
+    ) -> Result<usize, NoKey> {
+        let mut state = self.state();
+        let those = state.scopes.with_group(scope, name);
+        those.iter().try_for_each(|scope| state.scopes.replace_key(scope, name, which, key))?;
         Ok(those.len())
     }
 

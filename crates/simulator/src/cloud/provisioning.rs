@@ -119,8 +119,9 @@ fn failed(text: &str) -> dps::Refusal {
 }
 
 impl State {
-    fn admit(&self, call: &DpsCall<'_>, now_ms: i64) -> Result<Admitted, dps::Refusal> {
-        self.scopes.admit(call.scope, call.registration_id, call.authorization, now_ms)
+    fn admit(&mut self, call: &DpsCall<'_>, now_ms: i64) -> Result<Admitted, dps::Refusal> {
+        let admitted = self.scopes.admit(call.scope, call.registration_id, call.authorization, now_ms);
+        admitted.inspect_err(|refusal| self.counts.token(call.registration_id, refusal.status))
     }
 
     fn admit_poll(&mut self, call: &DpsCall<'_>, now_ms: i64) -> Result<Admitted, dps::Refusal> {

@@ -23,20 +23,22 @@ impl Cloud {
     pub(crate) fn admit_device(&self, device: &Endpoint, authorization: Option<&str>) -> Result<(), hub::Refusal> {
         let now_ms = self.now_ms();
         let mut state = self.state();
-        let admitted = self.admit_now(&state, device, authorization, now_ms).map(drop);
+        let admitted = self.admit_now(&mut state, device, authorization, now_ms).map(drop);
         state.count_hub_refusal(admitted)
     }
 
     pub(super) fn admit_now(
         &self,
-        state: &State,
+        state: &mut State,
         endpoint: &Endpoint,
         authorization: Option<&str>,
         now_ms: i64,
     ) -> Result<Device, hub::Refusal> {
-        state.stands_in_the_way(endpoint)?;
         let (names, device) = (self.names(endpoint.hub), state.device(endpoint));
-        hub::admit_device(&names, device, &endpoint.device, authorization, now_ms).cloned()
+        let admitted = state
+            .stands_in_the_way(endpoint)
+            .and_then(|()| hub::admit_device(&names, device, &endpoint.device, authorization, now_ms).cloned());
+        admitted.inspect_err(|refusal| state.counts.token(&endpoint.device, refusal.status))
     }
 
     /// Takes messages of one device, all or none. When this returns `Ok` they stand in the record.
@@ -48,7 +50,7 @@ impl Cloud {
     ) -> Result<Accepted, hub::Refusal> {
         let now_ms = self.now_ms();
         let mut state = self.state();
-        let device = self.admit_now(&state, endpoint, authorization, now_ms);
+        let device = self.admit_now(&mut state, endpoint, authorization, now_ms);
         let is_policy = crate::sas::Token::parse(authorization).is_ok_and(|token| token.policy.is_some());
         let key = if is_policy { Key::Hub } else { Key::Device };
         let sender = Sender { key, model_id: None };

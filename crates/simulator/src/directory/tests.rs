@@ -42,6 +42,22 @@ fn a_connection_that_is_gone_owns_nothing() {
     assert_eq!((directory.counts(Protocol::Amqp), directory.inner().owners.len()), ((1, 2), 1));
 }
 
+#[test]
+fn only_what_is_taken_from_a_connection_that_is_still_there_is_stolen() {
+    let directory = directory();
+    let [(a, _), (b, _), (c, _)] = [directory.join(), directory.join(), directory.join()];
+    directory.own(&d1(), a);
+    directory.own(&d1(), a);
+    directory.leave(a);
+    directory.own(&d1(), b);
+    assert_eq!(directory.thefts(), BTreeMap::new());
+    directory.give_up(&d1(), b);
+    directory.own(&d1(), c);
+    assert_eq!(directory.thefts(), BTreeMap::new());
+    directory.own(&d1(), b);
+    assert_eq!(directory.thefts(), BTreeMap::from([("d1".to_owned(), 1)]));
+}
+
 #[tokio::test]
 async fn notes_are_merged_and_found_later() {
     let directory = directory();

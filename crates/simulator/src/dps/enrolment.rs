@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Refusal, is_registration_id};
 use crate::identity::Keys;
-use crate::sas::{Denied, Resource, Token, derive_key};
+use crate::sas::{Denied, Resource, Token, derive_key, is_key};
 use crate::setup::{Allocation, Reprovision};
 
 /// An enrolment group.
@@ -25,6 +25,20 @@ pub(crate) struct Group {
     /// What assigned devices find in their registration's state.
     pub(crate) payload: Option<Arc<Value>>,
 }
+
+/// One of the two keys of an enrolment group. Either is good: so one can be replaced while the other is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupKey {
+    /// The first.
+    Primary,
+    /// The second.
+    Secondary,
+}
+
+/// What was to be a key of an enrolment group cannot be one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("group key: not base64 of 16 to 64 bytes, nothing was changed; give one that is")]
+pub struct NoKey;
 
 /// A provisioning service.
 pub(crate) struct Scope {
@@ -105,9 +119,25 @@ impl Scopes {
 
     /// Switches a group on or off, if it is there.
     pub(crate) fn switch(&mut self, scope: &str, name: &str, is_enabled: bool) {
+        self.change(scope, name, |group| group.is_enabled = is_enabled);
+    }
+
+    /// Replaces a key of a group, if it is there.
+    pub(crate) fn replace_key(&mut self, scope: &str, name: &str, which: GroupKey, key: &str) -> Result<(), NoKey> {
+        if !is_key(key) {
+            return Err(NoKey);
+        }
+        self.change(scope, name, |group| match which {
+            GroupKey::Primary => key.clone_into(&mut group.keys.primary),
+            GroupKey::Secondary => key.clone_into(&mut group.keys.secondary),
+        });
+        Ok(())
+    }
+
+    fn change(&mut self, scope: &str, name: &str, change: impl Fn(&mut Group)) {
         let scopes = self.0.iter_mut().filter(|one| one.id.eq_ignore_ascii_case(scope));
         let groups = scopes.flat_map(|scope| &mut scope.groups).filter(|group| group.name.eq_ignore_ascii_case(name));
-        groups.for_each(|group| Arc::make_mut(group).is_enabled = is_enabled);
+        groups.for_each(|group| change(Arc::make_mut(group)));
     }
 }
 

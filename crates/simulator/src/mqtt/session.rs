@@ -164,6 +164,9 @@ impl Session {
     fn expire(&mut self, scene: Scene<'_>) {
         let expires_ms = self.client.as_ref().and_then(|client| client.expires_ms());
         if expires_ms.is_some_and(|at_ms| at_ms <= scene.now_ms) {
+            if let Some(device) = self.device() {
+                scene.cloud.count_run_out(&device.endpoint);
+            }
             self.end("token_expired", scene);
         }
     }

@@ -115,8 +115,19 @@ fn a_token_ends_by_the_clock_of_the_cloud_and_only_its_own_links() {
     let cloud = Arc::clone(&pair.cloud);
     let scene = Scene { cloud: &cloud, at: pair.at, now_ms: NOW_MS + 59_999 };
     assert_eq!(pair.peer.deadline(scene), Some(pair.at + Duration::from_millis(1)));
+    assert!(pair.cloud.counts().tokens_run_out.is_empty());
     pair.pass(1);
     assert!(pair.is_detached(short) && !pair.is_detached(long));
+    assert_eq!(pair.cloud.counts().tokens_run_out, [("d1".to_owned(), 1)].into());
+}
+
+#[test]
+fn a_token_that_runs_out_under_nobody_is_not_counted() {
+    let mut pair = Pair::new(&["d1"]);
+    let holder = Holder::Endpoint(endpoint("d1"));
+    pair.peer.tokens.put(Grant { holder, expires_ms: NOW_MS + 1000 }, 1000).unwrap();
+    pair.pass(1000);
+    assert!(pair.peer.tokens.is_empty() && pair.cloud.counts().tokens_run_out.is_empty());
 }
 
 #[test]

@@ -431,6 +431,7 @@ async fn a_leap_past_the_end_of_its_token_ends_the_connection_and_one_within_doe
     leap(1);
     world.heeds(&mut peer).await;
     world.closed(&peer, "token_expired");
+    assert_eq!(world.cloud.counts().tokens_run_out.get("d1"), Some(&1));
 }
 
 #[test]

@@ -1,27 +1,28 @@
-//! What the users of a running simulator may see and do.
+//! What the users of a simulator may see and do, whether it has ports or not.
 
 use std::io;
+use std::sync::Arc;
 
-use super::Simulator;
-use crate::cloud::{Counts, DeviceView};
-use crate::dps::{Registration, Unmovable};
+use crate::cloud::{Cloud, Counts, DeviceView};
+use crate::dps::{GroupKey, NoKey, Registration, Unmovable};
 use crate::faults::Faults;
 use crate::record::Recorded;
 use crate::registry::Status;
-use crate::started::Started;
 use crate::time::NotForward;
 
-impl Simulator {
-    /// Addresses, keys and files.
-    pub fn started(&self) -> &Started {
-        &self.started
-    }
+/// The services of a simulator, as their owner sees them. [`crate::Simulator`] and [`crate::Unplugged`] are both steered so.
+#[derive(Clone)]
+pub struct Handle {
+    pub(crate) cloud: Arc<Cloud>,
+}
 
-    /// The CA's certificate as text.
-    pub fn ca_pem(&self) -> &str {
-        &self.ca_pem
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handle").finish_non_exhaustive()
     }
+}
 
+impl Handle {
     /// What happened since the start.
     pub fn counts(&self) -> Counts {
         self.cloud.counts()
@@ -128,12 +129,19 @@ impl Simulator {
         self.cloud.switch_group(id_scope, name, is_enabled)
     }
 
-    /// Cuts all connections, frees the ports and makes the registry safe on disk.
+    /// Replaces a key of the enrolment groups of this name, of one scope or of all, as an owner does who regenerates it.
+    /// How many there are. Devices keep the keys that they have at their hub until they register again. Even with a
+    /// directory the key is good until the end of this simulator only: the next one has the key that it was told, or kept.
     ///
     /// # Errors
-    /// When the registry could not be synced.
-    pub async fn stop(mut self) -> io::Result<()> {
-        self.services.shutdown().await;
-        self.cloud.sync()
+    /// See [`NoKey`].
+    pub fn replace_group_key(
+        &self,
+        id_scope: Option<&str>,
+        name: &str,
+        which: GroupKey,
+        key: &str,
+    ) -> Result<usize, NoKey> {
+        self.cloud.replace_group_key(id_scope, name, which, key)
     }
 }
