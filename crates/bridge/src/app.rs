@@ -3,6 +3,9 @@
 //! The order matters. Sockets are bound first, so that clients wait instead of being refused; the queue is opened next
 //! and the door goes up before anything of Azure is looked at; on the way down the door is the last to close, because a
 //! put needs only the disk.
+//!
+//! [`App::start`] makes the parts that touch the machine and hands them to [`App::build`], which is all the wiring there is: a
+//! simulation hands in parts of its own ([`Parts`]), and then runs, changes and drains as production does.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
@@ -28,8 +31,9 @@ use crate::pool::{self, Pool};
 use crate::provision::Provision;
 use crate::reload::{Reload, admin_keys};
 use crate::swap::Swap;
-use crate::webhook::{self, accept};
-use crate::world::World;
+use crate::webhook;
+use crate::webhook::accept::{self, Listen};
+use crate::world::{Point, World};
 
 /// How long workers may take to finish what they have on the wire, and hubs to be closed after them. With the 5 s that the door gives to requests in
 /// flight ([`webhook::pace::Limits::drain`]) it leaves one of the ten of [`config::DRAIN_MAX`] to the queue.
@@ -55,6 +59,20 @@ pub struct Listeners {
     pub webhook: Option<StdListener>,
     /// The admin's.
     pub admin: Option<StdListener>,
+}
+
+/// What touches the machine: a simulation has others. `L` is where connections come from.
+pub struct Parts<L> {
+    /// The webhook's connections; none in a process that only sends.
+    pub door: Option<L>,
+    /// The admin's connections; none where nobody looks.
+    pub pages: Option<L>,
+    /// TLS at the door, unless it ends before us.
+    pub tls: Option<webhook::tls::Tls>,
+    /// Connections to Azure.
+    pub dial: Arc<dyn Dial>,
+    /// Open. It is closed by [`App::drain`].
+    pub queue: Queue,
 }
 
 /// Why the bridge could not start.
@@ -87,10 +105,10 @@ pub enum StartError {
 /// The running bridge.
 #[derive(Debug)]
 pub struct App {
-    /// Where the webhook listens.
+    /// Where the webhook listens; none without sockets.
     pub webhook: Option<SocketAddr>,
-    /// Where the admin pages are.
-    pub admin: SocketAddr,
+    /// Where the admin pages are; none without sockets.
+    pub admin: Option<SocketAddr>,
     /// Takes a changed configuration.
     pub reload: Reload,
     /// Facts.
@@ -99,36 +117,63 @@ pub struct App {
     pool: Option<Arc<Pool>>,
     dispatch: Option<JoinHandle<()>>,
     door: Option<JoinHandle<()>>,
-    pages: JoinHandle<()>,
+    pages: Option<JoinHandle<()>>,
+    world: World,
     stop_work: watch::Sender<bool>,
     stop_door: watch::Sender<bool>,
 }
 
 impl App {
-    /// Builds and starts everything.
+    /// Builds and starts everything, on this machine's sockets, disk and network.
     ///
     /// # Errors
     /// See [`StartError`]; the process is to end then.
     pub async fn start(config: Config, role: Role, world: World, listeners: Listeners) -> Result<Self, StartError> {
         raise_descriptors();
-        let listener = match role {
+        let door = match role {
             Role::Webhook | Role::All => Some(bind("webhook.listen", config.webhook.listen, listeners.webhook)?),
             Role::Worker => None,
         };
         let pages = bind("admin.listen", config.admin.listen, listeners.admin)?;
         let dial: Arc<dyn Dial> = Arc::new(Tls::new(config.azure.ca_file.as_deref())?);
-        let queue = Queue::open(queue_options(&config.queue, &config.webhook, &world))?;
+        let queue = Queue::open(queue_options(&config, &world))?;
+        let tls = config.webhook.tls.as_ref().map(webhook::tls::Tls::load).transpose()?;
+        let (webhook, admin) = (door.as_ref().map(addr), addr(&pages));
+        let dir = config.queue.dir.clone();
+        let parts = Parts { door, pages: Some(pages), tls, dial, queue };
+        let app = Self::build(config, role, world, parts).await?;
+        tracing::info!(webhook = webhook.map(tracing::field::display), %admin, dir = %dir.display(), "up");
+        Ok(Self { webhook, admin: Some(admin), ..app })
+    }
+
+    /// Puts the parts together and starts them. On a single thread: open the queue by [`Queue::open_here`] with
+    /// [`queue_options`] and another engine, spawn its future, and hand in the queue with a [`Listen`] and a [`Dial`].
+    ///
+    /// # Errors
+    /// When what the queue keeps of devices cannot be read.
+    pub async fn build<L: Listen>(
+        config: Config,
+        role: Role,
+        world: World,
+        parts: Parts<L>,
+    ) -> Result<Self, StartError> {
+        let Parts { door: listener, pages, tls, dial, queue } = parts;
         let mut metrics = Registry::with_prefix("longhaul");
         let events = Events::new(&mut metrics);
         let gauges = Gauges::new(&mut metrics);
         let (stop_work, work_stops) = watch::channel(false);
         let (stop_door, door_stops) = watch::channel(false);
 
-        let (webhook, admin) = (listener.as_ref().map(addr), addr(&pages));
         let door = webhook::Door::new(&config.webhook, queue.clone(), events.clone(), world.clone());
         let (webhook_keys, admin_token) = (door.keys(), Arc::new(Swap::new(admin_keys(&config.admin))));
-        let door =
-            listener.map(|listener| open_door(listener, door, &config, &events, door_stops.clone())).transpose()?;
+        let options = accept::Options {
+            max_connections: config.webhook.max_connections,
+            limits: webhook::pace::Limits::default(),
+            tls,
+            events: events.clone(),
+            world: world.clone(),
+        };
+        let door = listener.map(|listener| open_door(listener, door, options, &config.webhook, door_stops.clone()));
         let flow = match role {
             Role::Worker | Role::All => Some(Arc::new(flow(&config, &dial, &queue, &world, &events).await?)),
             Role::Webhook => None,
@@ -148,17 +193,16 @@ impl App {
             overlap: Arc::default(),
             admin_token,
             provision: flow.as_ref().map(|shared| shared.provision.clone()),
+            world: world.clone(),
         };
-        let (alarms, seen) = (events.clone(), events.clone());
-        let pages = open_pages(pages, pictures, events, door_stops);
+        let pages = pages.map(|pages| open_pages(pages, pictures, events.clone(), world.clone(), door_stops));
         let dispatch = flow.map(|shared| {
             let leases = queue.leases(config.azure.max_in_flight);
             tokio::spawn(dispatch::run(leases, shared, work_stops))
         });
-        let shown = webhook.map(|address| address.to_string());
-        tokio::spawn(alarm::watch(queue.clone(), alarms));
-        tracing::info!(webhook = shown, %admin, dir = %config.queue.dir.display(), "up");
-        Ok(Self { webhook, admin, reload, events: seen, queue, pool, dispatch, door, pages, stop_work, stop_door })
+        tokio::spawn(alarm::watch(queue.clone(), events.clone()));
+        let (webhook, admin) = (None, None);
+        Ok(Self { webhook, admin, reload, events, queue, pool, dispatch, door, pages, world, stop_work, stop_door })
     }
 
     /// Returns when a part that must run has ended by itself: the process is of no use any more and is to be started
@@ -177,6 +221,7 @@ impl App {
             }
         };
         tokio::select! {
+            biased; // the same order in every run
             () = door => tracing::error!("the door has ended by itself"),
             () = dispatch => tracing::error!("dispatch has ended by itself; the queue's writer may be gone"),
         }
@@ -190,10 +235,12 @@ impl App {
 
     async fn wind_down(mut self) {
         self.stop_work.send_replace(true);
+        self.world.point(Point::DrainBegun).await;
         if let Some(mut dispatch) = self.dispatch.take() {
             let pool = self.pool.take();
             let hubs_closed = async {
                 let _ = (&mut dispatch).await;
+                self.world.point(Point::DrainBeforeHubs).await;
                 if let Some(pool) = pool {
                     pool.close().await;
                 }
@@ -202,11 +249,15 @@ impl App {
                 dispatch.abort(); // its leases go back to the queue
             }
         }
+        self.world.point(Point::DrainBeforeDoor).await;
         self.stop_door.send_replace(true);
         if let Some(door) = self.door.take() {
             let _ = door.await;
         }
-        let _ = self.pages.await;
+        if let Some(pages) = self.pages.take() {
+            let _ = pages.await;
+        }
+        self.world.point(Point::DrainBeforeQueue).await;
         self.queue.close().await;
         tracing::info!("drained");
     }
@@ -233,7 +284,7 @@ pub async fn flow(
     let provision = Provision::load(queue, &config.azure, dial.clone(), world.clone(), events.clone()).await?;
     Ok(Shared {
         config: Arc::new(Swap::new(config.clone())),
-        claims: Claims::load(queue).await?,
+        claims: Claims::load(queue, world).await?,
         provision,
         pool: Arc::new(pool),
         queue: queue.clone(),
@@ -243,27 +294,26 @@ pub async fn flow(
 }
 
 fn open_door(
-    listener: TcpListener,
+    listener: impl Listen,
     door: webhook::Door,
-    config: &Config,
-    events: &Events,
+    options: accept::Options,
+    webhook: &config::Webhook,
     stop: watch::Receiver<bool>,
-) -> Result<JoinHandle<()>, StartError> {
-    let tls = config.webhook.tls.as_ref().map(webhook::tls::Tls::load).transpose()?;
-    if let (Some(tls), Some(files)) = (tls.clone(), config.webhook.tls.clone()) {
-        let events = events.clone();
+) -> JoinHandle<()> {
+    if let (Some(tls), Some(files)) = (options.tls.clone(), webhook.tls.clone()) {
+        let events = options.events.clone();
         tokio::spawn(async move { tls.follow(files, webhook::tls::CHECK_EVERY, events).await });
     }
-    let options = accept::Options {
-        max_connections: config.webhook.max_connections,
-        limits: webhook::pace::Limits::default(),
-        tls,
-        events: events.clone(),
-    };
-    Ok(tokio::spawn(door.serve(listener, options, stopped(stop))))
+    tokio::spawn(door.serve(listener, options, stopped(stop)))
 }
 
-fn open_pages(listener: TcpListener, admin: Admin, events: Events, stop: watch::Receiver<bool>) -> JoinHandle<()> {
+fn open_pages(
+    listener: impl Listen,
+    admin: Admin,
+    events: Events,
+    world: World,
+    stop: watch::Receiver<bool>,
+) -> JoinHandle<()> {
     use tower_service::Service;
     let router = admin::router(Arc::new(admin));
     let handler = move |request: http::Request<_>| {
@@ -273,7 +323,7 @@ fn open_pages(listener: TcpListener, admin: Admin, events: Events, stop: watch::
     /// Pages are for a few people and a scraper.
     const PAGES_MAX: usize = 256;
     let limits = webhook::pace::Limits::default();
-    let options = accept::Options { max_connections: PAGES_MAX, limits, tls: None, events };
+    let options = accept::Options { max_connections: PAGES_MAX, limits, tls: None, events, world };
     tokio::spawn(accept::serve(listener, handler, options, stopped(stop)))
 }
 
@@ -306,8 +356,9 @@ fn addr(listener: &TcpListener) -> SocketAddr {
     listener.local_addr().expect("a bound socket has an address")
 }
 
-fn queue_options(queue: &config::QueueConfig, webhook: &config::Webhook, world: &World) -> queue::Options {
-    let clock = world.clock.clone();
+/// How the configuration wants its queue. A simulation puts another engine into it.
+pub fn queue_options(config: &Config, world: &World) -> queue::Options {
+    let (queue, webhook, clock) = (&config.queue, &config.webhook, world.clock.clone());
     queue::Options {
         max_bytes: queue.max_bytes,
         dead_letters_max: queue.dead_letters_max,

@@ -12,6 +12,7 @@ use queue::{LeaseError, Note, Queue};
 
 use crate::identity::Name;
 use crate::lane::DeviceKey;
+use crate::world::{Point, World};
 
 /// Collection of durable notes: name → owner.
 const SPACE: &str = "claims";
@@ -21,6 +22,7 @@ const SPACE: &str = "claims";
 pub struct Claims {
     known: Mutex<Known>,
     queue: Queue,
+    world: World,
 }
 
 /// Both ways: by name for each message, by owner for who looks. Who looks takes a page at a time.
@@ -93,7 +95,7 @@ impl Claims {
     ///
     /// # Errors
     /// When the queue cannot be read.
-    pub async fn load(queue: &Queue) -> Result<Self, LeaseError> {
+    pub async fn load(queue: &Queue, world: &World) -> Result<Self, LeaseError> {
         let mut known = Known::default();
         for (key, value) in queue.notes(SPACE).await? {
             let Some(name) = Name::from_key(&key) else { continue };
@@ -103,7 +105,7 @@ impl Claims {
             });
             known.add(&name, &owner);
         }
-        Ok(Self { known: Mutex::new(known), queue: queue.clone() })
+        Ok(Self { known: Mutex::new(known), queue: queue.clone(), world: world.clone() })
     }
 
     /// Takes the name for `owner`, or finds that it is theirs already. Returns once it is durable.
@@ -114,13 +116,16 @@ impl Claims {
         if self.check(name, owner)? {
             return Ok(());
         }
+        self.world.point(Point::ClaimBeforeWrite).await;
         let value = serde_json::to_vec(owner).expect("three strings are always JSON");
         let note = Note { space: SPACE.to_owned(), key: name.key(), value: Some(value) };
         let written = self.queue.write_notes(vec![note]).await;
         if written.is_err() {
             self.lock().remove(name);
         }
-        Ok(written?)
+        written?;
+        self.world.point(Point::ClaimWritten).await;
+        Ok(())
     }
 
     /// Reserves the name in memory, so that of two devices that come at once one is turned away. True when it was

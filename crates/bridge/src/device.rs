@@ -33,7 +33,7 @@ use crate::provision::breaker::Verdict;
 use crate::provision::{Applicant, Provision};
 use crate::swap::Swap;
 use crate::uplink::Telemetry;
-use crate::world::World;
+use crate::world::{Point, World};
 
 /// A worker without anything to do for this long ends. Its state is small and comes back from the queue.
 const IDLE_MAX: Duration = Duration::from_secs(60);
@@ -114,6 +114,7 @@ impl Worker {
 
     async fn handle(&mut self, happening: Happening) {
         let (Happening::Telemetry(lease) | Happening::NetworkEvent(lease)) = happening;
+        self.shared.world.point(Point::DeviceLeased).await;
         match plan(lease.message(), &self.shared.config.get()) {
             Plan::Keep(kind) => self.shared.keep(lease, kind).await,
             Plan::Bury(reason) => self.shared.bury(lease, reason).await,
@@ -128,6 +129,7 @@ impl Worker {
             Ok(Some(seen)) => return self.shared.settle_duplicate(lease, &outbound, seen).await,
             Err(_) => return lease.release_until(self.shared.world.now() + AFTER_DISK),
         }
+        self.shared.world.point(Point::DevicePlanned).await;
         if let Some(lease) = self.shared.claim(lease, &outbound.way.name(), &outbound).await {
             self.forward(lease, outbound).await;
         }
@@ -144,7 +146,7 @@ impl Worker {
             // Several scopes and policies may lead to one hub, so the name has to be theirs there as well.
             Whereabouts::At(place) => {
                 if let Some(lease) = self.shared.claim(lease, &place.name(), &outbound).await {
-                    self.send(lease, outbound, place);
+                    self.send(lease, outbound, place).await;
                 }
             }
             Whereabouts::Held { cause, never: true, .. } => {
@@ -155,13 +157,13 @@ impl Worker {
         }
     }
 
-    fn send(&mut self, lease: Lease, outbound: Box<Outbound>, place: Place) {
-        let hub = self.shared.pool.hub(&place.hub);
+    async fn send(&mut self, lease: Lease, outbound: Box<Outbound>, place: Place) {
+        let hub = self.shared.pool.hub(&place.hub).await;
         let name = outbound.way.name();
         if let Some((_, before)) = self.asked_about.take_if(|(asked, _)| *asked == name)
             && before != place.hub
         {
-            self.shared.pool.left(&before);
+            self.shared.pool.left(&before).await;
         }
         if place.assigned_at.is_some_and(|at| self.shared.pool.is_left(&hub, at)) {
             return self.ask_where(lease, outbound, &hub);
@@ -179,6 +181,7 @@ impl Worker {
         }
         let shared = self.shared.clone();
         self.sending = Some(Box::pin(async move {
+            shared.world.point(Point::DeviceBeforeSend).await;
             let outcome = shared.pool.send(&hub, &place.device_id, &place.signer, &outbound.telemetry.message).await;
             (lease, outbound, hub, outcome)
         }));
@@ -254,6 +257,7 @@ impl Worker {
         if self.shared.is_new(outbound) {
             self.shared.provision.found(&outbound.way.name(), hub.host());
         }
+        self.shared.world.point(Point::DeviceAccepted).await;
         let seen = Seen { key: outbound.telemetry.fingerprint, at: self.shared.world.now() };
         self.shared.settle(lease, outbound, seen).await;
         // Also when that failed: the message comes again, and the hub has it.
@@ -311,6 +315,7 @@ impl Shared {
     }
 
     async fn keep(&self, lease: Lease, kind: &'static str) {
+        self.world.point(Point::DeviceBeforeKeep).await;
         if self.done(lease.keep().await) {
             self.events.emit(Event::Kept { kind });
         }
@@ -327,6 +332,7 @@ impl Shared {
     }
 
     async fn bury(&self, lease: Lease, reason: Reason) {
+        self.world.point(Point::DeviceBeforeBury).await;
         let message = lease.message().clone();
         if self.done(lease.bury(reason.clone(), Settle::default()).await) {
             let head = Head::read(&message.head).unwrap_or_default();
@@ -350,12 +356,16 @@ impl Shared {
         let at = self.world.now() + UnixMillis::try_from(wait.as_millis()).unwrap_or(UnixMillis::MAX / 2);
         let freeze = serde_json::to_vec(way).ok();
         self.events.emit(Event::Retried { device: &way.id, cause: &cause, wait });
-        self.done(lease.retry(Retry { at, cause, freeze }).await);
+        self.world.point(Point::DeviceBeforeRetry).await;
+        if self.done(lease.retry(Retry { at, cause, freeze }).await) {
+            self.world.point(Point::DeviceRetried).await;
+        }
     }
 
     async fn settle(&self, lease: Lease, outbound: &Outbound, seen: Seen) {
         let waited = (seen.at - lease.message().accepted_at).max(0);
         if self.done(lease.settle(Settle { seen: Some(seen), notes: Vec::new() }).await) {
+            self.world.point(Point::DeviceSettled).await;
             let (owner, telemetry) = (&outbound.owner, &outbound.telemetry);
             self.events.emit(Event::Delivered {
                 owner,

@@ -16,7 +16,7 @@ use crate::device::decide::hub_works;
 use crate::events::{Event, Events};
 use crate::gate::{Admission, Gate, Sign};
 use crate::provision::breaker::{Breaker, Verdict};
-use crate::world::{ServerClock, World};
+use crate::world::{Point, ServerClock, World};
 
 mod client;
 mod desertion; // is it still where its devices live?
@@ -123,7 +123,18 @@ impl Pool {
     }
 
     /// The entry of a hub, made on first use. `host` is a bare name.
-    pub fn hub(&self, host: &str) -> Arc<Hub> {
+    pub async fn hub(&self, host: &str) -> Arc<Hub> {
+        let known = lock(&self.hubs).get(host).cloned();
+        if let Some(hub) = known {
+            return hub;
+        }
+        let hub = self.open(host);
+        self.world.point(Point::PoolHubOpened).await;
+        hub
+    }
+
+    /// Of two that come at once, both get the first one's.
+    fn open(&self, host: &str) -> Arc<Hub> {
         let mut hubs = lock(&self.hubs);
         if let Some(hub) = hubs.get(host) {
             return hub.clone();
@@ -174,7 +185,8 @@ impl Pool {
     }
 
     /// A device that asked was told of another hub: all who were assigned to this one before may ask, too.
-    pub fn left(&self, host: &str) {
+    pub async fn left(&self, host: &str) {
+        self.world.point(Point::PoolHubLeft).await;
         let Some(hub) = lock(&self.hubs).get(host).cloned() else { return };
         let mut trouble = hub.trouble();
         trouble.desertion.left(self.world.now());

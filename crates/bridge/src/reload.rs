@@ -13,6 +13,7 @@ use crate::provision::Provision;
 use crate::swap::Swap;
 use crate::webhook::keys::Keys;
 use crate::webhook::overlap::Overlap;
+use crate::world::{Point, World};
 
 /// Where the parts look for what may change.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub struct Reload {
     pub admin_token: Arc<Swap<Keys>>,
     /// None while the process only takes messages.
     pub provision: Option<Arc<Provision>>,
+    /// Points of failure.
+    pub world: World,
 }
 
 /// What came of a configuration.
@@ -42,7 +45,17 @@ pub enum Outcome {
 
 impl Reload {
     /// Takes it, if it can be taken.
-    pub fn take(&self, new: Config) -> Outcome {
+    pub async fn take(&self, new: Config) -> Outcome {
+        self.world.point(Point::ReloadBefore).await;
+        let outcome = self.exchange(new);
+        if matches!(outcome, Outcome::Taken(_)) {
+            self.world.point(Point::ReloadTaken).await;
+        }
+        outcome
+    }
+
+    /// In one piece, without a wait.
+    fn exchange(&self, new: Config) -> Outcome {
         let old = self.config.get();
         if *old == new {
             return Outcome::Same;

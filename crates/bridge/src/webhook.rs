@@ -25,9 +25,9 @@ use http::{HeaderMap, Request, Response, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Body;
 use queue::{PutError, Queue, Receipt};
-use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout_at};
 
+use self::accept::Listen;
 use self::address::{Address, address};
 use self::answer::{Answer, Trouble};
 use self::body::RequestBody;
@@ -37,7 +37,7 @@ use self::sort::{Arrival, Sorted};
 use crate::config;
 use crate::events::{Event, Events};
 use crate::swap::Swap;
-use crate::world::World;
+use crate::world::{Point, World};
 
 /// The largest body that is read. Real ones are 1 to 4 KiB; an uplink heard by 200 gateways has 100 KiB.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
@@ -85,7 +85,7 @@ impl Door {
     }
 
     /// Serves until `stop`, then finishes what is in flight. Puts under way go on.
-    pub async fn serve(self, listener: TcpListener, options: accept::Options, stop: impl Future<Output = ()> + Send) {
+    pub async fn serve(self, listener: impl Listen, options: accept::Options, stop: impl Future<Output = ()> + Send) {
         let answer = move |request: Request<RequestBody>| {
             let door = self.clone();
             async move { door.answer(request).await }
@@ -99,6 +99,7 @@ impl Door {
         B: Body<Data = Bytes> + Unpin,
     {
         let answer = self.receive(request).await.unwrap_or_else(|refusal| refusal);
+        self.0.world.point(Point::DoorBeforeAnswer).await;
         if !matches!(answer, Answer::Kept(_)) {
             self.0.events.emit(Event::Refused { status: answer.status().as_u16(), why: answer.word() });
         }
@@ -112,6 +113,7 @@ impl Door {
     {
         let (parts, body) = request.into_parts();
         let admission = self.admit(&parts)?;
+        self.0.world.point(Point::DoorKeyChecked).await;
         let (body, held) = self.read(&parts.headers, body).await?;
         let came = Instant::now();
         let sorted = sort::sort(Arrival {
@@ -181,7 +183,9 @@ impl Door {
     async fn put(&self, sorted: Sorted, came: Instant, late_after: Instant) -> Result<Receipt, PutError> {
         let Parties { queue, events, world, .. } = &*self.0;
         let (kind, head, useless) = (sorted.kind, sorted.head.clone(), sorted.useless.clone());
+        world.point(Point::DoorBeforePut).await;
         let receipt = queue.put(sorted.into_put(world.now())).await?;
+        world.point(Point::DoorCommitted).await;
         let (seq, seconds) = (receipt.seq.0, came.elapsed().as_secs_f64());
         let application = head.application.as_deref().unwrap_or("-");
         let device = head.device.as_deref().unwrap_or("-");

@@ -1,11 +1,15 @@
-//! What the flow gets from outside: the clock and the random source. Made once in `app`, handed in everywhere,
-//! so that the whole bridge can run in virtual time from one seed.
+//! What the flow gets from outside: the clock, the random source and, in a simulation, who listens at its points of
+//! failure. Made once in `app`, handed in everywhere, so that the whole bridge can run in virtual time from one seed.
 //!
 //! Waits use tokio's timer, which a paused runtime moves by itself; sockets come through [`azure::net::Dial`].
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+mod point;
+
+pub use point::{Point, Points};
 
 /// Wall-clock time in milliseconds since 1970, UTC. May jump: whatever compares it must come through a jump either way.
 pub trait Clock: Send + Sync + std::fmt::Debug {
@@ -51,16 +55,35 @@ impl Random {
     }
 }
 
-/// Clock and random source together.
+/// All of it together.
 #[derive(Clone, Debug)]
 pub struct World {
     /// Wall-clock time.
     pub clock: Arc<dyn Clock>,
     /// Jitter and spreading.
     pub random: Random,
+    points: Option<Arc<dyn Points>>,
 }
 
 impl World {
+    /// Nobody listens at the points.
+    pub fn new(clock: Arc<dyn Clock>, random: Random) -> Self {
+        Self { clock, random, points: None }
+    }
+
+    /// With somebody who listens at the points.
+    #[must_use]
+    pub fn listening(self, points: Arc<dyn Points>) -> Self {
+        Self { points: Some(points), ..self }
+    }
+
+    /// The flow has come to this point, and goes on when whoever listens lets it.
+    pub async fn point(&self, point: Point) {
+        if let Some(points) = &self.points {
+            points.reached(point).await;
+        }
+    }
+
     /// Now, in milliseconds since 1970.
     pub fn now(&self) -> queue::UnixMillis {
         self.clock.now()

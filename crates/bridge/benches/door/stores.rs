@@ -68,11 +68,17 @@ impl Up {
     pub(crate) async fn open(store: Store, dir: &Path) -> Self {
         let listener = accept::listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let address = listener.local_addr().unwrap();
-        let world = World { clock: Arc::new(SystemClock), random: Random::from_seed(1) };
+        let world = World::new(Arc::new(SystemClock), Random::from_seed(1));
         let clock = world.clone();
         let clock: queue::Clock = Arc::new(move || clock.now());
         let events = Events::new(&mut Registry::default());
-        let options = Options { max_connections: 8_192, limits: Limits::default(), tls: None, events: events.clone() };
+        let options = Options {
+            max_connections: 8_192,
+            limits: Limits::default(),
+            tls: None,
+            events: events.clone(),
+            world: world.clone(),
+        };
         let (stop, stopped) = oneshot::channel::<()>();
         let stopped = async move {
             let _ = stopped.await;

@@ -30,7 +30,7 @@ pub(crate) struct Site {
 impl Site {
     pub(crate) async fn start(dir: &Path, books: Arc<Books>, transport: &str) -> Self {
         std::fs::create_dir_all(dir).unwrap();
-        let world = World { clock: Arc::new(SystemClock), random: Random::from_seed(1) };
+        let world = World::new(Arc::new(SystemClock), Random::from_seed(1));
         let (clock, told) = (world.clone(), books.clone());
         let options = simulator::Options {
             dir: Some(dir.join("azure")),

@@ -79,7 +79,8 @@ impl Demo {
         let app =
             App::start(config, Role::All, world.clone(), Listeners::default()).await.map_err(|e| bridge::chain(&e))?;
         let webhook = app.webhook.ok_or("the door did not open")?;
-        say(&format!("page     http://{}", app.admin));
+        let admin = app.admin.ok_or("the pages did not open")?;
+        say(&format!("page     http://{admin}"));
         say(&format!("webhook  http://{webhook}/tts"));
         let (https, amqp) = (simulator.started().https, simulator.started().amqp);
         say(&format!("azure    https://localhost:{https}, amqps://localhost:{amqp} (simulated)\n"));

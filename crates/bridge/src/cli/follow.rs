@@ -43,7 +43,7 @@ pub(super) async fn follow(
         // One that is being written may read well and be half of what it is to be: it has to be there twice.
         let is_still = last.as_ref() == Some(&seen);
         if is_asked || is_still {
-            take(seen.clone(), reload, events, &mut told, is_asked);
+            take(seen.clone(), reload, events, &mut told, is_asked).await;
         }
         last = Some(seen);
     }
@@ -56,8 +56,11 @@ fn see(file: &Path, known: &Fetched) -> Seen {
 }
 
 /// The same refusal is told once, unless somebody asks.
-fn take(seen: Seen, reload: &Reload, events: &Events, told: &mut Option<String>, is_asked: bool) {
-    let outcome = seen.map(|config| reload.take(config));
+async fn take(seen: Seen, reload: &Reload, events: &Events, told: &mut Option<String>, is_asked: bool) {
+    let outcome = match seen {
+        Ok(config) => Ok(reload.take(config).await),
+        Err(report) => Err(report),
+    };
     let refusal = match outcome {
         Ok(Outcome::Same) => {
             *told = None;

@@ -76,7 +76,7 @@ pub(super) fn world() -> World {
     let mut seed = [0; 8];
     // Without it jitter is the same in every process, which is bad manners and nothing worse.
     let _ = getrandom::fill(&mut seed);
-    World { clock: Arc::new(SystemClock), random: Random::from_seed(u64::from_le_bytes(seed)) }
+    World::new(Arc::new(SystemClock), Random::from_seed(u64::from_le_bytes(seed)))
 }
 
 /// Sockets that a supervisor holds for us (LISTEN_FDS): the first is the webhook's, the second the admin's.

@@ -11,6 +11,7 @@ use super::{Applicant, Assignment, BEGUN, Provision, Refusal, SPACE, keys};
 use crate::config::{GroupKey, Target, TargetKind};
 use crate::events::Event;
 use crate::identity::Name;
+use crate::world::Point;
 
 /// While one device tries a group's other key, the rest look this often what came of it.
 const WHILE_TRYING: Duration = Duration::from_millis(500);
@@ -20,9 +21,13 @@ const PATIENCE_MAX: Duration = Duration::from_secs(3600);
 impl Provision {
     pub(super) async fn register(&self, applicant: &Applicant) {
         let name = &applicant.name;
+        self.world.point(Point::ProvisionBeforeBegun).await;
         let at = self.world.now().to_string();
         self.write(name, vec![(BEGUN, Some(at.into_bytes()))]).await;
-        match Box::pin(self.ask(applicant)).await {
+        self.world.point(Point::ProvisionBegun).await;
+        let answer = Box::pin(self.ask(applicant)).await;
+        self.world.point(Point::ProvisionAnswered).await;
+        match answer {
             Ok(assigned) => self.assign(name, &applicant.target, assigned).await,
             Err(refused) => self.refuse(applicant, &refused),
         }
@@ -93,6 +98,7 @@ impl Provision {
         let assignment = Assignment { hub, device_id, key, registered_with: fingerprint(target, key), at };
         let value = serde_json::to_vec(&assignment).expect("two strings and a number are always JSON");
         self.write(name, vec![(SPACE, Some(value)), (BEGUN, None)]).await;
+        self.world.point(Point::ProvisionKept).await;
         self.events.emit(Event::Assigned { registration_id: &name.id, hub: &assignment.hub });
         let mut state = self.state();
         if let Some(scope) = state.scope(name) {

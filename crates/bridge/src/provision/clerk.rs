@@ -10,6 +10,7 @@ use super::line::{Because, Joined};
 use super::scope::{Scope, Step, TELL_EVERY};
 use super::{Applicant, Provision, State};
 use crate::events::Event;
+use crate::world::Point;
 
 /// A registration that has begun. Dropping it ends it, whatever came of it: the device may ask again, and its lane looks
 /// at once.
@@ -91,7 +92,9 @@ impl Provision {
         let Ok(_permit) = permits.acquire_owned().await else { return };
         let Applicant { name, target, .. } = &applicant;
         let key = self.key_in_use(name);
-        match self.registrars.look_up(target, key, &name.id, &self.world).await {
+        let found = self.registrars.look_up(target, key, &name.id, &self.world).await;
+        self.world.point(Point::ProvisionAnswered).await;
+        match found {
             Some(assigned) => {
                 let under_way = UnderWay { provision: self.clone(), applicant, _permit };
                 self.assign(&under_way.applicant.name, &under_way.applicant.target, assigned).await;

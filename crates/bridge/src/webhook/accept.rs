@@ -3,25 +3,24 @@
 //! Promises: the number of connections is bounded, those over the bound are closed at once and the others do not
 //! notice; running out of file descriptors pauses it and never ends it; a slow client is cut (see [`Limits`]); a
 //! refusal reaches its client even if the client is still sending; a stop finishes what is in flight. Relies on the
-//! handler to answer in bounded time. Does not know what is asked for: the admin listener runs on it as well.
+//! handler to answer in bounded time. Does not know what is asked for: the admin listener runs on it as well. Does not know
+//! either what carries the bytes: a simulation has no sockets ([`Listen`]).
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, header};
 use hyper::body::Body;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 
@@ -29,11 +28,12 @@ use super::body::{Marked, RequestBody};
 use super::pace::{Limits, Pace, Paced, Phase};
 use super::tls::Tls;
 use crate::events::{Event, Events};
+use crate::world::World;
 
-/// Connections that the kernel keeps for us while we are busy; it caps this at `net.core.somaxconn` itself.
-const BACKLOG: u32 = 4096;
-/// File descriptors left for everything that is not a connection here: queue, hub connections, logs.
-const RESERVED_DESCRIPTORS: usize = 256;
+mod listen; // where connections come from
+
+pub use listen::{Listen, adopt, listen};
+
 /// After a failed accept: long enough not to spin, short enough that nobody's 5 s run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Headers of one request. The Things Stack sends at most 50 pairs of its users' own; real ones are below 1 KiB.
@@ -58,37 +58,20 @@ pub struct Options {
     pub tls: Option<Tls>,
     /// Where facts go.
     pub events: Events,
-}
-
-/// Opens a listener that can be opened again at once after a restart.
-///
-/// # Errors
-/// What the system says: address in use, not permitted, not an address of this machine.
-pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
-}
-
-/// A listener that was handed over, by a supervisor or by the process before this one.
-///
-/// # Errors
-/// When it is no socket that can be waited for.
-pub fn adopt(listener: std::net::TcpListener) -> io::Result<TcpListener> {
-    listener.set_nonblocking(true)?;
-    TcpListener::from_std(listener)
+    /// Whose time the answers tell.
+    pub world: World,
 }
 
 /// Serves until `stop`, then finishes what is in flight, within [`Limits::drain`].
-pub async fn serve<H, F, B>(listener: TcpListener, handler: H, options: Options, stop: impl Future<Output = ()> + Send)
+pub async fn serve<L, H, F, B>(mut listener: L, handler: H, options: Options, stop: impl Future<Output = ()> + Send)
 where
+    L: Listen,
     H: Fn(Request<RequestBody>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data = Bytes> + Unpin + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let bound = connection_bound(options.max_connections);
+    let bound = listener.room_for(options.max_connections).clamp(1, Semaphore::MAX_PERMITS);
     let (closing, watched) = watch::channel(false);
     let floor = Floor { options: Arc::new(options), places: Arc::new(Semaphore::new(bound)), closing: watched };
     let mut stop = pin!(stop);
@@ -97,12 +80,12 @@ where
             biased;
             () = &mut stop => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => floor.admit(stream, &handler),
+                Ok(stream) => floor.admit(stream, &handler),
                 Err(error) => floor.pause_after(&error).await,
             },
         }
     }
-    floor.admit_the_last(&listener, &handler).await;
+    floor.admit_the_last(&mut listener, &handler).await;
     drop(listener);
     closing.send_replace(true);
     let all = u32::try_from(bound).unwrap_or(u32::MAX);
@@ -118,8 +101,9 @@ struct Floor {
 }
 
 impl Floor {
-    fn admit<H, F, B>(&self, stream: TcpStream, handler: &H)
+    fn admit<S, H, F, B>(&self, stream: S, handler: &H)
     where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         H: Fn(Request<RequestBody>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Response<B>> + Send + 'static,
         B: Body<Data = Bytes> + Unpin + Send + 'static,
@@ -144,8 +128,9 @@ impl Floor {
     }
 
     /// Clients in the backlog believe that they are connected; they are served before the listener goes.
-    async fn admit_the_last<H, F, B>(&self, listener: &TcpListener, handler: &H)
+    async fn admit_the_last<L, H, F, B>(&self, listener: &mut L, handler: &H)
     where
+        L: Listen,
         H: Fn(Request<RequestBody>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Response<B>> + Send + 'static,
         B: Body<Data = Bytes> + Unpin + Send + 'static,
@@ -153,7 +138,7 @@ impl Floor {
     {
         for _ in 0..MAX_LAST_ACCEPTS {
             match timeout(LAST_ACCEPT, listener.accept()).await {
-                Ok(Ok((stream, _))) => self.admit(stream, handler),
+                Ok(Ok(stream)) => self.admit(stream, handler),
                 Ok(Err(_)) | Err(_) => return,
             }
         }
@@ -178,15 +163,14 @@ struct Visit {
 }
 
 impl Visit {
-    async fn run<H, F, B>(self, stream: TcpStream, handler: H)
+    async fn run<S, H, F, B>(self, stream: S, handler: H)
     where
+        S: AsyncRead + AsyncWrite + Unpin,
         H: Fn(Request<RequestBody>) -> F,
         F: Future<Output = Response<B>>,
         B: Body<Data = Bytes> + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        // Answers are single small segments; waiting for more to send would only delay them.
-        let _ = stream.set_nodelay(true);
         let Some(tls) = &self.options.tls else { return Box::pin(self.converse(stream, handler)).await };
         match timeout(self.options.limits.handshake, tls.accept(stream)).await {
             Ok(Ok(stream)) => Box::pin(self.converse(stream, handler)).await,
@@ -207,13 +191,18 @@ impl Visit {
         let service = service_fn(|request: Request<hyper::body::Incoming>| {
             pace.enter(Phase::Body);
             let answer = handler(request.map(|body| Marked::new(body, pace.clone(), Phase::Ours)));
-            let pace = pace.clone();
+            let (pace, world) = (pace.clone(), &self.options.world);
             // Boxed, for only then can the connection be polled without giving its stream away at the end.
-            Box::pin(async move { Ok::<_, Infallible>(answer.await.map(|body| Marked::new(body, pace, Phase::Idle))) })
+            Box::pin(async move {
+                let mut answer = answer.await.map(|body| Marked::new(body, pace, Phase::Idle));
+                answer.headers_mut().extend(date(world.now()).map(|date| (header::DATE, date)));
+                Ok::<_, Infallible>(answer)
+            })
         });
         let io = TokioIo::new(Paced::new(stream, pace.clone()));
-        let mut connection =
-            http1::Builder::new().max_buf_size(MAX_HEADER_BYTES).half_close(true).serve_connection(io, service);
+        let mut http = http1::Builder::new();
+        http.max_buf_size(MAX_HEADER_BYTES).half_close(true).auto_date_header(false);
+        let mut connection = http.serve_connection(io, service);
         match self.watch(&mut connection, &pace).await {
             End::Done => self.linger(connection.into_parts().io.into_inner()).await,
             End::Slow(phase) => self.slow(phase),
@@ -311,20 +300,11 @@ where
     }
 }
 
-/// Connections at once: what is asked for, as far as the process's file descriptors go.
-fn connection_bound(wanted: usize) -> usize {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    let bound = bound_below(wanted, limit);
-    if bound < wanted {
-        tracing::warn!(wanted, bound, "too few open files are allowed for all connections; raise the limit");
-    }
-    bound
-}
-
-/// `limit` is the soft limit of open files; `None`: there is none.
-fn bound_below(wanted: usize, limit: Option<u64>) -> usize {
-    let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    wanted.min(limit.saturating_sub(RESERVED_DESCRIPTORS)).clamp(1, Semaphore::MAX_PERMITS)
+/// PURE: the time as answers tell it (RFC 9110, 6.6.1). None for a clock that is off by millennia.
+fn date(now: queue::UnixMillis) -> Option<HeaderValue> {
+    let at = jiff::Timestamp::from_millisecond(now).ok()?;
+    let text = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&at).ok()?;
+    HeaderValue::try_from(text).ok()
 }
 
 #[cfg(test)]
@@ -332,10 +312,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bound_follows_the_descriptors() {
-        assert_eq!(bound_below(8192, Some(1024)), 768);
-        assert_eq!(bound_below(8192, Some(100)), 1, "one at least");
-        assert_eq!(bound_below(8192, Some(65_536)), 8192);
-        assert_eq!(bound_below(8192, None), 8192);
+    fn answers_tell_the_time_that_was_handed_in() {
+        let date = date(784_111_777_999).expect("a time");
+        assert_eq!(date, "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(super::date(i64::MAX), None);
     }
 }

@@ -10,7 +10,7 @@ use bridge::world::{Random, SystemClock, World};
 use crate::site::{Plan, Site, key};
 
 fn world() -> World {
-    World { clock: Arc::new(SystemClock), random: Random::from_seed(1) }
+    World::new(Arc::new(SystemClock), Random::from_seed(1))
 }
 
 #[tokio::test]

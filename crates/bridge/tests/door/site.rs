@@ -73,12 +73,13 @@ pub(crate) struct Site {
 impl Site {
     pub(crate) async fn open(plan: Plan) -> Self {
         let disk = Disk::new();
-        let world = World { clock: Arc::new(SystemClock), random: Random::from_seed(1) };
+        let world = World::new(Arc::new(SystemClock), Random::from_seed(1));
         let clock = world.clone();
         let queue = Queue::open(queue::Options::in_memory(&disk, Arc::new(move || clock.now()))).expect("a queue");
         let mut registry = Registry::default();
         let events = Events::new(&mut registry);
-        let door = Door::new(&plan.webhook, queue.clone(), events.clone(), world).answering_within(plan.answer_within);
+        let door =
+            Door::new(&plan.webhook, queue.clone(), events.clone(), world.clone()).answering_within(plan.answer_within);
         let listener = match plan.listener {
             Some(listener) => accept::adopt(listener).expect("a listening socket"),
             None => accept::listen(plan.webhook.listen).expect("a free port"),
@@ -90,6 +91,7 @@ impl Site {
             limits: plan.limits,
             tls: plan.tls,
             events: events.clone(),
+            world: world.clone(),
         };
         let serving = tokio::spawn(door.serve(listener, options, async move {
             let _ = stopped.await;

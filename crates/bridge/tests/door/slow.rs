@@ -76,7 +76,8 @@ async fn dripping_does_not_lengthen_the_time() {
 async fn a_client_that_never_reads_is_cut() {
     let events = Events::new(&mut Registry::default());
     let limits = Limits { write: SHORT, ..Limits::default() };
-    let options = Options { max_connections: 10, limits, tls: None, events };
+    let world = World::new(Arc::new(SystemClock), Random::from_seed(1));
+    let options = Options { max_connections: 10, limits, tls: None, events, world };
     let listener = accept::listen(([127, 0, 0, 1], 0).into()).expect("a free port");
     let address = listener.local_addr().expect("it listens");
     // More than the kernel's buffers on both sides.
@@ -142,7 +143,7 @@ async fn two_thousand_slow_clients_cost_nobody_else_time() {
         count: Some(600),
         ..send::Options::default()
     };
-    let world = World { clock: Arc::new(SystemClock), random: Random::from_seed(1) };
+    let world = World::new(Arc::new(SystemClock), Random::from_seed(1));
     let summary = send::run(options, world, Arc::new(|_| {})).await.expect("a site");
     println!("beside {SLOW} slow clients: {summary}");
     assert!(summary.is_clean() && summary.sent == 600, "{summary}");

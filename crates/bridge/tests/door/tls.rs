@@ -58,7 +58,7 @@ async fn kept(site: &Site, certificate: &CertificateDer<'static>) -> bool {
         tls: Some(trusting(certificate)),
         ..send::Options::default()
     };
-    let world = World { clock: Arc::new(SystemClock), random: Random::from_seed(1) };
+    let world = World::new(Arc::new(SystemClock), Random::from_seed(1));
     send::run(options, world, Arc::new(|_| {})).await.expect("an address").is_clean()
 }
 

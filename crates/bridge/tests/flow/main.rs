@@ -22,4 +22,5 @@ mod registration;
 mod registry;
 mod routes;
 mod site;
+mod whole;
 mod workers;

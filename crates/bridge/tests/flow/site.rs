@@ -70,21 +70,32 @@ impl Site {
 
     /// Runs the process from its start until the story is told; then it is killed.
     pub(crate) fn live(&mut self, story: impl AsyncFnOnce(&Life)) {
+        self.begin(async |site| {
+            let life = Life::begins(site).await;
+            story(&life).await;
+        });
+    }
+
+    /// As [`Site::live`], for a story that puts its process together itself.
+    pub(crate) fn begin(&mut self, story: impl AsyncFnOnce(&Self)) {
         self.seed += 1;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
             self.clock.begins();
-            let life = Life::begins(self).await;
-            story(&life).await;
-            self.cloud.state().hub.killed(life.now());
+            story(self).await;
+            self.cloud.state().hub.killed(self.clock.now());
             self.clock.rests();
         });
         // With it go all its tasks and connections.
         drop(runtime);
     }
+
+    pub(crate) fn world(&self) -> World {
+        World::new(self.clock.clone(), Random::from_seed(self.seed))
+    }
 }
 
-fn read(text: &str) -> config::Config {
+pub(crate) fn read(text: &str) -> config::Config {
     let read = config::read(text, &[], Path::new("."), &|_| Err(std::io::ErrorKind::NotFound.into()));
     read.unwrap().config
 }
@@ -111,7 +122,7 @@ pub(crate) struct Life {
 
 impl Life {
     async fn begins(site: &Site) -> Self {
-        let world = World { clock: site.clock.clone(), random: Random::from_seed(site.seed) };
+        let world = site.world();
         let (clock, dial) = (site.clock.clone(), Arc::new(site.cloud.clone()) as Arc<dyn azure::net::Dial>);
         let options = Options::in_memory(&site.disk, Arc::new(move || clock.now()));
         let (queue, writer) = Queue::open_here(options).unwrap();
@@ -214,7 +225,7 @@ pub(crate) struct Message {
     application: String,
     device: String,
     kind: &'static str,
-    body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 pub(crate) fn uplink(application: &str, device: &str, counter: u64, payload: &str) -> Message {

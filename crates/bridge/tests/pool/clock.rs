@@ -31,7 +31,7 @@ impl Clock for Behind {
 async fn a_clock_two_hours_behind_costs_one_refusal_and_no_message() {
     let site = Site::start(2).await;
     let pool = pool(&site);
-    let hub = pool.hub("localhost");
+    let hub = pool.hub("localhost").await;
     let send = async |number: usize, id: &str| {
         let telemetry =
             Telemetry { body: Bytes::from_static(b"{}"), message_id: id.to_owned(), ..Telemetry::default() };
@@ -48,7 +48,7 @@ async fn a_clock_two_hours_behind_costs_one_refusal_and_no_message() {
 }
 
 fn pool(site: &Site) -> Pool {
-    let world = World { clock: Arc::new(Behind), random: Random::from_seed(site.seed) };
+    let world = World::new(Arc::new(Behind), Random::from_seed(site.seed));
     let text = format!(
         "[azure]\nports = {{ https = {}, amqp = {} }}\n[targets.main]\nkind = \"dps\"\nid_scope = \"0ne00000001\"\n\
          group_key = \"{}\"\n[[routes]]\ntarget = \"main\"\n",
