@@ -1,0 +1,107 @@
+//! What was promised, and was it kept? Outside the code under test: it hears what the network server was answered and what
+//! the hubs took, and reads what is left in the end. It asks the product nothing.
+//!
+//! `trouble` says what may be excused; `verdict` weighs.
+
+use std::collections::BTreeMap;
+
+mod trouble; // what was wrong, from when to when, and what that excuses
+mod verdict; // PURE: findings
+
+pub(crate) use trouble::{Effect, Scope, Trouble};
+pub(crate) use verdict::verdict;
+
+use crate::uplink::{Device, Telemetry, Uplink, UplinkId};
+
+/// A message at the door, as the network server saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Post {
+    pub(crate) what: Posted,
+    /// Milliseconds of true time, as all times here: when the first byte was sent.
+    pub(crate) sent: i64,
+    /// When the last byte was sent; none while it was not.
+    pub(crate) whole: Option<i64>,
+    pub(crate) end: Option<(i64, End)>,
+}
+
+/// What was posted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Posted {
+    Uplink(UplinkId),
+    /// Something that no door should take: the status it must get.
+    Refusable(&'static str, u16),
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Status(u16),
+    /// No answer: the connection failed, or the network server waited no longer.
+    Nothing,
+    /// The network server did not want one.
+    HungUp,
+}
+
+/// A message that a hub took.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Taken {
+    pub(crate) at: i64,
+    pub(crate) hub: String,
+    pub(crate) device_id: String,
+    pub(crate) message_id: Option<String>,
+    pub(crate) telemetry: Result<Telemetry, String>,
+}
+
+/// A dead letter in the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Buried {
+    pub(crate) reason: String,
+    pub(crate) detail: String,
+    /// None when nothing in it names a message.
+    pub(crate) id: Option<UplinkId>,
+}
+
+/// What one host was asked for in one minute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub(crate) connections: u32,
+    pub(crate) bytes: u64,
+}
+
+/// All that is known of a story when it is over.
+#[derive(Debug, Default)]
+pub(crate) struct Evidence {
+    pub(crate) devices: Vec<Device>,
+    pub(crate) uplinks: BTreeMap<UplinkId, Uplink>,
+    pub(crate) posts: Vec<Post>,
+    pub(crate) taken: Vec<Taken>,
+    pub(crate) troubles: Vec<Trouble>,
+    /// From a start of the process to its end.
+    pub(crate) lives: Vec<(i64, i64)>,
+    pub(crate) buried: Vec<Buried>,
+    /// By host and minute since the beginning.
+    pub(crate) asked: BTreeMap<(String, i64), Asked>,
+    /// Panics and other things that must not happen at all, seen on the way.
+    pub(crate) scandals: Vec<String>,
+    /// Links that the hub let go because their token had run out, with the time and the device.
+    pub(crate) ran_out: Vec<(i64, String)>,
+    /// Messages that were still waiting when the last patience was over; the lanes they stood in.
+    pub(crate) stuck: Vec<String>,
+    /// When it was over.
+    pub(crate) over: i64,
+}
+
+/// What is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Finding {
+    /// `lost`, `twice`, `order`, `identity`, `invented`, `altered`, `starved`, `stuck`, `buried`, `door`, `hammered`,
+    /// `token`, `scandal`.
+    pub(crate) kind: &'static str,
+    pub(crate) what: String,
+}
+
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.kind, self.what)
+    }
+}

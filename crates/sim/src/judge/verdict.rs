@@ -1,0 +1,317 @@
+//! PURE: from evidence to findings. Each rule is a promise of the product, as strict as its excuses allow.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::trouble::uncovered;
+use super::{End, Evidence, Finding, Post, Posted, Taken};
+use crate::log::Moment;
+use crate::uplink::{Kind, UplinkId};
+
+/// The door answers within four seconds of the body's end; the way there and back is a second at the most.
+const ANSWER_MS_MAX: i64 = 5_000;
+/// While nothing is wrong, a message that is kept reaches its hub within so long: its device's turn, a registration that is
+/// polled three times, and a retry or two of a minute each.
+const CLEAR_MS_MAX: i64 = 5 * 60_000;
+/// Connections to one host in a minute while nothing excuses more: one for each of the devices' requests over HTTPS and DPS
+/// would be too few by far, so this finds only who tries again and again.
+const CONNECTIONS_MAX: u32 = 240;
+/// Bytes to one host in a minute, likewise: a message with its way through DPS, token and link takes 4 KB.
+const BYTES_MAX: u64 = 4 << 20;
+
+/// All that is wrong.
+pub(crate) fn verdict(evidence: &Evidence) -> Vec<Finding> {
+    let case = Case::new(evidence);
+    let mut findings: Vec<Finding> = Vec::new();
+    let scandals = evidence.scandals.iter().map(|what| Finding { kind: "scandal", what: what.clone() });
+    findings.extend(scandals);
+    case.door(&mut findings);
+    case.taken(&mut findings);
+    case.owed(&mut findings);
+    case.buried(&mut findings);
+    case.order(&mut findings);
+    case.owners(&mut findings);
+    case.asked(&mut findings);
+    case.tokens(&mut findings);
+    let stuck = evidence.stuck.iter().map(|lane| Finding { kind: "stuck", what: lane.clone() });
+    findings.extend(stuck);
+    findings
+}
+
+/// The evidence, put in order.
+struct Case<'a> {
+    evidence: &'a Evidence,
+    /// The first time each message was taken, and where in the list.
+    first: BTreeMap<UplinkId, usize>,
+    /// When the network server was first told that a message is kept.
+    kept: BTreeMap<UplinkId, i64>,
+    posted: BTreeSet<UplinkId>,
+    buried: BTreeSet<UplinkId>,
+    began: i64,
+}
+
+impl<'a> Case<'a> {
+    fn new(evidence: &'a Evidence) -> Self {
+        let mut first = BTreeMap::new();
+        for (index, taken) in evidence.taken.iter().enumerate() {
+            if let Ok(telemetry) = &taken.telemetry {
+                first.entry(telemetry.id).or_insert(index);
+            }
+        }
+        let (mut kept, mut posted) = (BTreeMap::new(), BTreeSet::new());
+        for post in &evidence.posts {
+            let Posted::Uplink(id) = post.what else { continue };
+            posted.insert(id);
+            if let Some((at, End::Status(200..=299))) = post.end {
+                let earliest: &mut i64 = kept.entry(id).or_insert(at);
+                *earliest = at.min(*earliest);
+            }
+        }
+        let buried = evidence.buried.iter().filter_map(|letter| letter.id).collect();
+        let began = evidence.lives.first().map_or(0, |(from, _)| *from);
+        Self { evidence, first, kept, posted, buried, began }
+    }
+
+    fn moment(&self, at: i64) -> Moment {
+        Moment(at - self.began)
+    }
+
+    /// Every request is answered, in time, and by what it deserves.
+    fn door(&self, findings: &mut Vec<Finding>) {
+        for post in &self.evidence.posts {
+            if let Some(what) = self.wrong_answer(post) {
+                let sent = self.moment(post.sent);
+                findings.push(Finding { kind: "door", what: format!("{:?}, sent at {sent}: {what}", post.what) });
+            }
+        }
+    }
+
+    fn wrong_answer(&self, post: &Post) -> Option<String> {
+        let end = post.end.map_or(self.evidence.over, |(at, _)| at);
+        let excused = |with: fn(&super::Effect) -> bool| {
+            self.evidence.troubles.iter().any(|trouble| with(&trouble.effect) && trouble.touches(post.sent, end))
+        };
+        match (post.end, post.what) {
+            (Some((_, End::Status(503))), _) if excused(|e| e.closes_the_disk) => None,
+            (Some((at, End::Status(status))), what) => {
+                let late = post.whole.is_some_and(|whole| at - whole > ANSWER_MS_MAX);
+                if late && !excused(|e| e.silences_the_door) {
+                    return Some(format!("answered {} ms after its end", at - post.whole.unwrap_or(at)));
+                }
+                let right = match what {
+                    Posted::Uplink(_) => status == 202,
+                    Posted::Refusable(_, wanted) => status == wanted,
+                };
+                (!right).then(|| format!("answered {status}"))
+            }
+            (Some((_, End::HungUp)), _) => None,
+            (None | Some((_, End::Nothing)), _) if excused(|e| e.silences_the_door) => None,
+            (None | Some((_, End::Nothing)), _) => {
+                let lived = self.evidence.lives.iter().any(|(from, to)| *from <= post.sent && end <= *to);
+                lived.then(|| "not answered".to_owned())
+            }
+        }
+    }
+
+    /// Whatever a hub has was posted, is the same, and came from the device that it belongs to; twice only when the bridge
+    /// could not know better.
+    fn taken(&self, findings: &mut Vec<Finding>) {
+        let mut last: BTreeMap<UplinkId, &Taken> = BTreeMap::new();
+        for taken in &self.evidence.taken {
+            let at = self.moment(taken.at);
+            let telemetry = match &taken.telemetry {
+                Ok(telemetry) => telemetry,
+                Err(what) => {
+                    findings.push(Finding { kind: "altered", what: format!("{} has at {at}: {what}", taken.hub) });
+                    continue;
+                }
+            };
+            let id = telemetry.id;
+            let Some(uplink) = self.evidence.uplinks.get(&id).filter(|_| self.posted.contains(&id)) else {
+                findings.push(Finding {
+                    kind: "invented",
+                    what: format!("{} has {id} at {at}, which nobody posted", taken.hub),
+                });
+                continue;
+            };
+            let device = &self.evidence.devices[uplink.device];
+            if (&telemetry.application, &telemetry.device) != (&device.application, &device.device)
+                || (telemetry.port, telemetry.counter) != (uplink.port.into(), uplink.counter.into())
+                || uplink.kind != Kind::Ordinary
+            {
+                findings.push(Finding {
+                    kind: "altered",
+                    what: format!("{id} was posted as {uplink:?}, {} has {telemetry:?}", taken.hub),
+                });
+            }
+            if taken.device_id != device.registration_id {
+                let what = format!("{id} of {} was sent as {} at {at}", device.registration_id, taken.device_id);
+                findings.push(Finding { kind: "identity", what });
+            }
+            if let Some(before) = last.insert(id, taken) {
+                if !self.may_repeat(uplink.device, before.at, taken.at) {
+                    let what = format!("{id} at {} and at {at}, with nothing wrong in between", self.moment(before.at));
+                    findings.push(Finding { kind: "twice", what });
+                }
+                if before.message_id != taken.message_id {
+                    findings.push(Finding {
+                        kind: "twice",
+                        what: format!("{id} comes again under another message id at {at}"),
+                    });
+                }
+            }
+        }
+    }
+
+    fn may_repeat(&self, device: usize, from: i64, to: i64) -> bool {
+        let mut troubles = self.evidence.troubles.iter();
+        troubles.any(|trouble| trouble.effect.repeats && trouble.concerns(device) && trouble.touches(from, to))
+    }
+
+    /// What was kept reached its hub, in time, or stands in the dead letters.
+    fn owed(&self, findings: &mut Vec<Finding>) {
+        for (id, kept) in &self.kept {
+            let Some(uplink) = self.evidence.uplinks.get(id).filter(|uplink| uplink.kind == Kind::Ordinary) else {
+                continue;
+            };
+            let taken = self.first.get(id).map(|index| self.evidence.taken[*index].at);
+            if taken.is_none() && self.buried.contains(id) {
+                continue;
+            }
+            if taken.is_none() {
+                findings.push(Finding {
+                    kind: "lost",
+                    what: format!(
+                        "{id} of {}, kept at {}",
+                        self.evidence.devices[uplink.device].registration_id,
+                        self.moment(*kept)
+                    ),
+                });
+                continue;
+            }
+            let by = taken.unwrap_or(self.evidence.over);
+            let concerned = self.evidence.troubles.iter().filter(|trouble| trouble.concerns(uplink.device));
+            let waits = concerned.filter_map(|trouble| Some((trouble.from, trouble.to + trouble.effect.delays?)));
+            let clear = uncovered(*kept, by, waits);
+            if clear > CLEAR_MS_MAX {
+                let what = format!(
+                    "{id} waited from {} to {}, {clear} ms of it with nothing wrong",
+                    self.moment(*kept),
+                    self.moment(by)
+                );
+                findings.push(Finding { kind: "starved", what });
+            }
+        }
+    }
+
+    /// Nothing is buried but for a reason that there was.
+    fn buried(&self, findings: &mut Vec<Finding>) {
+        for letter in &self.evidence.buried {
+            let uplink = letter.id.and_then(|id| self.evidence.uplinks.get(&id));
+            let reason = letter.reason.as_str();
+            let is_right = match uplink.map(|uplink| uplink.kind) {
+                None => ["not_understood", "no_identity"].contains(&reason),
+                Some(Kind::TooLarge) => reason == "too_large",
+                Some(Kind::NoIdentity) => reason == "no_identity",
+                Some(Kind::NotUnderstood) => reason == "not_understood",
+                Some(_) if reason == "identity_conflict" => {
+                    uplink.is_some_and(|uplink| self.has_namesake(uplink.device))
+                }
+                Some(_) => self.evidence.troubles.iter().any(|trouble| {
+                    trouble.effect.buries.contains(&reason)
+                        && uplink.is_some_and(|uplink| trouble.concerns(uplink.device))
+                }),
+            };
+            if !is_right {
+                let what = format!("{:?} as {reason}: {}", letter.id, letter.detail);
+                findings.push(Finding { kind: "buried", what });
+            }
+        }
+    }
+
+    /// Another device would be called the same in Azure, and was there first or has sent since.
+    fn has_namesake(&self, device: usize) -> bool {
+        let own = &self.evidence.devices[device];
+        let is_namesake = |other: &crate::uplink::Device| other.registration_id == own.registration_id && other != own;
+        self.evidence.devices.iter().any(is_namesake)
+    }
+
+    /// Whoever used a name first owns it.
+    fn owners(&self, findings: &mut Vec<Finding>) {
+        let mut owners: BTreeMap<&str, usize> = BTreeMap::new();
+        for taken in &self.evidence.taken {
+            let Ok(telemetry) = &taken.telemetry else { continue };
+            let Some(uplink) = self.evidence.uplinks.get(&telemetry.id) else { continue };
+            let owner = *owners.entry(&taken.device_id).or_insert(uplink.device);
+            if owner != uplink.device {
+                let what = format!("{} was sent as {}, which is another's", uplink.id, taken.device_id);
+                findings.push(Finding { kind: "identity", what });
+            }
+        }
+        for letter in self.evidence.buried.iter().filter(|letter| letter.reason == "identity_conflict") {
+            let uplink = letter.id.and_then(|id| self.evidence.uplinks.get(&id));
+            if uplink.is_some_and(|uplink| owners.values().any(|owner| *owner == uplink.device)) {
+                let what = format!("{:?} was buried although its device owns its name", letter.id);
+                findings.push(Finding { kind: "identity", what });
+            }
+        }
+    }
+
+    /// A device's messages come in the order in which they were kept: one that was answered before another was sent comes
+    /// before it, and does not come again after it.
+    fn order(&self, findings: &mut Vec<Finding>) {
+        let mut sent: BTreeMap<UplinkId, i64> = BTreeMap::new();
+        for post in &self.evidence.posts {
+            if let Posted::Uplink(id) = post.what {
+                // One that was posted several times may have been kept at any of them.
+                let latest = sent.entry(id).or_insert(post.sent);
+                *latest = (*latest).min(post.sent);
+            }
+        }
+        let mut seen: BTreeMap<usize, Vec<UplinkId>> = BTreeMap::new();
+        for taken in &self.evidence.taken {
+            let Ok(telemetry) = &taken.telemetry else { continue };
+            let Some(uplink) = self.evidence.uplinks.get(&telemetry.id) else { continue };
+            let before = seen.entry(uplink.device).or_default();
+            let later = before.iter().find(|later| {
+                let (Some(kept), Some(sent)) = (self.kept.get(&uplink.id), sent.get(later)) else { return false };
+                **later != uplink.id && kept <= sent
+            });
+            if let Some(later) = later {
+                let what = format!("{} after {later}, at {}", uplink.id, self.moment(taken.at));
+                findings.push(Finding { kind: "order", what });
+            }
+            before.push(uplink.id);
+        }
+    }
+
+    /// Nobody is asked again and again.
+    fn asked(&self, findings: &mut Vec<Finding>) {
+        for ((host, minute), asked) in &self.evidence.asked {
+            let (from, to) = (self.began + minute * 60_000, self.began + (minute + 1) * 60_000);
+            let excused = self.evidence.troubles.iter().any(|t| t.effect.excites && t.touches(from, to));
+            if !excused && (asked.connections > CONNECTIONS_MAX || asked.bytes > BYTES_MAX) {
+                findings.push(Finding { kind: "hammered", what: format!("{host} in minute {minute}: {asked:?}") });
+            }
+        }
+    }
+
+    /// Tokens are renewed before they run out.
+    fn tokens(&self, findings: &mut Vec<Finding>) {
+        for (at, device_id) in &self.evidence.ran_out {
+            let device = self.evidence.devices.iter().position(|device| &device.registration_id == device_id);
+            let excused = self.evidence.troubles.iter().any(|trouble| {
+                let concerns = device.is_none_or(|device| trouble.concerns(device));
+                let after = trouble.effect.delays.unwrap_or(0);
+                concerns
+                    && (trouble.effect.ends_tokens || trouble.effect.delays.is_some())
+                    && trouble.touches(*at - after, *at)
+            });
+            if !excused {
+                findings.push(Finding {
+                    kind: "token",
+                    what: format!("that of {device_id} ran out at {}", self.moment(*at)),
+                });
+            }
+        }
+    }
+}
