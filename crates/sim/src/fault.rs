@@ -60,7 +60,6 @@ impl Facts {
             silences_the_door: false,
             buries: &[],
             ends_tokens: false,
-            excites: false,
         };
         Self { name, one_device: false, lasts: (0, 0), effect }
     }
@@ -105,11 +104,6 @@ impl Facts {
 
     pub(crate) const fn ends_tokens(mut self) -> Self {
         self.effect.ends_tokens = true;
-        self
-    }
-
-    pub(crate) const fn excites(mut self) -> Self {
-        self.effect.excites = true;
         self
     }
 }

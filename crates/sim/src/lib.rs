@@ -21,3 +21,4 @@ mod judge; // was every promise kept?
 mod log; // what happened, line by line
 
 pub mod campaign; // many seeds
+pub mod minimise; // the shortest story that fails

@@ -19,6 +19,8 @@ const KINDS_MAX: usize = 12;
 const TIMES_MAX: usize = 4;
 /// Uplinks of one device in an hour on average, from and to.
 const UPLINKS_AN_HOUR: (usize, usize) = (4, 40);
+/// So long after quiet began every device says something fresh, which must arrive like anything else.
+const FRESH_MS: i64 = 60_000;
 /// Of a burst.
 const BURST: usize = 10;
 
@@ -64,22 +66,32 @@ impl Plan {
         for kind in kinds {
             draft.trouble(kind);
         }
+        for device in 0..settings.device_count {
+            let at = length + FRESH_MS + i64::try_from(device).unwrap_or(0) * 100;
+            draft.post(at, device, Kind::Ordinary, 1, None);
+        }
         let mut events = draft.events;
         events.sort_by_key(|event| event.at);
         number(&mut events, devices.len());
         Self { seed, settings, devices, events, length }
     }
 
-    /// The same story told only as far as the first `count` events, and without some of those.
+    /// The same story told only as far as the first `count` events, and without some of those. What is posted in the quiet
+    /// is posted all the same: whether everything works again belongs to every story.
     #[must_use]
     pub(crate) fn cut(mut self, count: usize, without: &[usize]) -> Self {
-        self.events.truncate(count);
         let mut index = 0;
-        self.events.retain(|_| {
+        let length = self.length;
+        self.events.retain(|event| {
             index += 1;
-            !without.contains(&(index - 1))
+            event.at >= length || (index <= count && !without.contains(&(index - 1)))
         });
         self
+    }
+
+    /// How many events there are before the quiet.
+    pub(crate) fn told_before_quiet(&self) -> usize {
+        self.events.iter().take_while(|event| event.at < self.length).count()
     }
 }
 
@@ -260,7 +272,11 @@ mod tests {
     fn a_cut_plan_is_a_beginning_without_what_is_left_out() {
         let plan = Plan::new(3, HOUR);
         let cut = plan.clone().cut(5, &[1, 3]);
-        assert_eq!(cut.events, [plan.events[0].clone(), plan.events[2].clone(), plan.events[4].clone()]);
+        let told = plan.told_before_quiet();
+        let fresh = &plan.events[told..];
+        assert!(fresh.len() == plan.settings.device_count && told > 5);
+        let kept = [plan.events[0].clone(), plan.events[2].clone(), plan.events[4].clone()];
+        assert_eq!(cut.events, [&kept[..], fresh].concat());
     }
 
     #[test]

@@ -23,8 +23,6 @@ pub(crate) struct Effect {
     pub(crate) buries: &'static [&'static str],
     /// Links may be let go because a token ran out.
     pub(crate) ends_tokens: bool,
-    /// More connections and bytes than usual are nobody's fault.
-    pub(crate) excites: bool,
 }
 
 /// One of them.
