@@ -45,6 +45,7 @@ use crate::hub::events::EventSource;
 use crate::hub::rules::PostRules;
 use crate::hub::{self, method};
 use crate::options::Clock;
+use crate::random::{Random, Stamp};
 use crate::record::{Record, Recorded};
 use crate::registry::{Device, Registry};
 use crate::time::Time;
@@ -60,6 +61,7 @@ pub(crate) struct Pace {
 pub(crate) struct Cloud {
     state: Mutex<State>,
     time: Arc<Time>,
+    random: Random,
     /// Never empty; the first answers to every name that is none of the others'.
     hubs: Vec<Hub>,
     pace: Pace,
@@ -113,10 +115,11 @@ impl HubState {
 
 impl Cloud {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { clock, hubs, scopes, switches, pace, registrations, record, faults, amqp_port, events } = parts;
+        let Parts { clock, random, hubs, scopes, switches, pace, registrations, record, faults, amqp_port, events } =
+            parts;
         let (hubs, mut states): (Vec<Hub>, Vec<HubState>) = hubs.into_iter().unzip();
         for (hub, its) in hubs.iter().zip(&mut states) {
-            its.notices = Notices::new(hub.short_name(), &events);
+            its.notices = Notices::new(hub.short_name(), &events, random.clone());
         }
         let state = Mutex::new(State {
             hubs: states,
@@ -135,7 +138,7 @@ impl Cloud {
         if events.contains(&EventSource::Connection) {
             directory.note_turns();
         }
-        Self { state, time, hubs, pace, directory, amqp_port, created_ms }
+        Self { state, time, random, hubs, pace, directory, amqp_port, created_ms }
     }
 
     /// A panic elsewhere leaves the state as it was before or after a change, so it can go on being used.
@@ -145,6 +148,15 @@ impl Cloud {
 
     pub(crate) fn directory(&self) -> &Directory {
         &self.directory
+    }
+
+    pub(crate) fn random(&self) -> &Random {
+        &self.random
+    }
+
+    /// Of this time.
+    fn stamp(&self, now_ms: i64) -> Stamp<'_> {
+        Stamp { now_ms, random: &self.random }
     }
 
     pub(crate) fn dps_weather(&self) -> Weather {
@@ -229,6 +241,7 @@ fn not_written(what: &str, error: &std::io::Error) -> String {
 /// What a cloud is made of.
 pub(crate) struct Parts {
     pub(crate) clock: Clock,
+    pub(crate) random: Random,
     /// The first answers to every name that is none of the others'.
     pub(crate) hubs: Vec<(Hub, HubState)>,
     pub(crate) scopes: Scopes,

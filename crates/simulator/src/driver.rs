@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::cloud::Cloud;
 use crate::directory::{ConnectionId, Mailbox, Notes, Protocol};
+use crate::random::{Random, Stamp};
 use crate::sockets::{Reset, Wire};
 
 /// What is read at a time: one TLS record.
@@ -36,6 +37,17 @@ pub(crate) struct Scene<'a> {
     pub(crate) at: Duration,
     /// Since 1970.
     pub(crate) now_ms: i64,
+}
+
+impl<'a> Scene<'a> {
+    pub(crate) fn random(self) -> &'a Random {
+        self.cloud.random()
+    }
+
+    /// For what is made now.
+    pub(crate) fn stamp(self) -> Stamp<'a> {
+        Stamp { now_ms: self.now_ms, random: self.random() }
+    }
 }
 
 /// What is to become of the socket, whatever is still to be written.

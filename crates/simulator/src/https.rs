@@ -24,7 +24,6 @@ use crate::driver::drive;
 use crate::endpoint::{Endpoint, HubId};
 use crate::faults::{Outage, Weather};
 use crate::hub::{self, Telemetry};
-use crate::identity::guid;
 use crate::mqtt::Session;
 use crate::sockets::{Reset, Wire};
 use crate::websocket::{self, AMQP, MQTT, WebSocket};
@@ -125,7 +124,7 @@ impl Https {
     fn operation(&self, answer: &dps::Answer) -> Response<Full<Bytes>> {
         let status = if answer.is_pending { StatusCode::ACCEPTED } else { StatusCode::OK };
         let mut response = json(status, answer);
-        put(response.headers_mut(), "x-ms-request-id", &guid());
+        put(response.headers_mut(), "x-ms-request-id", &self.cloud.random().guid());
         if answer.is_pending {
             put(response.headers_mut(), header::RETRY_AFTER.as_str(), &self.cloud.poll_after_s().to_string());
         }
@@ -133,7 +132,7 @@ impl Https {
     }
 
     fn dps_error(&self, refusal: &dps::Refusal) -> Response<Full<Bytes>> {
-        let tracking_id = guid();
+        let tracking_id = self.cloud.random().guid();
         let mut response = json(status(refusal.status), &refusal.body(&tracking_id, self.cloud.now_ms()));
         put(response.headers_mut(), "x-ms-error-code", &refusal.code.to_string());
         put(response.headers_mut(), "x-ms-request-id", &tracking_id);
@@ -174,9 +173,10 @@ impl Https {
     }
 
     fn hub_error(&self, refusal: &hub::Refusal) -> Response<Full<Bytes>> {
-        let mut response = json(status(refusal.status), &refusal.body(self.cloud.now_ms()));
+        let mut response =
+            json(status(refusal.status), &refusal.body(&self.cloud.random().guid(), self.cloud.now_ms()));
         put(response.headers_mut(), "iothub-errorcode", &refusal.name);
-        put(response.headers_mut(), "x-ms-request-id", &guid());
+        put(response.headers_mut(), "x-ms-request-id", &self.cloud.random().guid());
         retry_after(&mut response, refusal.retry_after_s);
         response
     }

@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 
 use crate::endpoint::Endpoint;
 use crate::faults::HubRefusal;
-use crate::identity::{Policies, guid, timestamp};
+use crate::identity::{Policies, timestamp};
 use crate::registry::{Device, Status};
 use crate::sas::{Denied, Resource, Token};
 
@@ -93,12 +93,12 @@ impl Refusal {
         Self::new(400, 400_012, "DeserializationError", text)
     }
 
-    /// The body that goes with it: the code stands inside the text, where Node's SDK looks for it.
-    pub(crate) fn body(&self, now_ms: i64) -> Value {
+    /// The body that goes with it, under a name of its own: the code stands inside the text, where Node's SDK looks for it.
+    pub(crate) fn body(&self, tracking_id: &str, now_ms: i64) -> Value {
         let at = timestamp(now_ms).strftime("%m/%d/%Y %H:%M:%S").to_string();
         json!({
             "Message": format!("ErrorCode:{};{}", self.name, self.text),
-            "ExceptionMessage": format!("Tracking ID:{}-G:0-TimeStamp:{at}", guid().replace('-', "")),
+            "ExceptionMessage": format!("Tracking ID:{}-G:0-TimeStamp:{at}", tracking_id.replace('-', "")),
         })
     }
 }

@@ -1,15 +1,14 @@
 //! Who this simulator is: id scope, group keys, policy keys. Made once, kept over restarts where there is a directory.
 //!
-//! Also the small things that making and keeping them needs: random names, timestamps, whole files.
+//! Also the small things that keeping them needs: timestamps, whole files.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
+use crate::random::Random;
 use crate::setup::GROUP_NAME;
 
 const IDENTITY_FILE: &str = "identity.json";
@@ -35,10 +34,6 @@ impl Keys {
     pub(crate) fn both(&self) -> [&str; 2] {
         [&self.primary, &self.secondary]
     }
-
-    pub(crate) fn random(bytes: usize) -> Self {
-        Self { primary: random_key(bytes), secondary: random_key(bytes) }
-    }
 }
 
 /// The keys of a hub that are no device's, by the name of the policy.
@@ -59,23 +54,23 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    fn random() -> Self {
-        let scope = u32::from_be_bytes(random_bytes()) & 0x00FF_FFFF;
+    fn made_of(random: &Random) -> Self {
+        let scope = u32::from_be_bytes(random.bytes()) & 0x00FF_FFFF;
         Self {
             id_scope: format!("0ne{scope:08X}"),
-            group: Keys::random(GROUP_KEY_BYTES),
-            policies: random_policies(),
+            group: random.keys(GROUP_KEY_BYTES),
+            policies: policies(random),
             more_hubs: BTreeMap::new(),
             more_groups: BTreeMap::new(),
         }
     }
 
     /// The identity kept in `dir`, made on first use.
-    pub(crate) fn open(dir: Option<&Path>) -> io::Result<Self> {
-        let Some(dir) = dir else { return Ok(Self::random()) };
+    pub(crate) fn open(dir: Option<&Path>, random: &Random) -> io::Result<Self> {
+        let Some(dir) = dir else { return Ok(Self::made_of(random)) };
         match read_if_there(&dir.join(IDENTITY_FILE))? {
             Some(text) => serde_json::from_str(&text).map_err(io::Error::from),
-            None => Ok(Self::random()),
+            None => Ok(Self::made_of(random)),
         }
     }
 
@@ -85,53 +80,22 @@ impl Identity {
     }
 
     /// The keys of an enrolment group, made on first use.
-    pub(crate) fn group_keys(&mut self, id_scope: &str, name: &str) -> Keys {
+    pub(crate) fn group_keys(&mut self, id_scope: &str, name: &str, random: &Random) -> Keys {
         if name == GROUP_NAME && id_scope == self.id_scope {
             return self.group.clone();
         }
         let kept = self.more_groups.entry(format!("{id_scope}/{name}"));
-        kept.or_insert_with(|| Keys::random(GROUP_KEY_BYTES)).clone()
+        kept.or_insert_with(|| random.keys(GROUP_KEY_BYTES)).clone()
     }
 
     /// The policies of another hub, made on first use.
-    pub(crate) fn policies_of(&mut self, hub: &str) -> &Policies {
-        self.more_hubs.entry(hub.to_owned()).or_insert_with(random_policies)
+    pub(crate) fn policies_of(&mut self, hub: &str, random: &Random) -> &Policies {
+        self.more_hubs.entry(hub.to_owned()).or_insert_with(|| policies(random))
     }
 }
 
-fn random_policies() -> Policies {
-    POLICIES.map(|name| (name.to_owned(), Keys::random(POLICY_KEY_BYTES))).into()
-}
-
-/// Random bytes from the operating system.
-pub(crate) fn random_bytes<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).expect("the operating system has random bytes");
-    bytes
-}
-
-fn random_key(bytes: usize) -> String {
-    let source: [u8; GROUP_KEY_BYTES] = random_bytes();
-    STANDARD.encode(source.get(..bytes).unwrap_or(&source))
-}
-
-/// A random name in the form that tracking ids, operation ids and etags have.
-pub(crate) fn guid() -> String {
-    let hex = format!("{:032x}", u128::from_be_bytes(random_bytes()));
-    format!("{}-{}-4{}-a{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..])
-}
-
-/// A random name as its bytes: RFC 4122, version 4. Node's SDK echoes no other as an AMQP uuid.
-pub(crate) fn uuid() -> [u8; 16] {
-    let mut bytes: [u8; 16] = random_bytes();
-    bytes[6] = bytes[6] & 0x0F | 0x40;
-    bytes[8] = bytes[8] & 0x3F | 0x80;
-    bytes
-}
-
-/// Quoted and encoded, as both services hand out etags.
-pub(crate) fn etag() -> String {
-    STANDARD.encode(format!("\"{}\"", guid()))
+fn policies(random: &Random) -> Policies {
+    POLICIES.map(|name| (name.to_owned(), random.keys(POLICY_KEY_BYTES))).into()
 }
 
 /// A point in time; outside the calendar the epoch, for a clock that is far off is no reason to fall over.

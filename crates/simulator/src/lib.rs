@@ -26,6 +26,7 @@ mod journal; // changes on disk, one line each
 mod mqtt; // MQTT: devices and registrations
 mod opening; // from options, and what is kept, to hubs and groups
 mod options; // what a simulator is to be
+mod random; // names, keys and etags, from where bytes are handed in
 mod record; // what was accepted, one line each
 mod registry; // the devices that a hub has
 mod sas; // is this token good for that resource
@@ -48,7 +49,7 @@ pub use faults::{
 };
 pub use handle::Handle;
 pub use hub::events::EventSource;
-pub use options::{Clock, OnMessage, Options};
+pub use options::{Clock, OnMessage, Options, RandomBytes};
 pub use record::Recorded;
 pub use registry::Status;
 pub use setup::{Allocation, CloudToDevice, FeedbackSetup, GroupSetup, Reprovision, ScopeSetup, Setup, SetupError};

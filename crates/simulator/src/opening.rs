@@ -8,6 +8,7 @@ use crate::cloud::Hub;
 use crate::dps::{Group, Scope, Scopes};
 use crate::identity::{Identity, Keys};
 use crate::options::Options;
+use crate::random::Random;
 use crate::setup::{GROUP_NAME, GroupSetup, ScopeSetup, Setup, SetupError, check_hubs};
 use crate::simulator::{StartError, at};
 
@@ -46,10 +47,10 @@ impl Hosts {
     }
 
     /// The hubs, each with its keys.
-    pub(crate) fn open(&self, identity: &mut Identity) -> Vec<Hub> {
+    pub(crate) fn open(&self, identity: &mut Identity, random: &Random) -> Vec<Hub> {
         let of = |(at, name): (usize, &String)| {
             if at > 0 {
-                return Hub::new(vec![name.clone()], identity.policies_of(name).clone());
+                return Hub::new(vec![name.clone()], identity.policies_of(name, random).clone());
             }
             let names = std::iter::once(name).chain(&self.more_names).cloned().collect();
             Hub::new(names, identity.policies.clone())
@@ -59,9 +60,9 @@ impl Hosts {
 }
 
 /// What is kept, with what the options say instead.
-pub(crate) fn identity(options: &Options) -> Result<Identity, StartError> {
+pub(crate) fn identity(options: &Options, random: &Random) -> Result<Identity, StartError> {
     let dir = options.dir.as_deref();
-    let mut identity = Identity::open(dir).map_err(at(dir.unwrap_or(Path::new(""))))?;
+    let mut identity = Identity::open(dir, random).map_err(at(dir.unwrap_or(Path::new(""))))?;
     if let Some(scope) = &options.id_scope {
         identity.id_scope.clone_from(scope);
     }
@@ -76,7 +77,12 @@ pub(crate) fn identity(options: &Options) -> Result<Identity, StartError> {
 
 /// The scopes and groups of a setup; without one a scope with a group for all hubs. Keys that are left out are the kept
 /// ones, or made.
-pub(crate) fn scopes(setup: Option<&Setup>, hubs: &[String], identity: &mut Identity) -> Result<Scopes, SetupError> {
+pub(crate) fn scopes(
+    setup: Option<&Setup>,
+    hubs: &[String],
+    identity: &mut Identity,
+    random: &Random,
+) -> Result<Scopes, SetupError> {
     let usual = || vec![ScopeSetup { id_scope: None, groups: vec![GroupSetup::named(GROUP_NAME)] }];
     let asked = setup.map(|setup| setup.scopes.clone()).filter(|scopes| !scopes.is_empty()).unwrap_or_else(usual);
     let asked = asked.into_iter().map(|scope| ScopeSetup {
@@ -86,16 +92,19 @@ pub(crate) fn scopes(setup: Option<&Setup>, hubs: &[String], identity: &mut Iden
     let whole = Setup { hubs: hubs.to_vec(), scopes: asked.collect(), ..setup.cloned().unwrap_or_default() };
     // Again, now that nothing is left out: two scopes may have come to the same id.
     whole.check()?;
-    let open = |scope: &ScopeSetup| {
+    let mut open = |scope: &ScopeSetup| {
         let id = scope.id_scope.clone().unwrap_or_default();
-        let groups = scope.groups.iter().map(|group| Arc::new(open_group(group, &id, hubs, identity))).collect();
+        let mut opened = |group: &GroupSetup| {
+            let kept = identity.group_keys(&id, &group.name, random);
+            Arc::new(open_group(group, kept, hubs))
+        };
+        let groups = scope.groups.iter().map(&mut opened).collect();
         Scope { id, groups }
     };
-    Ok(Scopes(whole.scopes.iter().map(open).collect()))
+    Ok(Scopes(whole.scopes.iter().map(&mut open).collect()))
 }
 
-fn open_group(asked: &GroupSetup, id_scope: &str, hubs: &[String], identity: &mut Identity) -> Group {
-    let kept = identity.group_keys(id_scope, &asked.name);
+fn open_group(asked: &GroupSetup, kept: Keys, hubs: &[String]) -> Group {
     let keys = Keys {
         primary: asked.primary_key.clone().unwrap_or(kept.primary),
         secondary: asked.secondary_key.clone().unwrap_or(kept.secondary),
@@ -143,12 +152,12 @@ mod tests {
 
     #[test]
     fn keys_that_are_left_out_are_made_once_and_those_given_are_not_kept() {
-        let mut identity = Identity::open(None).unwrap();
+        let mut identity = Identity::open(None, &Random::default()).unwrap();
         let mut group = GroupSetup::named("g");
         group.primary_key = Some("MDEyMzQ1Njc4OWFiY2RlZg==".to_owned());
         let setup = Setup { scopes: vec![ScopeSetup { id_scope: None, groups: vec![group] }], ..Setup::default() };
         let mut keys = || {
-            let scopes = scopes(Some(&setup), &named(&["h"]), &mut identity).unwrap();
+            let scopes = scopes(Some(&setup), &named(&["h"]), &mut identity, &Random::default()).unwrap();
             scopes.0[0].groups[0].keys.clone()
         };
         let (first, again) = (keys(), keys());
@@ -160,8 +169,8 @@ mod tests {
 
     #[test]
     fn without_a_setup_there_is_one_group_for_all_hubs() {
-        let mut identity = Identity::open(None).unwrap();
-        let scopes = scopes(None, &named(&["h1", "h2"]), &mut identity).unwrap();
+        let mut identity = Identity::open(None, &Random::default()).unwrap();
+        let scopes = scopes(None, &named(&["h1", "h2"]), &mut identity, &Random::default()).unwrap();
         let [(id, group)] = scopes.groups().collect::<Vec<_>>()[..] else { panic!("not one") };
         assert_eq!((id, &group.keys), (identity.id_scope.as_str(), &identity.group));
         assert_eq!((group.name.as_str(), &group.hubs), ("simulated-group", &named(&["h1", "h2"])));

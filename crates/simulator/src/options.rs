@@ -12,6 +12,8 @@ use crate::setup::Setup;
 
 /// Milliseconds since 1970, UTC.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+/// Fills what it is handed with random bytes.
+pub type RandomBytes = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
 /// Told of each accepted message after it stands in the record. Called under a lock: must be quick and never wait.
 pub type OnMessage = Arc<dyn Fn(&Recorded) + Send + Sync>;
 
@@ -20,6 +22,9 @@ pub type OnMessage = Arc<dyn Fn(&Recorded) + Send + Sync>;
 pub struct Options {
     /// Wall-clock time: for expiry of tokens, time stamps, certificates and rate limits.
     pub clock: Clock,
+    /// Where random bytes come from, for keys, ids, locks and etags; none: the operating system. From the same bytes the same
+    /// calls get the same answers. Certificates always come from the system.
+    pub random: Option<RandomBytes>,
     /// Addresses to listen on. The first must work, others are taken when they can be had.
     pub bind: Vec<IpAddr>,
     /// Port of DPS and hub over HTTPS; 0 takes any. Microsoft's SDKs know no port but 443.
@@ -64,6 +69,7 @@ impl Options {
     pub fn new(clock: Clock) -> Self {
         Self {
             clock,
+            random: None,
             bind: vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
             https_port: 0,
             amqp_port: 0,

@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::endpoint::Endpoint;
 use crate::hub::twin::Twin;
-use crate::identity::{Keys, etag};
+use crate::identity::Keys;
 use crate::journal::Journal;
+use crate::random::Stamp;
 
 /// As many as a real hub takes.
 pub(crate) const DEVICES_MAX: usize = 1_000_000;
@@ -54,9 +55,9 @@ pub(crate) struct Device {
 }
 
 impl Device {
-    pub(crate) fn new(id: &str, keys: Keys, now_ms: i64) -> Self {
+    pub(crate) fn new(id: &str, keys: Keys, stamp: Stamp<'_>) -> Self {
         let (id, status) = (id.to_owned(), Status::Enabled);
-        let (etag, generation) = (etag(), generation(now_ms));
+        let (etag, generation) = (stamp.random.etag(), generation(stamp.now_ms));
         let (module, managed_by, status_reason, status_updated_ms) = (None, None, None, None);
         Self { id, module, managed_by, keys, status, status_reason, status_updated_ms, etag, generation }
     }

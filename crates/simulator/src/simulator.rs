@@ -25,10 +25,11 @@ use crate::dps::{Registrations, Switches};
 use crate::handle::Handle;
 use crate::https::Https;
 use crate::hub::rules::PostRules;
-use crate::identity::{Readers, guid, write_whole};
+use crate::identity::{Readers, write_whole};
 use crate::mqtt::Mqtt;
 use crate::opening::{self, Hosts};
 use crate::options::Options;
+use crate::random::Random;
 use crate::record::Record;
 use crate::setup::SetupError;
 use crate::sockets::serve;
@@ -178,7 +179,8 @@ fn place_ca(options: &Options, pem: &str) -> Result<(PathBuf, Option<PathBuf>), 
         (Some(file), _) => (file.clone(), false),
         // It lies there already, beside its key.
         (None, Some(dir)) => return Ok((dir.join(CA_FILE), None)),
-        (None, None) => (std::env::temp_dir().join(format!("azure-sim-ca-{}.pem", guid())), true),
+        // From the system, so that two simulators with the same source have each its own file.
+        (None, None) => (std::env::temp_dir().join(format!("azure-sim-ca-{}.pem", Random::default().guid())), true),
     };
     write_whole(&path, pem.as_bytes(), Readers::Everyone).map_err(at(&path))?;
     Ok((path.clone(), is_passing.then_some(path)))
@@ -188,9 +190,10 @@ fn place_ca(options: &Options, pem: &str) -> Result<(PathBuf, Option<PathBuf>), 
 pub(crate) fn open(options: &Options, hosts: &Hosts, amqp_port: u16) -> Result<Cloud, StartError> {
     let dir = options.dir.as_deref();
     let shown_dir = dir.unwrap_or(Path::new(""));
-    let mut identity = opening::identity(options)?;
-    let mut scopes = opening::scopes(options.setup.as_ref(), &hosts.hubs, &mut identity)?;
-    let hubs = hosts.open(&mut identity);
+    let random = Random::from(options.random.clone());
+    let mut identity = opening::identity(options, &random)?;
+    let mut scopes = opening::scopes(options.setup.as_ref(), &hosts.hubs, &mut identity, &random)?;
+    let hubs = hosts.open(&mut identity, &random);
     identity.keep(dir).map_err(at(shown_dir))?;
     let now_ms = (options.clock)();
     let rules = options.setup.as_ref().map(|setup| PostRules::from(&setup.cloud_to_device)).unwrap_or_default();
@@ -200,6 +203,7 @@ pub(crate) fn open(options: &Options, hosts: &Hosts, amqp_port: u16) -> Result<C
     let record = Record::open(record_path, options.on_message.clone()).map_err(at(record_path.unwrap_or(shown_dir)))?;
     Ok(Cloud::new(Parts {
         clock: Arc::clone(&options.clock),
+        random,
         hubs,
         switches: Switches::open(dir, &mut scopes).map_err(at(shown_dir))?,
         scopes,

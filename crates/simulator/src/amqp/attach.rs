@@ -128,16 +128,16 @@ impl Peer {
             (Node::Registration { scope, id }, _) => self.registration(&scope, &id, attach, scene),
             (Node::Management(entity), _) => self.management(entity.as_deref(), attach, scene),
             (Node::Partition(_), false) => self.reader(link, attach, scene),
-            _ => Err(errors::no_such_address(address_of(attach), scene.now_ms)),
+            _ => Err(errors::no_such_address(address_of(attach), scene.stamp())),
         }
     }
 
     /// Whether an endpoint may have links on this connection, and by whose key.
     pub(super) fn lets_have(&self, endpoint: &Endpoint, scene: Scene<'_>) -> Result<Key, Error> {
-        let key = self.tokens.opens(endpoint).ok_or_else(|| errors::unauthorized(scene.now_ms))?;
-        scene.cloud.standing(endpoint).map_err(|refusal| errors::of(&refusal, scene.now_ms).1)?;
+        let key = self.tokens.opens(endpoint).ok_or_else(|| errors::unauthorized(scene.stamp()))?;
+        scene.cloud.standing(endpoint).map_err(|refusal| errors::of(&refusal, scene.stamp()).1)?;
         // What a fault says of messages only is said when there is one.
-        let refused = scene.cloud.refusal(endpoint).map(|refusal| errors::of(&refusal, scene.now_ms));
+        let refused = scene.cloud.refusal(endpoint).map(|refusal| errors::of(&refusal, scene.stamp()));
         match refused {
             Some((Hits::Link, error)) => Err(error),
             _ => Ok(key),
@@ -162,13 +162,13 @@ impl Peer {
     /// A link of the service side.
     fn service_link(&self, node: &Node, sends: bool, attach: &Attach, scene: Scene<'_>) -> Result<Grant, Error> {
         if !node.service_path().is_some_and(|path| self.tokens.opens_service(path)) {
-            return Err(errors::unauthorized(scene.now_ms));
+            return Err(errors::unauthorized(scene.stamp()));
         }
         match (node, sends) {
             (Node::Commands, true) => Ok(Kind::Commands { unanswered: 0 }.into()),
             (Node::Feedback, false) => Ok(Kind::Feedback(Box::new(Handed::new(settles(attach)))).into()),
             (Node::FileNotifications, false) => Ok(Kind::FileNotifications.into()),
-            _ => Err(errors::no_such_address(address_of(attach), scene.now_ms)),
+            _ => Err(errors::no_such_address(address_of(attach), scene.stamp())),
         }
     }
 
@@ -177,7 +177,7 @@ impl Peer {
         // Who said nothing at the door, as a device with a certificate does, is refused where all are: at its request. Of
         // links that are refused Microsoft's SDK for Node does not always tell.
         let its = self.registration.get_or_insert_with(|| Registration::without_token(scope, id));
-        let its = Some(its).filter(is_its).ok_or_else(|| errors::unauthorized(scene.now_ms))?;
+        let its = Some(its).filter(is_its).ok_or_else(|| errors::unauthorized(scene.stamp()))?;
         if let Some(version) = provisioning::api_version(&attach.properties) {
             its.api_version = Some(version.to_owned());
         }
@@ -245,7 +245,7 @@ impl Peer {
         let below = path.splitn(3, '/').nth(2).unwrap_or_default();
         let words = path_of(&path.split('/').collect::<Vec<_>>());
         if !self.tokens.opens_events(&words.iter().map(String::as_str).collect::<Vec<_>>()) {
-            return errors::unauthorized(scene.now_ms);
+            return errors::unauthorized(scene.stamp());
         }
         let (hub, port) = (scene.cloud.hub(self.hub), scene.cloud.amqp_port());
         let (host, name) = (hub.name(), hub.short_name());

@@ -28,7 +28,7 @@ impl Peer {
         let manners = scene.cloud.manners();
         let state = match self.command(delivery, scene) {
             Ok(()) => DeliveryState::Accepted,
-            Err(refusal) => match errors::of(&refusal, scene.now_ms) {
+            Err(refusal) => match errors::of(&refusal, scene.stamp()) {
                 // What would end the link of a device is a matter of one message here, but for an absent hub.
                 (Hits::Link, error) if refusal.status == 503 => return self.detach(link, true, Some(error), scene),
                 (_, error) => DeliveryState::Rejected(Some(error)),

@@ -92,7 +92,7 @@ impl Peer {
     }
 
     fn refuse(&mut self, link: LinkId, delivery: &Delivery, refusal: &Refusal, wait: Duration, scene: Scene<'_>) {
-        match errors::of(refusal, scene.now_ms) {
+        match errors::of(refusal, scene.stamp()) {
             (Hits::Message, error) => {
                 self.settle(link, delivery, DeliveryState::Rejected(Some(error)), wait, scene);
             }
@@ -121,7 +121,7 @@ impl Peer {
                 message_annotations: Default::default(),
             }),
             Some(AmqpAction::Reject { condition, description, info }) => {
-                let error = super::trouble::error(&condition, description.as_deref(), &info, scene.now_ms);
+                let error = super::trouble::error(&condition, description.as_deref(), &info, scene.stamp());
                 Then::Answered(DeliveryState::Rejected(Some(error)))
             }
             Some(action) => {

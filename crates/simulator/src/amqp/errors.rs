@@ -9,7 +9,8 @@ use amqp::value::{Fields, Value};
 use serde_json::json;
 
 use crate::hub::Refusal;
-use crate::identity::{guid, timestamp};
+use crate::identity::timestamp;
+use crate::random::Stamp;
 
 /// What is refused: the message, the link with whatever is on it, or the message and then all links of its device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,10 +66,10 @@ const STOLEN: &str = "The link was stolen by a newer connection of the same devi
 const TOKEN_INVALID: &str = "Token Invalid.";
 
 /// What a refusal hits, and the error that goes with it.
-pub(super) fn of(refusal: &Refusal, now_ms: i64) -> (Hits, Error) {
+pub(super) fn of(refusal: &Refusal, stamp: Stamp<'_>) -> (Hits, Error) {
     let row = TABLE.iter().find(|row| row.0 == refusal.code);
     let (condition, hits) = row.map_or_else(|| by_status(refusal.status), |row| (row.1, row.2));
-    (hits, written(condition.to_owned(), refusal.code, &refusal.text, now_ms))
+    (hits, written(condition.to_owned(), refusal.code, &refusal.text, stamp))
 }
 
 /// For numbers that only a fault can bring.
@@ -88,24 +89,24 @@ fn by_status(status: u16) -> (&'static str, Hits) {
 }
 
 /// An error that a fault asks for, with the words that usually go with its condition where it brings none.
-pub(super) fn wanted(condition: &str, description: Option<&str>, now_ms: i64) -> Error {
+pub(super) fn wanted(condition: &str, description: Option<&str>, stamp: Stamp<'_>) -> Error {
     if let Some(text) = description {
         return Error::new(condition.to_owned(), text);
     }
     let (code, text) = TABLE.iter().find(|row| row.1 == condition).map_or((0, condition), |row| (row.0, row.3));
-    if code == 0 { Error::new(condition.to_owned(), text) } else { written(condition.to_owned(), code, text, now_ms) }
+    if code == 0 { Error::new(condition.to_owned(), text) } else { written(condition.to_owned(), code, text, stamp) }
 }
 
 /// Of an address that means nothing here.
-pub(super) fn no_such_address(address: &str, now_ms: i64) -> Error {
+pub(super) fn no_such_address(address: &str, stamp: Stamp<'_>) -> Error {
     let text = format!("The link address '{address}' did not match any of the expected formats.");
-    let error = of(&Refusal::new(404, 404_006, "InvalidUrl", text), now_ms).1;
+    let error = of(&Refusal::new(404, 404_006, "InvalidUrl", text), stamp).1;
     Error { info: error.info.with("com.microsoft:is-filtered", true), ..error }
 }
 
 /// Of a link whose device has no good token on this connection.
-pub(super) fn unauthorized(now_ms: i64) -> Error {
-    of(&Refusal::unauthorized(), now_ms).1
+pub(super) fn unauthorized(stamp: Stamp<'_>) -> Error {
+    of(&Refusal::unauthorized(), stamp).1
 }
 
 /// Of a link whose device's token has run out.
@@ -114,18 +115,19 @@ pub(super) fn token_invalid() -> Error {
 }
 
 /// Of a link whose device is somewhere else now.
-pub(super) fn stolen(now_ms: i64) -> Error {
-    wanted("amqp:link:stolen", None, now_ms)
+pub(super) fn stolen(stamp: Stamp<'_>) -> Error {
+    wanted("amqp:link:stolen", None, stamp)
 }
 
-fn written(condition: String, code: u32, text: &str, now_ms: i64) -> Error {
-    let at = timestamp(now_ms).strftime("%m/%d/%Y %H:%M:%S");
-    let tracking_id = format!("{}-G:0-TimeStamp:{at}", guid().replace('-', ""));
+fn written(condition: String, code: u32, text: &str, stamp: Stamp<'_>) -> Error {
+    let now = timestamp(stamp.now_ms);
+    let at = now.strftime("%m/%d/%Y %H:%M:%S");
+    let tracking_id = format!("{}-G:0-TimeStamp:{at}", stamp.random.guid().replace('-', ""));
     let description = json!({
         "errorCode": code,
         "trackingId": tracking_id,
         "message": text,
-        "timestampUtc": format!("{:.7}", timestamp(now_ms)),
+        "timestampUtc": format!("{now:.7}"),
     });
     let info = Fields::default()
         .with("com.microsoft:tracking-id", tracking_id)

@@ -193,7 +193,7 @@ impl Peer {
 }
 
 fn error(refusal: &Refusal, scene: Scene<'_>) -> Error {
-    errors::of(refusal, scene.now_ms).1
+    errors::of(refusal, scene.stamp()).1
 }
 
 /// What a client's word does to a message. That `modified` is an abandon is assumed.

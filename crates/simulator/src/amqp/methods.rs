@@ -25,8 +25,8 @@ const STATUS: &str = "IoThub-status";
 
 impl Peer {
     /// Somebody calls a method.
-    pub(super) fn call_method(&mut self, endpoint: &Endpoint, call: Call) {
-        self.send_unasked(endpoint, Purpose::Methods, request(call));
+    pub(super) fn call_method(&mut self, endpoint: &Endpoint, call: Call, scene: Scene<'_>) {
+        self.send_unasked((endpoint, Purpose::Methods), request(call), scene);
     }
 
     /// A device answers. That an answer which nobody waits for any more is taken all the same is assumed.
@@ -37,7 +37,7 @@ impl Peer {
                 scene.cloud.answer_method(&endpoint, id, answer);
                 DeliveryState::Accepted
             }
-            Err(refusal) => DeliveryState::Rejected(Some(errors::of(&refusal, scene.now_ms).1)),
+            Err(refusal) => DeliveryState::Rejected(Some(errors::of(&refusal, scene.stamp()).1)),
         };
         if !delivery.settled {
             self.engine.settle(link, delivery.id, state);

@@ -19,7 +19,7 @@ impl Peer {
         }
         for (endpoint, claim) in notes.stolen {
             let older = self.links_of(&endpoint, Some(claim));
-            self.detach_all(older, &Some(errors::stolen(scene.now_ms)), true, scene);
+            self.detach_all(older, &Some(errors::stolen(scene.stamp())), true, scene);
         }
         for endpoint in notes.changed {
             self.look_again(&endpoint, scene);
@@ -30,10 +30,10 @@ impl Peer {
             }
         }
         for (endpoint, call) in notes.calls {
-            self.call_method(&endpoint, call);
+            self.call_method(&endpoint, call, scene);
         }
         for (endpoint, change) in notes.desired {
-            self.tell_desired(&endpoint, change);
+            self.tell_desired(&endpoint, change, scene);
         }
         for endpoint in notes.c2d {
             for link in self.links_of(&endpoint, None) {
@@ -60,7 +60,7 @@ impl Peer {
             let closed = scene.cloud.manners().gateway == Gateway::Gwv1;
             self.detach_all(links, &None, closed, scene);
         } else {
-            self.detach_all(links, &Some(errors::of(&refusal, scene.now_ms).1), true, scene);
+            self.detach_all(links, &Some(errors::of(&refusal, scene.stamp()).1), true, scene);
         }
     }
 
@@ -83,7 +83,7 @@ impl Peer {
         match weather.outage {
             None => return false,
             Some(Outage::Unavailable) => {
-                let error = errors::wanted("amqp:connection:forced", None, scene.now_ms);
+                let error = errors::wanted("amqp:connection:forced", None, scene.stamp());
                 self.engine.close(Some(error), scene.at);
             }
             Some(Outage::Close) => self.fate = Some(Fate::Cut),

@@ -15,7 +15,6 @@ use super::links::Kind;
 use super::peer::{Peer, Scene};
 use crate::directory::{Claim, Ears};
 use crate::endpoint::Endpoint;
-use crate::identity::uuid;
 
 /// What goes out unasked and is not read: a method is as good as not answered, a change of desired properties is
 /// found by its version. At most 128 KiB each: 8 MiB for a device that reads nothing.
@@ -114,7 +113,7 @@ impl Peer {
         };
         let older: Vec<LinkId> =
             self.halves().filter(|(_, older)| older.gives_way_to(&half)).map(|(id, _)| id).collect();
-        self.detach_all(older, &Some(errors::stolen(scene.now_ms)), true, scene);
+        self.detach_all(older, &Some(errors::stolen(scene.stamp())), true, scene);
         Ok(Kind::Half(Box::new(half)))
     }
 
@@ -150,17 +149,17 @@ impl Peer {
 /// What goes over them.
 impl Peer {
     /// Sends what a device has not asked for, unless it does not read.
-    pub(super) fn send_unasked(&mut self, endpoint: &Endpoint, purpose: Purpose, payload: Bytes) {
+    pub(super) fn send_unasked(&mut self, (endpoint, purpose): (&Endpoint, Purpose), payload: Bytes, scene: Scene<'_>) {
         let is_its = |half: &Half| half.is_of(endpoint, purpose) && half.is_outgoing && half.other.is_some();
         let Some(link) = self.halves().find(|(_, half)| is_its(half)).map(|(id, _)| id) else { return };
         if self.engine.waiting(link) < UNREAD_MAX {
-            self.send_on(link, payload);
+            self.send_on(link, payload, scene);
         }
     }
 
-    pub(super) fn send_on(&mut self, link: LinkId, payload: Bytes) {
+    pub(super) fn send_on(&mut self, link: LinkId, payload: Bytes, scene: Scene<'_>) {
         let Some(settled) = self.half(link).map(|half| half.settled) else { return };
-        let tag = Some(Bytes::copy_from_slice(&uuid()));
+        let tag = Some(Bytes::copy_from_slice(&scene.random().uuid()));
         self.engine.send(link, Outgoing { settled, tag, ..Outgoing::message(payload) });
     }
 

@@ -27,7 +27,6 @@ use crate::cloud::Cloud;
 use crate::directory::ConnectionId;
 pub(super) use crate::driver::{Fate, Scene};
 use crate::endpoint::HubId;
-use crate::identity::random_bytes;
 
 /// What the real hub announces is half of it.
 const SILENCE_MAX: Duration = Duration::from_secs(480);
@@ -223,7 +222,7 @@ impl Peer {
                 let (endpoint, error) = *whom;
                 self.detach_all(self.links_of(&endpoint, None), &Some(error), true, scene);
             }
-            Job::TwinAnswer(link, payload) => self.answer_twin(link, payload),
+            Job::TwinAnswer(link, payload) => self.answer_twin(link, payload, scene),
             Job::Reply(service, reply_to, payload) => self.reply_now(service, reply_to.as_deref(), payload),
         }
     }
@@ -280,7 +279,7 @@ impl Peer {
 /// As the real hub opens connections and begins sessions.
 fn options(cloud: &Cloud) -> Options {
     let (window, frame_bytes_max) = cloud.amqp_sizes();
-    let container_id = format!("DeviceGateway_{:032x}", u128::from_be_bytes(random_bytes()));
+    let container_id = format!("DeviceGateway_{:032x}", u128::from_be_bytes(cloud.random().bytes()));
     let options = Options::new(container_id);
     Options {
         hostname: Some("localhost".to_owned()),

@@ -21,7 +21,6 @@ use super::tokens::{Grant, TooMany, named};
 use crate::cloud::DpsCall;
 use crate::faults::{AmqpAction, LinkState, delay};
 use crate::hub::Refusal;
-use crate::identity::guid;
 
 impl Peer {
     pub(super) fn requested(&mut self, link: LinkId, service: Service, delivery: &Delivery, scene: Scene<'_>) {
@@ -33,7 +32,7 @@ impl Peer {
             },
             Err(error) => {
                 let refusal = Refusal::not_json(&format!("The message cannot be read: {error}"));
-                let error = errors::of(&refusal, scene.now_ms).1;
+                let error = errors::of(&refusal, scene.stamp()).1;
                 self.settle_request(link, delivery, DeliveryState::Rejected(Some(error)));
             }
         }
@@ -102,7 +101,7 @@ impl Peer {
             registration_id: &its.id,
             authorization: Some(&its.token),
         };
-        match provisioning::answer(scene.cloud, &call, request, &guid()) {
+        match provisioning::answer(scene.cloud, &call, request, &scene.random().guid()) {
             Ok(answer) => {
                 self.settle_request(link, delivery, DeliveryState::Accepted);
                 self.reply(Service::Registration, request, answer.to_bytes(), weather.delay, scene);

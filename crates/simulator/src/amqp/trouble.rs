@@ -11,6 +11,7 @@ use super::errors;
 use super::peer::{Fate, Peer, Scene};
 use crate::endpoint::Endpoint;
 use crate::faults::{AmqpAction, LinkState, delay};
+use crate::random::Stamp;
 
 impl AmqpAction {
     /// Whether it can be done to a link without a message: it ends it, or more.
@@ -28,21 +29,21 @@ impl Peer {
     /// Does what ends a link, or more. What is only for messages and tokens does nothing here.
     pub(super) fn act(&mut self, action: &AmqpAction, at: (SessionId, LinkId, Option<&Endpoint>), scene: Scene<'_>) {
         let (session, link, endpoint) = at;
-        let now_ms = scene.now_ms;
+        let stamp = scene.stamp();
         match action {
             AmqpAction::Detach { condition, description, closed, info } => {
-                let error = condition.as_ref().map(|word| error(word, description.as_deref(), info, now_ms));
+                let error = condition.as_ref().map(|word| error(word, description.as_deref(), info, stamp));
                 self.detach(link, *closed, error, scene);
             }
             AmqpAction::End { condition, description } => {
-                self.engine.end(session, wanted(condition.as_deref(), description.as_deref(), now_ms));
+                self.engine.end(session, wanted(condition.as_deref(), description.as_deref(), stamp));
             }
             AmqpAction::Close { condition, description } => {
-                self.engine.close(wanted(condition.as_deref(), description.as_deref(), now_ms), scene.at);
+                self.engine.close(wanted(condition.as_deref(), description.as_deref(), stamp), scene.at);
             }
             AmqpAction::Drop => self.fate = Some(Fate::Reset),
             AmqpAction::HalfOpen => self.fate = Some(Fate::Silent),
-            AmqpAction::Steal => self.lose(link, endpoint, errors::stolen(now_ms), scene),
+            AmqpAction::Steal => self.lose(link, endpoint, errors::stolen(stamp), scene),
             AmqpAction::ExpireToken => {
                 if let Some(endpoint) = endpoint {
                     self.tokens.forget(endpoint);
@@ -120,16 +121,21 @@ impl Peer {
 }
 
 /// An error as a fault describes it.
-pub(super) fn error(condition: &str, description: Option<&str>, info: &BTreeMap<String, Json>, now_ms: i64) -> Error {
-    let mut error = errors::wanted(condition, description, now_ms);
+pub(super) fn error(
+    condition: &str,
+    description: Option<&str>,
+    info: &BTreeMap<String, Json>,
+    stamp: Stamp<'_>,
+) -> Error {
+    let mut error = errors::wanted(condition, description, stamp);
     for (name, value) in info {
         error.info = error.info.with(name.clone(), plain(value));
     }
     error
 }
 
-fn wanted(condition: Option<&str>, description: Option<&str>, now_ms: i64) -> Option<Error> {
-    condition.map(|condition| errors::wanted(condition, description, now_ms))
+fn wanted(condition: Option<&str>, description: Option<&str>, stamp: Stamp<'_>) -> Option<Error> {
+    condition.map(|condition| errors::wanted(condition, description, stamp))
 }
 
 /// Whole numbers that fit are ints, as the hub's own are.

@@ -21,6 +21,7 @@ use super::telemetry::{content, decode};
 use crate::directory::DesiredChange;
 use crate::endpoint::Endpoint;
 use crate::hub::Refusal;
+use crate::random::Stamp;
 
 const REPORTED: &str = "/properties/reported";
 const DESIRED: &str = "/notifications/twin/properties/desired";
@@ -43,13 +44,13 @@ struct Told {
 
 impl Peer {
     /// Desired properties changed.
-    pub(super) fn tell_desired(&mut self, endpoint: &Endpoint, change: DesiredChange) {
+    pub(super) fn tell_desired(&mut self, endpoint: &Endpoint, change: DesiredChange, scene: Scene<'_>) {
         let message = Message {
             message_annotations: Fields::default().with("resource", DESIRED),
             body: Body::Data(vec![change.patch]),
             ..Message::default()
         };
-        self.send_unasked(endpoint, Purpose::Twin, message.to_bytes());
+        self.send_unasked((endpoint, Purpose::Twin), message.to_bytes(), scene);
     }
 
     /// A device asks. Without a link for the answer nothing is done.
@@ -66,7 +67,7 @@ impl Peer {
                 self.do_after(weather.delay, Job::TwinAnswer(link, answer), scene);
                 DeliveryState::Accepted
             }
-            Err(refusal) => DeliveryState::Rejected(Some(errors::of(&refusal, scene.now_ms).1)),
+            Err(refusal) => DeliveryState::Rejected(Some(errors::of(&refusal, scene.stamp()).1)),
         };
         if !delivery.settled {
             self.engine.settle(link, delivery.id, state);
@@ -85,7 +86,7 @@ impl Peer {
         let id = request.properties.correlation_id.take();
         let id = id.ok_or_else(|| Refusal::argument("The correlation id is missing"))?;
         let told = Wish::read(request).and_then(|wish| self.perform_wish(link, &endpoint, &wish, scene));
-        Ok(answer(id, told, scene.now_ms))
+        Ok(answer(id, told, scene.stamp()))
     }
 
     fn perform_wish(
@@ -114,11 +115,11 @@ impl Peer {
     }
 
     /// The answer goes out on the other link, if that is still there.
-    pub(super) fn answer_twin(&mut self, link: LinkId, payload: Bytes) {
+    pub(super) fn answer_twin(&mut self, link: LinkId, payload: Bytes, scene: Scene<'_>) {
         let Some(half) = self.half(link) else { return };
         half.unanswered = half.unanswered.saturating_sub(1);
         if let Some(other) = half.other {
-            self.send_on(other, payload);
+            self.send_on(other, payload, scene);
         }
         self.top_up_half(link);
     }
@@ -139,11 +140,11 @@ impl Wish {
     }
 }
 
-fn answer(id: MessageId, told: Result<Told, Refusal>, now_ms: i64) -> Bytes {
+fn answer(id: MessageId, told: Result<Told, Refusal>, stamp: Stamp<'_>) -> Bytes {
     let (status, told) = match told {
         Ok(told) => (200, told),
         Err(refusal) => {
-            let json = errors::of(&refusal, now_ms).1.description.unwrap_or_default();
+            let json = errors::of(&refusal, stamp).1.description.unwrap_or_default();
             (refusal.status.into(), Told { version: None, body: json.into() })
         }
     };
@@ -165,6 +166,7 @@ fn answer(id: MessageId, told: Result<Told, Refusal>, now_ms: i64) -> Bytes {
 mod tests {
     use super::*;
     use crate::cloud::tests::NOW_MS;
+    use crate::random::tests::stamp;
 
     fn request(operation: &str, resource: &str, body: &'static str) -> Message {
         Message {
@@ -197,12 +199,12 @@ mod tests {
     fn an_answer_has_the_types_that_clients_insist_on() {
         for id in [MessageId::from("Get1"), MessageId::Uuid([7; 16])] {
             let told = Told { version: Some(4), body: Bytes::new() };
-            let message = Message::decode(&answer(id.clone(), Ok(told), NOW_MS)).unwrap();
+            let message = Message::decode(&answer(id.clone(), Ok(told), stamp(NOW_MS))).unwrap();
             assert_eq!(message.properties.correlation_id, Some(id));
             let expected = Fields::default().with("status", Value::Int(200)).with("version", Value::Long(4));
             assert_eq!((message.message_annotations, message.body), (expected, Body::Data(vec![Bytes::new()])));
         }
-        let refused = answer("x".into(), Err(Refusal::argument("no")), NOW_MS);
+        let refused = answer("x".into(), Err(Refusal::argument("no")), stamp(NOW_MS));
         let message = Message::decode(&refused).unwrap();
         assert_eq!(message.message_annotations, Fields::default().with("status", Value::Int(400)));
         let Body::Data(json) = message.body else { panic!("no data") };

@@ -15,7 +15,6 @@ use crate::hub::line::{Lock, Outcome};
 use crate::hub::post::{Expired, Post, Step};
 use crate::hub::rules::PostRules;
 use crate::hub::{self, Refusal};
-use crate::identity::random_bytes;
 use crate::journal::Journal;
 
 /// As errors call it.
@@ -163,7 +162,7 @@ impl Cloud {
         let now_ms = self.now_ms();
         let mut state = self.state();
         self.pass(&mut state, hub, now_ms);
-        state.hub(hub).ok()?.post.post.lock_feedback(now_ms, lock())
+        state.hub(hub).ok()?.post.post.lock_feedback(now_ms, self.lock())
     }
 
     pub(crate) fn settle_feedback(&self, hub: HubId, lock: Lock, outcome: Outcome) -> Result<(), Refusal> {
@@ -212,7 +211,7 @@ impl Cloud {
     fn lock_now(&self, state: &mut State, device: &Endpoint, now_ms: i64) -> Result<Option<Delivery>, Refusal> {
         self.pass(state, device.hub, now_ms);
         let its = state.hub(device.hub)?;
-        let delivery = its.post.post.lock_next(&device.device, now_ms, lock());
+        let delivery = its.post.post.lock_next(&device.device, now_ms, self.lock());
         if delivery.is_some() {
             its.post.count("handed_out");
         }
@@ -240,6 +239,12 @@ impl Cloud {
         if is_free {
             self.directory.tell_c2d(device);
         }
+    }
+}
+
+impl Cloud {
+    fn lock(&self) -> Lock {
+        Lock(self.random.bytes())
     }
 }
 
@@ -275,10 +280,6 @@ impl Cloud {
             self.directory.tell_feedback(hub);
         }
     }
-}
-
-fn lock() -> Lock {
-    Lock(random_bytes())
 }
 
 #[cfg(test)]

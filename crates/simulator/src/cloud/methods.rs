@@ -12,7 +12,6 @@ use crate::directory::{Call, CallFailed};
 use crate::endpoint::Endpoint;
 use crate::hub::method::{self, Answer, Invocation, RequestId};
 use crate::hub::{self, Refusal};
-use crate::identity::uuid;
 
 /// A call that is under way. Dropped it is forgotten.
 pub(crate) struct Asked<'a> {
@@ -59,7 +58,7 @@ impl Cloud {
     }
 
     fn ask(&self, endpoint: &Endpoint, invocation: Invocation) -> Result<Asked<'_>, Refusal> {
-        let (id, (asks, answer)) = (uuid(), oneshot::channel());
+        let (id, (asks, answer)) = (self.random.uuid(), oneshot::channel());
         self.state().calls.add(endpoint, id, asks)?;
         let asked = Asked { cloud: self, endpoint: endpoint.clone(), id, answer };
         let call = Call { request_id: id, name: invocation.name, payload: invocation.payload };

@@ -108,7 +108,7 @@ impl Cloud {
             return Ok(());
         }
         // To the new hub it is a new identity, with the keys and the twin of the old one.
-        let device = Device::new(id, old.0.keys, now_ms).switched(old.0.status, now_ms);
+        let device = Device::new(id, old.0.keys, self.stamp(now_ms)).switched(old.0.status, now_ms);
         its.registry.put_device(device.clone())?;
         its.registry.put_twin(&device, old.1)?;
         its.tell_created(&device, now_ms);
@@ -163,7 +163,7 @@ impl Cloud {
         let mut state = self.state();
         let Some(its) = state.hubs.get_mut(hub.0) else { return Ok(false) };
         let Some(device) = its.registry.device(id) else { return Ok(false) };
-        let changed = Device { etag: crate::identity::etag(), ..device.clone() }.switched(status, self.now_ms());
+        let changed = Device { etag: self.random.etag(), ..device.clone() }.switched(status, self.now_ms());
         its.registry.put_device(changed)?;
         self.tell_changed(its, &Endpoint::device(hub, id));
         Ok(true)

@@ -11,7 +11,7 @@ use crate::endpoint::Endpoint;
 use crate::events::Accepted;
 use crate::hub::events::{About, Change, EventSource, Sequence};
 use crate::hub::twin::Twin;
-use crate::identity::guid;
+use crate::random::Random;
 use crate::registry::Device;
 
 /// Which of them are wanted, and what it takes to write them.
@@ -21,11 +21,12 @@ pub(super) struct Notices {
     hub: String,
     wanted: Vec<EventSource>,
     sequence: Sequence,
+    random: Random,
 }
 
 impl Notices {
-    pub(super) fn new(hub: &str, wanted: &[EventSource]) -> Self {
-        Self { hub: hub.to_owned(), wanted: wanted.to_vec(), sequence: Sequence::default() }
+    pub(super) fn new(hub: &str, wanted: &[EventSource], random: Random) -> Self {
+        Self { hub: hub.to_owned(), wanted: wanted.to_vec(), sequence: Sequence::default(), random }
     }
 
     fn about<'a>(
@@ -36,7 +37,7 @@ impl Notices {
         at_ms: i64,
     ) -> Option<About<'a>> {
         let is_wanted = self.wanted.contains(&source);
-        is_wanted.then(|| About { hub: &self.hub, device, module, at_ms, correlation_id: guid() })
+        is_wanted.then(|| About { hub: &self.hub, device, module, at_ms, correlation_id: self.random.guid() })
     }
 }
 

@@ -74,9 +74,9 @@ impl Cloud {
     fn put_identity(&self, its: &mut HubState, of: &Endpoint, with: &With<'_>, now_ms: i64) -> Result<Answer, Refusal> {
         let name = self.hub(of.hub).short_name();
         let device = match its.registry.get(of) {
-            Some(device) => service::updated(device, of, name, with.if_match, with.body, now_ms)?,
+            Some(device) => service::updated(device, of, name, with.if_match, with.body, self.stamp(now_ms))?,
             None if with.if_match.is_some() => return Err(missing(its, of)),
-            None => service::created(of, with.body, now_ms)?,
+            None => service::created(of, with.body, self.stamp(now_ms))?,
         };
         self.keep_identity(its, of, device.clone(), now_ms)?;
         Ok(self.identity_shown(of.hub, its, &device))
@@ -123,7 +123,8 @@ impl Cloud {
             }
             Mode::UpdateTwin | Mode::UpdateTwinIfMatchEtag => {}
             _ => {
-                let device = element.identity(its.registry.get(of), self.hub(of.hub).short_name(), now_ms)?;
+                let device =
+                    element.identity(its.registry.get(of), self.hub(of.hub).short_name(), self.stamp(now_ms))?;
                 self.keep_identity(its, of, device, now_ms)?;
             }
         }

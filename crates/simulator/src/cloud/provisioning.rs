@@ -7,6 +7,7 @@ use crate::dps::{self, Admitted, Answer, Assignment, Outcome, Registration};
 use crate::endpoint::HubId;
 use crate::faults::DpsRefusal;
 use crate::identity::Keys;
+use crate::random::Stamp;
 use crate::registry::Device;
 
 /// A call to the provisioning service, as every protocol can name it.
@@ -46,7 +47,7 @@ impl Cloud {
             Some(outcome) => outcome,
             None => self.assign(state, &admitted, call.registration_id, sent, now_ms)?,
         };
-        Ok(state.operations.begin(&admitted.scope, outcome, self.pace.assigning_polls))
+        Ok(state.operations.begin(&admitted.scope, outcome, self.pace.assigning_polls, &self.random))
     }
 
     /// Makes devices as if each had registered. Stops at the first that cannot be made; those before it are there.
@@ -92,7 +93,8 @@ impl Cloud {
         now_ms: i64,
     ) -> Result<Outcome, dps::Refusal> {
         let before = state.registrations.get(&admitted.scope, registration_id);
-        let Assignment { registration, data } = dps::assign(admitted, before, registration_id, sent, now_ms);
+        let Assignment { registration, data } =
+            dps::assign(admitted, before, registration_id, sent, self.stamp(now_ms));
         let hub = self.hub_called(&registration.hub).ok_or_else(|| failed("The hub is not there"))?;
         // Before anything is done: a device that would have moved here stays where it is.
         if !state.has_room(hub, &registration.device_id) {
@@ -100,7 +102,7 @@ impl Cloud {
         }
         let failed_to_write = |error: std::io::Error| failed(&not_written("registry", &error));
         self.bring(state, &data, (hub, &registration.device_id), now_ms).map_err(failed_to_write)?;
-        state.make(hub, &registration, admitted.keys.clone(), now_ms)?;
+        state.make(hub, &registration, admitted.keys.clone(), self.stamp(now_ms))?;
         self.directory.tell_readers();
         self.leave(state, &data, &registration.device_id).map_err(failed_to_write)?;
         // What the device sent is of no use to it.
@@ -139,14 +141,20 @@ impl State {
         refusal.map(|refusal| dps::refused(registration_id, refusal)).transpose()
     }
 
-    fn make(&mut self, hub: HubId, registration: &Registration, keys: Keys, now_ms: i64) -> Result<(), dps::Refusal> {
+    fn make(
+        &mut self,
+        hub: HubId,
+        registration: &Registration,
+        keys: Keys,
+        stamp: Stamp<'_>,
+    ) -> Result<(), dps::Refusal> {
         let its = self.hub(hub).map_err(|refusal| failed(&refusal.text))?;
         let name = &registration.device_id;
         let device = match its.registry.device(name) {
             Some(device) => Device { keys, ..device.clone() },
-            None => Device::new(name, keys, now_ms),
+            None => Device::new(name, keys, stamp),
         };
-        its.keep_device(device, now_ms)
+        its.keep_device(device, stamp.now_ms)
             .and_then(|()| self.registrations.put(registration.clone()))
             .map_err(|error| failed(&not_written("registry", &error)))
     }

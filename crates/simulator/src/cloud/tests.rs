@@ -29,6 +29,7 @@ pub(crate) fn cloud_telling(devices: &[&str], faults: Faults, events: &[EventSou
     let scopes = Scopes(vec![Scope { id: "0ne1".to_owned(), groups: vec![Arc::new(group)] }]);
     let cloud = Cloud::new(Parts {
         clock: Arc::new(move || clock.load(Ordering::Relaxed)),
+        random: Random::default(),
         hubs: hubs.into(),
         scopes,
         switches: crate::dps::Switches::default(),

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::enrolment::{Admitted, Group};
 use super::registrations::Registration;
-use crate::identity::etag;
+use crate::random::Stamp;
 use crate::setup::Reprovision;
 
 /// The longest payload of a device that is remembered, as JSON. They are model ids of fifty bytes; a device for which more is
@@ -81,7 +81,7 @@ pub(crate) fn assign(
     before: Option<&Registration>,
     registration_id: &str,
     sent: Option<Value>,
-    now_ms: i64,
+    Stamp { now_ms, random }: Stamp<'_>,
 ) -> Assignment {
     let group = &admitted.group;
     let hub = wanted(group, before, registration_id).to_owned();
@@ -105,7 +105,7 @@ pub(crate) fn assign(
         payload: sent.filter(is_kept),
         created_ms: before.map_or(now_ms, |before| before.created_ms),
         updated_ms: now_ms,
-        etag: etag(),
+        etag: random.etag(),
     };
     Assignment { registration, data }
 }

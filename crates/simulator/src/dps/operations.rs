@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::{Answer, Outcome, Refusal};
-use crate::identity::{guid, random_bytes};
+use crate::random::Random;
 
 /// A device that never comes back for its answer costs one entry; the oldest go first. 20 000 entries of about 400 bytes are 8 MB,
 /// and twenty times what a real service registers in a minute.
@@ -26,13 +26,13 @@ pub(crate) struct Operations {
 
 impl Operations {
     /// Opens an operation; its first `assigning_polls` polls are put off.
-    pub(crate) fn begin(&mut self, scope: &str, outcome: Outcome, assigning_polls: u32) -> Answer {
+    pub(crate) fn begin(&mut self, scope: &str, outcome: Outcome, assigning_polls: u32, random: &Random) -> Answer {
         if self.oldest_first.len() >= OPERATIONS_MAX
             && let Some(oldest) = self.oldest_first.pop_front()
         {
             self.open.remove(&oldest);
         }
-        let operation_id = format!("5.{:016x}.{}", u64::from_be_bytes(random_bytes()), guid());
+        let operation_id = format!("5.{:016x}.{}", u64::from_be_bytes(random.bytes()), random.guid());
         self.oldest_first.push_back(operation_id.clone());
         let operation = Operation { scope: scope.to_owned(), polls_left: assigning_polls, outcome };
         self.open.insert(operation_id.clone(), operation);

@@ -3,6 +3,7 @@
 use super::operations::OPERATIONS_MAX;
 use super::*;
 use crate::identity::Keys;
+use crate::random::Random;
 use crate::sas;
 use crate::setup::{Allocation, Reprovision};
 
@@ -118,7 +119,7 @@ fn a_body_must_be_json_and_name_the_same_device() {
 fn an_operation_is_put_off_as_often_as_asked_and_then_stays_final() {
     let mut operations = Operations::default();
     let outcome = Outcome::Disabled { registration_id: "d1".to_owned() };
-    let begun = operations.begin("s", outcome, 2);
+    let begun = operations.begin("s", outcome, 2, &Random::default());
     assert!(begun.is_pending && begun.operation_id.starts_with("5."));
     let mut words = Vec::new();
     for _ in 0..4 {
@@ -137,8 +138,9 @@ fn an_operation_is_put_off_as_often_as_asked_and_then_stays_final() {
 #[test]
 fn operations_are_bounded_and_the_oldest_go_first() {
     let mut operations = Operations::default();
+    let random = Random::default();
     let begin = |operations: &mut Operations| {
-        operations.begin("s", refused("d1", &DpsRefusal::Disabled).unwrap(), 0).operation_id
+        operations.begin("s", refused("d1", &DpsRefusal::Disabled).unwrap(), 0, &random).operation_id
     };
     let first = begin(&mut operations);
     let second = begin(&mut operations);

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::identity::Keys;
+use crate::random::tests::stamp;
 use crate::sas::tests::signed_until;
 
 const NOW_MS: i64 = 1_767_225_000_000;
@@ -30,7 +31,7 @@ fn token(resource: &str, key: &str) -> String {
 
 #[test]
 fn a_device_speaks_with_either_of_its_keys_under_any_name_of_the_hub() {
-    let device = Device::new("d1", keys(), NOW_MS);
+    let device = Device::new("d1", keys(), stamp(NOW_MS));
     for (resource, key) in [("hub1/devices/d1", KEY), ("localhost%2Fdevices%2Fd1", SECOND_KEY)] {
         assert_eq!(admitted(Some(&device), &token(resource, key)), Ok(()));
     }
@@ -38,7 +39,7 @@ fn a_device_speaks_with_either_of_its_keys_under_any_name_of_the_hub() {
 
 #[test]
 fn each_refusal_has_its_code() {
-    let device = Device::new("d1", keys(), NOW_MS);
+    let device = Device::new("d1", keys(), stamp(NOW_MS));
     let off = Device { status: Status::Disabled, ..device.clone() };
     let good = token("hub1/devices/d1", KEY);
     assert_eq!(admitted(None, &good), Err((404, 404_001)));
@@ -52,7 +53,7 @@ fn each_refusal_has_its_code() {
 
 #[test]
 fn a_policy_that_connects_devices_speaks_for_any() {
-    let device = Device::new("d1", keys(), NOW_MS);
+    let device = Device::new("d1", keys(), stamp(NOW_MS));
     let with = |policy: &str| admitted(Some(&device), &format!("{}&skn={policy}", token("hub1", KEY)));
     assert_eq!(with("iothubowner"), Ok(()));
     assert_eq!(with("device"), Ok(()));
@@ -129,7 +130,7 @@ fn a_batch_is_taken_whole_or_not_at_all() {
 
 #[test]
 fn an_error_names_its_code_where_sdks_look() {
-    let body = Refusal::device_not_found("d1").body(1_634_022_482_000);
+    let body = Refusal::device_not_found("d1").body("00112233-4455-6677-8899-aabbccddeeff", 1_634_022_482_000);
     assert_eq!(body["Message"], "ErrorCode:DeviceNotFound;Device d1 not registered");
     let tracking = body["ExceptionMessage"].as_str().unwrap();
     assert!(

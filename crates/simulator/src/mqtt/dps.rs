@@ -16,7 +16,6 @@ use crate::cloud::{Cloud, DpsCall};
 use crate::dps::{Answer, Refusal};
 use crate::driver::Scene;
 use crate::faults::Outage;
-use crate::identity::guid;
 
 /// A status, JSON, and seconds to wait where there is something to wait for.
 struct Reply {
@@ -43,7 +42,7 @@ impl Registration {
         self.answer(request, body, cloud).map_or_else(
             |refusal| Reply {
                 status: refusal.status,
-                json: json(&refusal.body(&guid(), cloud.now_ms())),
+                json: json(&refusal.body(&cloud.random().guid(), cloud.now_ms())),
                 retry_after_s: refusal.retry_after_s,
             },
             |answer| Reply {

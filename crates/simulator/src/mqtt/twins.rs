@@ -14,7 +14,7 @@ use super::topic;
 use crate::directory::DesiredChange;
 use crate::driver::Scene;
 use crate::hub::Refusal;
-use crate::identity::{guid, timestamp};
+use crate::identity::timestamp;
 
 impl Session {
     pub(super) fn get_twin(&mut self, request_id: &str, publish: &Publish, delay: Duration, scene: Scene<'_>) {
@@ -49,7 +49,7 @@ impl Session {
     fn refuse_twin(&mut self, refusal: &Refusal, request_id: &str, delay: Duration, scene: Scene<'_>) {
         let error = json!({
             "errorCode": refusal.code,
-            "trackingId": guid(),
+            "trackingId": scene.random().guid(),
             "message": refusal.text,
             "timestampUtc": timestamp(scene.now_ms).to_string(),
         });

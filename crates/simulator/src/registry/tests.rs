@@ -1,9 +1,11 @@
 //! What is there after a restart.
 
 use super::*;
+use crate::random::Random;
+use crate::random::tests::stamp;
 
 fn device(id: &str, status: Status) -> Device {
-    Device { status, ..Device::new(id, Keys::random(32), 0) }
+    Device { status, ..Device::new(id, Random::default().keys(32), stamp(0)) }
 }
 
 fn module(id: &str, module: &str) -> Device {

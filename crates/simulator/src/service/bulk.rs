@@ -9,6 +9,7 @@ use super::identities::{Wish, already_there, create, update};
 use super::matching;
 use crate::endpoint::{Endpoint, HubId};
 use crate::hub::Refusal;
+use crate::random::Stamp;
 use crate::registry::Device;
 
 /// As documented.
@@ -121,17 +122,17 @@ impl Written {
 
 impl Element {
     /// The identity as it is to be; for modes that make or change one.
-    pub(crate) fn identity(&self, device: Option<&Device>, hub: &str, now_ms: i64) -> Result<Device, Refusal> {
+    pub(crate) fn identity(&self, device: Option<&Device>, hub: &str, stamp: Stamp<'_>) -> Result<Device, Refusal> {
         let is_conditional = matches!(self.mode, Mode::UpdateIfMatchEtag | Mode::CreateOrUpdateIfMatchEtag);
         match (self.mode, device) {
             (Mode::Create, Some(_)) => Err(already_there(&self.endpoint, hub)),
             (Mode::Create | Mode::CreateOrUpdate | Mode::CreateOrUpdateIfMatchEtag, None) => {
-                create(&self.endpoint, self.wish.clone(), now_ms)
+                create(&self.endpoint, self.wish.clone(), stamp)
             }
             (_, None) => Err(Refusal::not_found(&self.endpoint)),
             (_, Some(device)) => {
                 matching(self.etag.as_deref().filter(|_| is_conditional), &device.etag)?;
-                update(device, self.wish.clone(), now_ms)
+                update(device, self.wish.clone(), stamp)
             }
         }
     }

@@ -7,7 +7,7 @@ use super::{Answer, matching};
 use crate::endpoint::Endpoint;
 use crate::hub::Refusal;
 use crate::hub::twin::{Live, at, connection_state};
-use crate::identity::{Keys, etag};
+use crate::random::Stamp;
 use crate::registry::{Device, Status};
 
 const KEY_BYTES: usize = 32;
@@ -45,16 +45,16 @@ struct WishedKeys {
 }
 
 /// A `PUT` of an identity that is not there yet.
-pub(crate) fn created(endpoint: &Endpoint, body: &[u8], now_ms: i64) -> Result<Device, Refusal> {
-    create(endpoint, Wish::parse(endpoint, body)?, now_ms)
+pub(crate) fn created(endpoint: &Endpoint, body: &[u8], stamp: Stamp<'_>) -> Result<Device, Refusal> {
+    create(endpoint, Wish::parse(endpoint, body)?, stamp)
 }
 
-pub(super) fn create(endpoint: &Endpoint, wish: Wish, now_ms: i64) -> Result<Device, Refusal> {
+pub(super) fn create(endpoint: &Endpoint, wish: Wish, stamp: Stamp<'_>) -> Result<Device, Refusal> {
     if !is_id(&endpoint.device) || !endpoint.module.as_deref().is_none_or(is_id) {
         return Err(Refusal::argument("The device id or module id is not valid"));
     }
-    let device = Device::new(&endpoint.device, Keys::random(KEY_BYTES), now_ms);
-    wish.apply(Device { module: endpoint.module.clone(), ..device }, now_ms)
+    let device = Device::new(&endpoint.device, stamp.random.keys(KEY_BYTES), stamp);
+    wish.apply(Device { module: endpoint.module.clone(), ..device }, stamp.now_ms)
 }
 
 /// A `PUT` of one that is. Without `If-Match` it was to be made, and is there.
@@ -64,17 +64,17 @@ pub(crate) fn updated(
     hub: &str,
     if_match: Option<&str>,
     body: &[u8],
-    now_ms: i64,
+    stamp: Stamp<'_>,
 ) -> Result<Device, Refusal> {
     if if_match.is_none() {
         return Err(already_there(endpoint, hub));
     }
     matching(if_match, &device.etag)?;
-    update(device, Wish::parse(endpoint, body)?, now_ms)
+    update(device, Wish::parse(endpoint, body)?, stamp)
 }
 
-pub(super) fn update(device: &Device, wish: Wish, now_ms: i64) -> Result<Device, Refusal> {
-    wish.apply(Device { etag: etag(), ..device.clone() }, now_ms)
+pub(super) fn update(device: &Device, wish: Wish, stamp: Stamp<'_>) -> Result<Device, Refusal> {
+    wish.apply(Device { etag: stamp.random.etag(), ..device.clone() }, stamp.now_ms)
 }
 
 /// A `DELETE`.

@@ -6,6 +6,7 @@ use super::identities::MODULES_MAX;
 use super::*;
 use crate::endpoint::HubId;
 use crate::hub::twin::Live;
+use crate::random::tests::stamp;
 use crate::registry::{Device, Status};
 use crate::sas::tests::signed_until;
 
@@ -17,8 +18,8 @@ fn endpoint() -> Endpoint {
 
 fn put_device(device: Option<&Device>, if_match: Option<&str>, body: &str) -> Result<Device, u32> {
     let device = match device {
-        None => created(&endpoint(), body.as_bytes(), 1000),
-        Some(device) => updated(device, &endpoint(), "hub1", if_match, body.as_bytes(), 2000),
+        None => created(&endpoint(), body.as_bytes(), stamp(1000)),
+        Some(device) => updated(device, &endpoint(), "hub1", if_match, body.as_bytes(), stamp(2000)),
     };
     device.map_err(|refusal| refusal.code)
 }
@@ -77,7 +78,7 @@ fn bodies_and_ids_that_make_no_sense_are_refused() {
     let long = "x".repeat(129);
     for bad in ["a/b", "", "ä", &long] {
         let of = [Endpoint::device(HubId(0), bad), Endpoint::module(HubId(0), "d", bad)];
-        assert!(of.iter().all(|of| created(of, b"{}", 0).is_err()), "{bad}");
+        assert!(of.iter().all(|of| created(of, b"{}", stamp(0)).is_err()), "{bad}");
     }
 }
 
@@ -116,10 +117,10 @@ fn a_bulk_call_is_read_whole_or_refused() {
     let one = one.unwrap().remove(0);
     assert_eq!(one.mode, Mode::UpdateIfMatchEtag);
     let device = put_device(None, None, "{}").unwrap();
-    assert_eq!(one.identity(Some(&device), "hub1", 0).map_err(|refusal| refusal.code), Err(412_001));
-    assert_eq!(one.identity(None, "hub1", 0).map_err(|refusal| refusal.code), Err(404_001));
+    assert_eq!(one.identity(Some(&device), "hub1", stamp(0)).map_err(|refusal| refusal.code), Err(412_001));
+    assert_eq!(one.identity(None, "hub1", stamp(0)).map_err(|refusal| refusal.code), Err(404_001));
     let same = Device { etag: "abc".to_owned(), ..device };
-    assert_eq!(one.identity(Some(&same), "hub1", 0).unwrap().status, Status::Disabled);
+    assert_eq!(one.identity(Some(&same), "hub1", stamp(0)).unwrap().status, Status::Disabled);
     assert_eq!(read(json!([{"id": "d"}, {"id": "d"}])).err(), Some(400_011));
     assert_eq!(read(json!([{"id": "d"}, {"id": "d", "moduleId": "m"}])).map(|all| all.len()), Ok(2));
     assert_eq!(read(json!([{"id": "d", "importMode": "explode"}])).err(), Some(400_004));

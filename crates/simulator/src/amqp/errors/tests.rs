@@ -1,12 +1,13 @@
 //! Conditions and words, held against the list of conditions that clients know.
 
 use super::*;
+use crate::random::tests::stamp;
 
 const NOW_MS: i64 = 1_503_006_524_530;
 
 #[test]
 fn each_refusal_of_the_hub_has_its_condition() {
-    let condition = |refusal: &Refusal| of(refusal, NOW_MS).1.condition.as_str().to_owned();
+    let condition = |refusal: &Refusal| of(refusal, stamp(NOW_MS)).1.condition.as_str().to_owned();
     for (refusal, wanted) in [
         (Refusal::unauthorized(), "amqp:unauthorized-access"),
         (Refusal::device_not_found("d"), "amqp:not-found"),
@@ -24,7 +25,7 @@ fn each_refusal_of_the_hub_has_its_condition() {
 
 #[test]
 fn a_description_is_json_as_the_hub_writes_it() {
-    let error = no_such_address("/devices/d/nowhere", NOW_MS);
+    let error = no_such_address("/devices/d/nowhere", stamp(NOW_MS));
     let description: serde_json::Value = serde_json::from_str(error.description.as_deref().unwrap()).unwrap();
     assert_eq!(description["errorCode"], 404_006);
     let text = "The link address '/devices/d/nowhere' did not match any of the expected formats.";
@@ -38,7 +39,7 @@ fn a_description_is_json_as_the_hub_writes_it() {
 #[test]
 fn every_condition_of_the_hub_can_be_asked_for_and_brings_its_code() {
     let code = |condition: &str| {
-        let text = wanted(condition, None, NOW_MS).description.unwrap();
+        let text = wanted(condition, None, stamp(NOW_MS)).description.unwrap();
         serde_json::from_str::<serde_json::Value>(&text).map_or(0, |json| json["errorCode"].as_u64().unwrap())
     };
     for (condition, wanted) in [
@@ -53,5 +54,5 @@ fn every_condition_of_the_hub_can_be_asked_for_and_brings_its_code() {
     ] {
         assert_eq!(code(condition), wanted, "{condition}");
     }
-    assert_eq!(wanted("amqp:x", Some("mine"), NOW_MS), Error::new("amqp:x".to_owned(), "mine"));
+    assert_eq!(wanted("amqp:x", Some("mine"), stamp(NOW_MS)), Error::new("amqp:x".to_owned(), "mine"));
 }

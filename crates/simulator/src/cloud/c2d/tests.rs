@@ -4,6 +4,8 @@ use crate::cloud::tests::{NOW_MS, cloud_with};
 use crate::directory::Ears;
 use crate::faults::Faults;
 use crate::hub::c2d::Ack;
+use crate::random::Random;
+use crate::random::tests::stamp;
 
 use super::*;
 
@@ -77,9 +79,9 @@ fn faults_of_the_hub_refuse_messages_to_devices_too() {
 
 #[test]
 fn what_was_taken_is_there_after_a_restart_and_the_journal_stays_small() {
-    let dir = std::env::temp_dir().join(format!("c2d-{}", crate::identity::guid()));
+    let dir = std::env::temp_dir().join(format!("c2d-{}", Random::default().guid()));
     std::fs::create_dir_all(&dir).unwrap();
-    let device = crate::registry::Device::new("d1", crate::identity::Keys::random(32), 0);
+    let device = crate::registry::Device::new("d1", Random::default().keys(32), stamp(0));
     let open = || KeptPost::open(Some(&dir), "hub1", PostRules::default(), NOW_MS).unwrap();
     let mut kept = open();
     for number in 0..6_000 {

@@ -1,6 +1,7 @@
 //! Which hub a device is given, first and again.
 
 use super::*;
+use crate::random::tests::stamp;
 
 const PAYLOAD_BYTES_MAX: usize = 4096;
 
@@ -18,14 +19,14 @@ fn fixed(hub: &str) -> Allocation {
 }
 
 fn at(admitted: &Admitted, before: Option<&Registration>) -> Assignment {
-    assign(admitted, before, "d1", None, 2_000)
+    assign(admitted, before, "d1", None, stamp(2_000))
 }
 
 #[test]
 fn hashed_devices_are_spread_evenly_and_stay_where_they_are() {
     let hub_of = |id: &str, hubs: &[String]| {
         let admitted = admitted_to(group("g", GROUP, GROUP, hubs));
-        assign(&admitted, None, id, None, 0).registration.hub
+        assign(&admitted, None, id, None, stamp(0)).registration.hub
     };
     let (three, four) = (hubs(3), hubs(4));
     let mut counts = std::collections::BTreeMap::new();
@@ -47,15 +48,15 @@ fn hashed_devices_are_spread_evenly_and_stay_where_they_are() {
 #[test]
 fn a_static_group_has_one_hub() {
     let admitted = with(fixed("HUB3.azure-devices.net"), Reprovision::Migrate);
-    let given = assign(&admitted, None, "anything", None, 0).registration;
+    let given = assign(&admitted, None, "anything", None, stamp(0)).registration;
     assert_eq!((given.hub.as_str(), given.substatus), ("hub3.azure-devices.net", Substatus::InitialAssignment));
 }
 
 #[test]
 fn registering_again_keeps_name_first_date_hub_and_substatus() {
     let admitted = with(Allocation::Hashed, Reprovision::Migrate);
-    let first = assign(&admitted, None, "d1", None, 1_000).registration;
-    let again = assign(&admitted, Some(&first), "D1", None, 2_000);
+    let first = assign(&admitted, None, "d1", None, stamp(1_000)).registration;
+    let again = assign(&admitted, Some(&first), "D1", None, stamp(2_000));
     assert_eq!(again.data, Data::Stays);
     let again = again.registration;
     assert_eq!((again.device_id.as_str(), &again.hub, again.substatus), ("d1", &first.hub, first.substatus));
@@ -135,14 +136,14 @@ fn a_device_cannot_be_sent_where_its_group_does_not_go() {
 #[test]
 fn a_payload_is_remembered_unless_it_is_long_and_the_groups_is_answered() {
     let admitted = with(Allocation::Hashed, Reprovision::Migrate);
-    let kept = |payload: Option<Value>| assign(&admitted, None, "d1", payload, 0).registration.payload;
+    let kept = |payload: Option<Value>| assign(&admitted, None, "d1", payload, stamp(0)).registration.payload;
     let model = read_register_body("d1", br#"{"registrationId":"d1","payload":{"modelId":"dtmi:a;1"}}"#).unwrap();
     assert_eq!(kept(model), Some(json!({"modelId": "dtmi:a;1"})));
     let long = "a".repeat(PAYLOAD_BYTES_MAX - 2);
     assert_eq!(kept(Some(json!(long))), Some(json!(long)));
     assert_eq!([kept(Some(json!(long + "a"))), kept(Some(Value::Null)), kept(None)], [None, None, None]);
 
-    let registration = assign(&admitted, None, "d1", Some(json!({"sent": 1})), 0).registration;
+    let registration = assign(&admitted, None, "d1", Some(json!({"sent": 1})), stamp(0)).registration;
     let state = |payload| Outcome::Assigned(Box::new(registration.clone()), payload).state();
     assert_eq!(state(None).get("payload"), None, "what a device sent is not returned");
     assert_eq!(state(Some(Arc::new(json!({"a": [1]}))))["payload"], json!({"a": [1]}));

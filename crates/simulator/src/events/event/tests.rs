@@ -1,7 +1,8 @@
 //! The layout, value by value.
 
 use super::*;
-use crate::identity::Keys;
+use crate::random::Random;
+use crate::random::tests::stamp;
 use crate::registry::Device;
 
 const PLACE: Place = Place { sequence: 7, offset: 4711, enqueued_ms: 1_767_225_600_124 };
@@ -79,7 +80,7 @@ fn what_is_not_known_is_left_out() {
 
 #[test]
 fn what_the_hub_knows_gets_into_the_event() {
-    let device = Device::new("d1", Keys::random(32), 0);
+    let device = Device::new("d1", Random::default().keys(32), stamp(0));
     let headers = [("iothub-messageid", "m"), ("iothub-contenttype", "text/plain"), ("iothub-app-K", "v")];
     let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let telemetry = Telemetry::from_headers(Bytes::from_static(b"b"), headers).unwrap();

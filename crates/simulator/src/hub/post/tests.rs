@@ -6,12 +6,13 @@ use super::*;
 use crate::hub::c2d::Ack;
 use crate::hub::feedback::Status;
 use crate::hub::rules::LOCK_MS;
-use crate::identity::Keys;
+use crate::random::Random;
+use crate::random::tests::stamp;
 
 const HOUR_MS: i64 = 3_600_000;
 
 fn device(id: &str) -> Device {
-    Device::new(id, Keys::random(32), 0)
+    Device::new(id, Random::default().keys(32), stamp(0))
 }
 
 fn lock(number: u64) -> Lock {

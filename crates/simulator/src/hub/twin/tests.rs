@@ -4,7 +4,8 @@ use proptest::prelude::*;
 
 use super::limits::size_of_members;
 use super::*;
-use crate::identity::Keys;
+use crate::random::Random;
+use crate::random::tests::stamp;
 
 const THEN: i64 = 1_767_225_600_000;
 const NOW: i64 = THEN + 1_500;
@@ -15,7 +16,7 @@ fn twin() -> Twin {
 
 fn shown(twin: &Twin) -> Value {
     let live = Live { is_connected: true, last_activity_ms: Some(THEN), c2d_count: 3, ..Live::default() };
-    twin.for_service(&Device::new("d1", Keys::random(32), THEN), &live)
+    twin.for_service(&Device::new("d1", Random::default().keys(32), stamp(THEN)), &live)
 }
 
 fn desired(values: Value) -> Value {
