@@ -59,15 +59,16 @@ pub(crate) struct Directory {
     time: Arc<Time>,
 }
 
+/// What is gone through stands in order, so that who is told first does not depend on chance.
 #[derive(Debug, Default)]
 struct Inner {
     ever: u64,
     ever_by: BTreeMap<Protocol, u64>,
     claims: u64,
-    mailboxes: HashMap<ConnectionId, Arc<Mailbox>>,
-    owners: HashMap<Endpoint, Owner>,
+    mailboxes: BTreeMap<ConnectionId, Arc<Mailbox>>,
+    owners: BTreeMap<Endpoint, Owner>,
     seats: HashMap<HubId, Seats<ReaderKey>>,
-    readers: HashMap<ConnectionId, Vec<Place>>,
+    readers: BTreeMap<ConnectionId, Vec<Place>>,
     wait_for_feedback: BTreeSet<(HubId, ConnectionId)>,
     turns: Turns,
     /// By device: it takes a good token to come in here.
@@ -115,7 +116,7 @@ impl Directory {
         let mut inner = self.inner();
         inner.mailboxes.remove(&id);
         let gone: Vec<Endpoint> =
-            inner.owners.extract_if(|_, owner| owner.connection == id).map(|(of, _)| of).collect();
+            inner.owners.extract_if(.., |_, owner| owner.connection == id).map(|(of, _)| of).collect();
         gone.iter().for_each(|endpoint| inner.turns.note(endpoint, false, now_ms));
         inner.wait_for_feedback.retain(|(_, connection)| *connection != id);
         for place in inner.readers.remove(&id).unwrap_or_default() {

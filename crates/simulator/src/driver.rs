@@ -2,7 +2,8 @@
 //!
 //! Promises: while there is something to write only so much is read as whoever decides allows, so that a client that does
 //! not read costs a bounded memory, and one that writes much before it reads is not waited for while it waits for us; one
-//! that takes nothing for a minute is cut. A connection on which nothing happens holds no buffer. Decides nothing.
+//! that takes nothing for a minute is cut. A connection on which nothing happens holds no buffer. Dropped at any time, it
+//! leaves nothing behind. Decides nothing, and leaves nothing to chance.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -218,13 +219,27 @@ pub(crate) async fn drive<T: Talks>(wire: impl Wire, cloud: Arc<Cloud>, reset: R
 /// Gives what is to become of the socket; none when all was said.
 async fn run<T: Talks>(lane: &mut Lane<impl Wire>, cloud: Arc<Cloud>) -> Option<Fate> {
     let member = Member::join(cloud, T::PROTOCOL);
-    let mut talk = T::begin(member.id, member.scene());
-    let fate = turns(lane, &member, &mut talk).await;
-    talk.gone(member.scene());
-    fate
+    let talk = T::begin(member.id, member.scene());
+    let mut party = Party { talk, member };
+    turns(lane, &mut party).await
 }
 
-async fn turns(lane: &mut Lane<impl Wire>, member: &Member, talk: &mut impl Talks) -> Option<Fate> {
+/// A talk among the others. However it ends, also when the future that serves it is dropped, it gives back what it holds,
+/// and then its place.
+struct Party<T: Talks> {
+    talk: T,
+    member: Member,
+}
+
+impl<T: Talks> Drop for Party<T> {
+    fn drop(&mut self) {
+        self.talk.gone(self.member.scene());
+    }
+}
+
+async fn turns(lane: &mut Lane<impl Wire>, party: &mut Party<impl Talks>) -> Option<Fate> {
+    let Party { talk, member } = party;
+    let mut was_told = false;
     let mut wrote_at = member.scene().at;
     loop {
         if !lane.has_output() {
@@ -242,8 +257,23 @@ async fn turns(lane: &mut Lane<impl Wire>, member: &Member, talk: &mut impl Talk
         let stalled_at = lane.has_output().then_some(wrote_at + STALL_MAX);
         let reads = if lane.has_output() { talk.reads_while_writing() } else { talk.reads() };
         let wake_at = talk.deadline(member.scene()).into_iter().chain(stalled_at).min();
+        // In a fixed order, so that the same happenings are met in the same order each time. Nobody starves: what is due is
+        // due later once it was met, and of notes and bytes those have to wait that were met last.
         tokio::select! {
+            biased;
+            () = sleep_until(member.began, wake_at) => {
+                let scene = member.scene();
+                if stalled_at.is_some_and(|at| at <= scene.at) {
+                    return Some(Fate::Cut);
+                }
+                talk.tick(scene);
+            }
+            notes = member.mailbox.notes(), if !was_told => {
+                was_told = true;
+                talk.notes(notes, member.scene());
+            }
             moved = lane.step(reads) => {
+                was_told = false;
                 match moved {
                     Ok(Moved::Out) => wrote_at = member.scene().at,
                     Ok(Moved::In(bytes)) if !bytes.is_empty() => talk.receive(&bytes, member.scene()),
@@ -253,14 +283,7 @@ async fn turns(lane: &mut Lane<impl Wire>, member: &Member, talk: &mut impl Talk
                     }
                 }
             }
-            notes = member.mailbox.notes() => talk.notes(notes, member.scene()),
-            () = sleep_until(member.began, wake_at) => {
-                let scene = member.scene();
-                if stalled_at.is_some_and(|at| at <= scene.at) {
-                    return Some(Fate::Cut);
-                }
-                talk.tick(scene);
-            }
+            notes = member.mailbox.notes(), if was_told => talk.notes(notes, member.scene()),
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::dps::{GroupKey, NoKey, Registration, Unmovable};
 use crate::faults::Faults;
 use crate::record::Recorded;
 use crate::registry::Status;
+use crate::started::{self, GroupAddress, HubAddress};
 use crate::time::NotForward;
 
 /// The services of a simulator, as their owner sees them. [`crate::Simulator`] and [`crate::Unplugged`] are both steered so.
@@ -23,6 +24,16 @@ impl std::fmt::Debug for Handle {
 }
 
 impl Handle {
+    /// The hubs, that which answers to every name first.
+    pub fn hubs(&self) -> Vec<HubAddress> {
+        started::hubs(&self.cloud)
+    }
+
+    /// The enrolment groups of all scopes, with the keys that they have now.
+    pub fn groups(&self) -> Vec<GroupAddress> {
+        started::groups(&self.cloud)
+    }
+
     /// What happened since the start.
     pub fn counts(&self) -> Counts {
         self.cloud.counts()

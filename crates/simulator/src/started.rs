@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::cloud::{Cloud, Hub};
+use crate::dps::Group;
 use crate::sas::derive_key;
 
 /// Where a simulator that has a directory says it.
@@ -133,11 +134,7 @@ pub(crate) struct Ports {
 pub(crate) fn describe(cloud: &Cloud, ports: Ports, ca_file: PathBuf) -> Started {
     let Ports { https, mqtt, page } = ports;
     let hub = cloud.hub(cloud.default_hub());
-    let mut groups = cloud.groups().into_iter().map(|(id_scope, group)| GroupAddress {
-        id_scope,
-        group: group.name,
-        group_key: group.keys.primary,
-    });
+    let mut groups = groups(cloud).into_iter();
     let first = groups.next().expect("a simulator is made with a group");
     let host = hub.name().to_owned();
     Started {
@@ -152,16 +149,28 @@ pub(crate) fn describe(cloud: &Cloud, ports: Ports, ca_file: PathBuf) -> Started
         event_hub_connection_string: hub.event_hub_connection_string(),
         hub: host.clone(),
         host,
-        more_hubs: cloud.hubs().iter().skip(1).map(address).collect(),
+        more_hubs: hubs(cloud).split_off(1),
         more_groups: groups.collect(),
         ca_file,
     }
 }
 
-fn address(hub: &Hub) -> HubAddress {
-    HubAddress {
+/// All enrolment groups, of all scopes.
+pub(crate) fn groups(cloud: &Cloud) -> Vec<GroupAddress> {
+    let address = |(id_scope, group): (String, Group)| GroupAddress {
+        id_scope,
+        group: group.name,
+        group_key: group.keys.primary,
+    };
+    cloud.groups().into_iter().map(address).collect()
+}
+
+/// All hubs, that which answers to every name first.
+pub(crate) fn hubs(cloud: &Cloud) -> Vec<HubAddress> {
+    let address = |hub: &Hub| HubAddress {
         hub: hub.name().to_owned(),
         service_connection_string: hub.service_connection_string(),
         event_hub_connection_string: hub.event_hub_connection_string(),
-    }
+    };
+    cloud.hubs().iter().map(address).collect()
 }

@@ -3,7 +3,7 @@
 //! Promises: a message stands in the record before it is accepted; one is answered at most once. No more messages of a
 //! link wait for our word than it has credit, so a held back answer stops a sender and fills no memory.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use amqp::connection::{Delivery, LinkId, Outgoing};
@@ -208,7 +208,7 @@ impl Sources {
     }
 
     /// The first credit opens a reader. How much it is the engine knows.
-    pub(super) fn credit(&self, links: &mut HashMap<LinkId, Link>, link: LinkId, credit: u32) {
+    pub(super) fn credit(&self, links: &mut BTreeMap<LinkId, Link>, link: LinkId, credit: u32) {
         if let Some(Kind::Reader(its)) = links.get_mut(&link).map(|link| &mut link.kind) {
             its.is_open |= credit > 0;
         }

@@ -9,7 +9,7 @@
 //! Promises: whatever a client does ends nothing but its own connection, and where the engine allows only a session or a
 //! link. Every method leaves no event of the engine unanswered. Never waits.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use amqp::connection::{Connection, Ended, Event, LinkId, Options};
@@ -49,7 +49,8 @@ pub(crate) struct Peer {
     /// The connection's own token, of a client that brought one before open: with it the connection ends.
     pub(super) expires_ms: Option<i64>,
     pub(super) registration: Option<Registration>,
-    pub(super) links: HashMap<LinkId, Link>,
+    /// In the order of ids: what is done to many of them is done in it.
+    pub(super) links: BTreeMap<LinkId, Link>,
     pub(super) readers: Sources,
     pub(super) hungry: Hungry,
     pub(super) later: Later,
@@ -70,7 +71,7 @@ impl Peer {
             tokens: Tokens::default(),
             expires_ms: None,
             registration: None,
-            links: HashMap::new(),
+            links: BTreeMap::new(),
             readers: Sources::default(),
             hungry: Hungry::default(),
             later: Later::default(),

@@ -61,6 +61,67 @@ impl<const LISTENS: bool> Talks for Speaker<LISTENS> {
     fn gone(&mut self, _: Scene<'_>) {}
 }
 
+/// Has notes without end, and is over when it has heard enough, or has seen that it will not.
+struct Harried {
+    heard: usize,
+    noted: usize,
+}
+
+impl Talks for Harried {
+    const PROTOCOL: Protocol = Protocol::Mqtt;
+
+    fn begin(_: ConnectionId, scene: Scene<'_>) -> Self {
+        scene.cloud.directory().tell_time();
+        Self { heard: 0, noted: 0 }
+    }
+
+    fn receive(&mut self, bytes: &[u8], scene: Scene<'_>) {
+        self.heard += bytes.len();
+        scene.cloud.count_close("bytes");
+    }
+
+    fn notes(&mut self, _: Notes, scene: Scene<'_>) {
+        self.noted += 1;
+        scene.cloud.count_close("notes");
+        scene.cloud.directory().tell_time();
+    }
+
+    fn tick(&mut self, _: Scene<'_>) {}
+
+    fn deadline(&self, _: Scene<'_>) -> Option<Duration> {
+        None
+    }
+
+    fn output(&mut self, _: &mut BytesMut, _: Scene<'_>) {}
+
+    fn reads(&self) -> bool {
+        true
+    }
+
+    fn fate(&self) -> Option<Fate> {
+        (self.heard >= BULK || self.noted > BULK).then_some(Fate::Cut)
+    }
+
+    fn is_over(&self) -> bool {
+        false
+    }
+
+    fn cut(&mut self, _: Scene<'_>) {}
+
+    fn gone(&mut self, _: Scene<'_>) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_notes_and_bytes_that_never_end_neither_waits_for_the_other() {
+    let (cloud, _) = cloud_with(&[], Faults::default());
+    let (ours, mut theirs) = duplex(2 * BULK);
+    theirs.write_all(&vec![2; BULK]).await.unwrap();
+    drive::<Harried>(ours, Arc::clone(&cloud), Reset::default()).await;
+    let met = cloud.counts().mqtt.closes;
+    let reads = BULK / READ_BYTES;
+    assert_eq!((met["bytes"], met["notes"]), (reads as u64, reads as u64), "by turns");
+}
+
 /// A client that writes all it has before it reads; how long it was waited for, and what it read.
 async fn meet<const LISTENS: bool>() -> (Duration, usize) {
     let (cloud, _) = cloud_with(&[], Faults::default());

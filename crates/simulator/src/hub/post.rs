@@ -6,7 +6,7 @@
 //!
 //! Does not know who is connected, nor where steps are kept.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -60,7 +60,7 @@ pub(crate) struct Expired {
 #[derive(Debug, Default)]
 pub(crate) struct Post {
     rules: Rules,
-    queues: HashMap<String, Queue>,
+    queues: BTreeMap<String, Queue>,
     /// When something happens in a queue by itself, by time.
     due: BTreeSet<(i64, String)>,
     bytes: usize,

@@ -54,7 +54,7 @@ impl Client {
         Self::opening(wire, "localhost", mechanism)
     }
 
-    fn opening(wire: Box<dyn Wire>, host: &str, mechanism: Mechanism) -> Self {
+    pub fn opening(wire: Box<dyn Wire>, host: &str, mechanism: Mechanism) -> Self {
         let began = Instant::now();
         let options = Options { hostname: Some(host.to_owned()), ..Options::new("test") };
         let engine = Connection::client(options, mechanism, Duration::ZERO);
