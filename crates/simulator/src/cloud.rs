@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
@@ -69,6 +70,8 @@ pub(crate) struct Cloud {
     /// Where AMQP is served; redirects name it.
     amqp_port: u16,
     created_ms: i64,
+    /// When time was let pass last.
+    looked_at_ms: AtomicI64,
 }
 
 struct State {
@@ -138,7 +141,8 @@ impl Cloud {
         if events.contains(&EventSource::Connection) {
             directory.note_turns();
         }
-        Self { state, time, random, hubs, pace, directory, amqp_port, created_ms }
+        let looked_at_ms = AtomicI64::new(created_ms);
+        Self { state, time, random, hubs, pace, directory, amqp_port, created_ms, looked_at_ms }
     }
 
     /// A panic elsewhere leaves the state as it was before or after a change, so it can go on being used.

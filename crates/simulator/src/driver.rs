@@ -16,9 +16,12 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
 use tokio::time::Instant;
 
+mod scene; // where and when something happens
+
+pub(crate) use scene::Scene;
+
 use crate::cloud::Cloud;
 use crate::directory::{ConnectionId, Mailbox, Notes, Protocol};
-use crate::random::{Random, Stamp};
 use crate::sockets::{Reset, Wire};
 
 /// What is read at a time: one TLS record.
@@ -29,27 +32,6 @@ pub(crate) const STALL_MAX: Duration = Duration::from_secs(60);
 const SILENT_MAX: Duration = Duration::from_secs(600);
 /// After our last word: how long the client may take to close, so that it reads it before the socket goes.
 pub(crate) const LINGER_MAX: Duration = Duration::from_secs(2);
-
-/// What is asked of everything that happens: where, and when by both clocks.
-#[derive(Clone, Copy)]
-pub(crate) struct Scene<'a> {
-    pub(crate) cloud: &'a Cloud,
-    /// Since the connection began.
-    pub(crate) at: Duration,
-    /// Since 1970.
-    pub(crate) now_ms: i64,
-}
-
-impl<'a> Scene<'a> {
-    pub(crate) fn random(self) -> &'a Random {
-        self.cloud.random()
-    }
-
-    /// For what is made now.
-    pub(crate) fn stamp(self) -> Stamp<'a> {
-        Stamp { now_ms: self.now_ms, random: self.random() }
-    }
-}
 
 /// What is to become of the socket, whatever is still to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -45,8 +45,8 @@ impl Unplugged {
         Ok(Self { handle: Handle { cloud } })
     }
 
-    /// Lets happen what is due by the clock: messages and locks that have run out, feedback that has waited. A simulator
-    /// with ports does so each second by itself.
+    /// Lets happen what is due by the clock: messages and locks that have run out, feedback that has waited; and when the
+    /// clock has leapt, has all connections look at it. A simulator with ports does so each second by itself.
     pub fn let_time_pass(&self) {
         self.cloud.let_time_pass();
     }

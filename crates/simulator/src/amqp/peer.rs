@@ -36,8 +36,6 @@ const PARTIAL_BYTES_MAX: usize = 16 << 20;
 const LINKS_MAX: usize = 8192;
 /// While somebody waits for the middle of a message bytes are looked at in such pieces: the smallest frame has more.
 const PIECE_BYTES: usize = 256;
-/// The clock of tokens is not the one that timers run by: it is looked at so often.
-const TOKENS_LOOKED_AT: Duration = Duration::from_secs(1);
 
 /// One connection.
 pub(crate) struct Peer {
@@ -137,10 +135,7 @@ impl Peer {
     /// When to tick.
     pub(super) fn deadline(&self, scene: Scene<'_>) -> Option<Duration> {
         let expiry = self.tokens.next_expiry_ms().into_iter().chain(self.expires_ms).min();
-        let expiry = expiry.map(|at_ms| {
-            let left = Duration::from_millis(u64::try_from(at_ms - scene.now_ms).unwrap_or_default());
-            scene.at + left.min(TOKENS_LOOKED_AT)
-        });
+        let expiry = expiry.map(|at_ms| scene.when(at_ms));
         [self.engine.deadline(), expiry, self.later.next_due(), self.paused_until].into_iter().flatten().min()
     }
 

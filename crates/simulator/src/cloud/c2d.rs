@@ -250,16 +250,7 @@ impl Cloud {
 
 /// Time.
 impl Cloud {
-    /// Lets happen what is due at all hubs.
-    pub(crate) fn let_time_pass(&self) {
-        let now_ms = self.now_ms();
-        let mut state = self.state();
-        for at in 0..state.hubs.len() {
-            self.pass(&mut state, HubId(at), now_ms);
-        }
-    }
-
-    fn pass(&self, state: &mut State, hub: HubId, now_ms: i64) {
+    pub(super) fn pass(&self, state: &mut State, hub: HubId, now_ms: i64) {
         let Ok(its) = state.hub(hub) else { return };
         let happened = its.post.expire(now_ms);
         self.tell_feedback(its, hub);

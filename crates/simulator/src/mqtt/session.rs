@@ -23,8 +23,6 @@ const CONNECT_MAX: Duration = Duration::from_secs(15);
 const CONNECT_BYTES_MAX: usize = 136 << 10;
 /// Largest packet afterwards: a message of 256 KiB under the longest topic there is.
 const PACKET_BYTES_MAX: usize = (256 << 10) + (64 << 10) + 4;
-/// The clock of tokens is not the one that timers run by: it is looked at so often.
-const TOKEN_LOOKED_AT: Duration = Duration::from_secs(1);
 
 /// One connection.
 pub(crate) struct Session {
@@ -229,10 +227,7 @@ impl Talks for Session {
         if self.is_ended {
             return due;
         }
-        let expiry = self.client.as_ref().and_then(|client| client.expires_ms()).map(|at_ms| {
-            let left = Duration::from_millis(u64::try_from(at_ms - scene.now_ms).unwrap_or_default());
-            scene.at + left.min(TOKEN_LOOKED_AT)
-        });
+        let expiry = self.client.as_ref().and_then(|client| client.expires_ms()).map(|at_ms| scene.when(at_ms));
         [due, expiry, Some(self.silent_at())].into_iter().flatten().min()
     }
 
