@@ -92,7 +92,8 @@ async fn requests(stream: impl Wire, answers: Arc<impl Answers>) -> Option<(Upgr
         }
     });
     let mut server = hyper::server::conn::http1::Builder::new();
-    server.timer(TokioTimer::new()).header_read_timeout(HEAD_MAX);
+    // What cannot be read is answered without a date: hyper's would be the machine's.
+    server.timer(TokioTimer::new()).header_read_timeout(HEAD_MAX).auto_date_header(false);
     if let Err(error) = server.serve_connection(TokioIo::new(noted), service).with_upgrades().await {
         tracing::debug!(%error, "a connection ended early");
         return None;

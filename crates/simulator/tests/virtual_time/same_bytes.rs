@@ -6,6 +6,7 @@ use std::process::Command;
 use sha2::{Digest as _, Sha256};
 
 use crate::script::play;
+use crate::world::{World, runtime};
 
 const SEED: u64 = 7;
 const CHILD: [&str; 4] = ["--exact", "same_bytes::child", "--ignored", "--nocapture"];
@@ -30,6 +31,15 @@ fn the_same_seed_says_the_same_to_the_byte() {
     for reason in ["amqp:link:stolen", "amqp:unauthorized-access", "com.microsoft:device-container-throttled"] {
         assert!(counts.amqp.detaches.contains_key(reason), "{reason}: {counts:?}");
     }
+}
+
+#[test]
+fn no_answer_tells_the_time_of_the_machine() {
+    let world = World::new(SEED);
+    let [read, unread] = runtime()
+        .block_on(async { [world.https("GET", "/nowhere", "", "").await, world.http("no request\r\n\r\n").await] });
+    assert!(read.contains("date: Thu, 01 Jan 2026 00:00:00 GMT\r\n"), "{read}");
+    assert!(unread.starts_with("HTTP/1.1 400") && !unread.to_lowercase().contains("date:"), "{unread}");
 }
 
 #[test]

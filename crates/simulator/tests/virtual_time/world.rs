@@ -113,15 +113,20 @@ impl World {
 
     /// One request on a wire of its own: what came back.
     pub async fn https(&self, method: &str, path: &str, authorization: &str, body: &str) -> String {
-        let (mut theirs, ours) = self.wire();
-        let services = self.services.clone();
-        tokio::spawn(async move { services.https(ours).await });
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: {authorization}\r\nContent-Type: application/json\r\n\
              Connection: close\r\nContent-Length: {}\r\n\r\n{body}",
             HUBS[0],
             body.len()
         );
+        self.http(&request).await
+    }
+
+    /// The same, as it stands.
+    pub async fn http(&self, request: &str) -> String {
+        let (mut theirs, ours) = self.wire();
+        let services = self.services.clone();
+        tokio::spawn(async move { services.https(ours).await });
         theirs.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         theirs.read_to_string(&mut answer).await.unwrap();
