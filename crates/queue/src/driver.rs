@@ -226,7 +226,9 @@ impl Driver {
             return self.refuse_all(&why, now);
         }
         self.board.commit_begins();
-        self.gate().await;
+        if let Some(doing) = self.store.begin(&self.ops, now) {
+            doing.await;
+        }
         let mut result = self.store.commit(&self.ops, now);
         if let Err(CommitError::Full(why)) = &result {
             self.is_full(why.clone());
@@ -270,13 +272,6 @@ impl Driver {
             }
         }
         Ok(())
-    }
-
-    async fn gate(&mut self) {
-        if let Some(mut flowing) = self.store.gate() {
-            // An error says that the disk is gone, and then the commit will say so too.
-            let _ = flowing.wait_for(|flowing| *flowing).await;
-        }
     }
 
     fn accept(&mut self, now: UnixMillis) {

@@ -3,9 +3,9 @@
 //! A store promises: [`Store::commit`] is all or nothing, and `Ok` means on stable storage. It decides nothing: which
 //! message is leased, when, and in what order is [`crate::core`]'s.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
-
-use tokio::sync::watch;
 
 use crate::lanes::Head;
 use crate::{DeadLetter, Message, Note, Place, Put, Reason, Retry, Seen, Seq, Settle, UnixMillis};
@@ -160,6 +160,9 @@ impl Bound {
     }
 }
 
+/// A disk at work.
+pub(crate) type Doing = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// A disk, as far as the queue can see.
 pub(crate) trait Store {
     /// The position for the next put: above all that were ever given.
@@ -188,8 +191,9 @@ pub(crate) trait Store {
     fn damage(&self) -> Option<String> {
         None
     }
-    /// Closed while the disk stands still; the reference store's way to stall without blocking a thread.
-    fn gate(&self) -> Option<watch::Receiver<bool>> {
+    /// The commit of these changes begins; it is made once this is ready. The reference store's way to take time without
+    /// blocking a thread.
+    fn begin(&mut self, _ops: &[Op], _now: UnixMillis) -> Option<Doing> {
         None
     }
 }

@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use queue::memory::{Disk, Fault};
-use queue::{Engine, Lease, Leases, Note, Options, Place, Put, PutError, Queue, Reason, Retry, Seen, Settle};
+use queue::memory::{Disk, Fault, Tail};
+use queue::{
+    Engine, Lease, LeaseError, Leases, Note, Options, Place, Put, PutError, Queue, Reason, Retry, Seen, Settle,
+};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -36,7 +38,34 @@ enum Step {
     Full(bool),
     /// The writer is gone in the middle of things, then opened again.
     Crash,
+    /// The same in the middle of a commit, of which this is left. Only on the store that can be ordered to.
+    CrashWithin(Within, Tail),
     Restart,
+}
+
+/// What is being committed.
+#[derive(Clone, Debug)]
+enum Within {
+    Put(u8),
+    Note(u8),
+    /// An outcome of what is held; a put where nothing is.
+    Outcome(Box<Step>),
+}
+
+fn within() -> impl Strategy<Value = Step> {
+    let outcome = prop_oneof![
+        (0..8_usize).prop_map(Step::Settle),
+        (0..8_usize).prop_map(Step::Keep),
+        (0..8_usize).prop_map(Step::Bury),
+        (0..8_usize, 0..5_000_u16).prop_map(|(which, ms)| Step::Retry(which, ms)),
+    ];
+    let within = prop_oneof![
+        1 => (0..LANES).prop_map(Within::Put),
+        1 => (0..3_u8).prop_map(Within::Note),
+        3 => outcome.prop_map(|step| Within::Outcome(Box::new(step))),
+    ];
+    let tail = prop_oneof![Just(Tail::Absent), Just(Tail::Whole), (0..4_usize).prop_map(|rows| Tail::Torn { rows })];
+    (within, tail).prop_map(|(within, tail)| Step::CrashWithin(within, tail))
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -57,6 +86,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => fault.prop_map(Step::Fault),
         1 => any::<bool>().prop_map(Step::Full),
         1 => Just(Step::Crash),
+        2 => within(),
         1 => Just(Step::Restart),
     ]
 }
@@ -135,6 +165,52 @@ impl Model {
         self.lanes.get_mut(&lane).unwrap().pop_front();
     }
 
+    fn put(&mut self, lane: u8, now: i64) {
+        let row = Row {
+            body: self.next_body,
+            attempts: 0,
+            frozen: None,
+            not_before: 0,
+            released_until: 0,
+            leased: false,
+            woken: false,
+        };
+        self.lanes.entry(lane).or_default().push_back(row);
+        self.committed(now);
+    }
+
+    fn note(&mut self, key: String, value: Vec<u8>, now: i64) {
+        self.notes.insert(key, value);
+        self.committed(now);
+    }
+
+    /// The outcome of a lane's head is committed.
+    fn ended(&mut self, step: &Step, lane: u8, now: i64) {
+        let head = self.head(lane);
+        let body = head.body;
+        match *step {
+            Step::Settle(_) => self.leave(lane),
+            Step::Keep(_) => {
+                self.leave(lane);
+                self.kept.rows.insert(body, (bytes_set_aside(body), now));
+            }
+            Step::Bury(_) => {
+                self.leave(lane);
+                self.dead.rows.insert(body, (bytes_set_aside(body), now));
+            }
+            Step::Retry(_, ms) => {
+                head.attempts += 1;
+                head.not_before = now + i64::from(ms);
+                head.frozen = head.frozen.or(Some(ms.into()));
+            }
+            _ => unreachable!("only outcomes come here"),
+        }
+        if matches!(step, Step::Settle(_) | Step::Bury(_)) {
+            self.seen.entry(lane).or_default().push(body);
+        }
+        self.committed(now);
+    }
+
     /// A commit has happened.
     fn committed(&mut self, now: i64) {
         self.dead.trim(DEAD_MAX, now);
@@ -154,6 +230,21 @@ fn head(body: u64, lane: u8) -> Vec<u8> {
 /// Head and body, and what is counted beside them.
 fn bytes_set_aside(body: u64) -> u64 {
     head(body, 0).len() as u64 + 8 + 512
+}
+
+async fn outcome(step: Step, lease: Lease, body: u64, now: i64) -> Result<(), LeaseError> {
+    let settle = Settle { seen: Some(Seen { key: u128::from(body).to_le_bytes(), at: now }), notes: vec![] };
+    let reason = Reason { code: "refused".into(), detail: "no".into() };
+    match step {
+        Step::Settle(_) => lease.settle(settle).await,
+        Step::Keep(_) => lease.keep().await,
+        Step::Bury(_) => lease.bury(reason, settle).await,
+        Step::Retry(_, ms) => {
+            let freeze = Some(u32::from(ms).to_le_bytes().to_vec());
+            lease.retry(Retry { at: now + i64::from(ms), cause: "busy".into(), freeze }).await
+        }
+        _ => unreachable!("only outcomes come here"),
+    }
 }
 
 struct Run {
@@ -242,6 +333,7 @@ impl Run {
                 }
             }
             Step::Crash => self.crash(false).await,
+            Step::CrashWithin(ref within, tail) => self.crash_within(within, tail).await,
             Step::Restart => self.crash(true).await,
         }
     }
@@ -275,17 +367,7 @@ impl Run {
     async fn put(&mut self, lane: u8) {
         let put = self.message(lane, Place::Lane);
         if self.put_is_there(put).await {
-            let row = Row {
-                body: self.model.next_body,
-                attempts: 0,
-                frozen: None,
-                not_before: 0,
-                released_until: 0,
-                leased: false,
-                woken: false,
-            };
-            self.model.lanes.entry(lane).or_default().push_back(row);
-            self.model.committed(self.now());
+            self.model.put(lane, self.now());
         }
     }
 
@@ -336,48 +418,63 @@ impl Run {
     }
 
     async fn end(&mut self, step: &Step, lane: u8, lease: Lease) {
-        let body = self.model.head(lane).body;
-        let (at, now) = (self.now(), self.now());
-        let key = u128::from(body).to_le_bytes();
-        let settle = Settle { seen: Some(Seen { key, at }), notes: vec![] };
-        let reason = Reason { code: "refused".into(), detail: "no".into() };
-        let answer = match *step {
-            Step::Settle(_) => lease.settle(settle).await,
-            Step::Keep(_) => lease.keep().await,
-            Step::Bury(_) => lease.bury(reason, settle).await,
-            Step::Retry(_, ms) => {
-                let freeze = Some(u32::from(ms).to_le_bytes().to_vec());
-                lease.retry(Retry { at: now + i64::from(ms), cause: "busy".into(), freeze }).await
-            }
-            _ => unreachable!("only outcomes come here"),
-        };
+        let now = self.now();
+        let answer = outcome(step.clone(), lease, self.model.head(lane).body, now).await;
         let fault = self.failed();
         assert_eq!(answer.is_err(), fault.is_some(), "{answer:?} for {fault:?}");
         let head = self.model.head(lane);
         (head.leased, head.woken) = (false, false);
         if fault != Some(Fault::Failed) {
-            match *step {
-                Step::Settle(_) => self.model.leave(lane),
-                Step::Keep(_) => {
-                    self.model.leave(lane);
-                    self.model.kept.rows.insert(body, (bytes_set_aside(body), now));
-                }
-                Step::Bury(_) => {
-                    self.model.leave(lane);
-                    self.model.dead.rows.insert(body, (bytes_set_aside(body), now));
-                }
-                Step::Retry(_, ms) => {
-                    head.attempts += 1;
-                    head.not_before = now + i64::from(ms);
-                    head.frozen = head.frozen.or(Some(ms.into()));
-                }
-                _ => {}
-            }
-            if matches!(step, Step::Settle(_) | Step::Bury(_)) {
-                self.model.seen.entry(lane).or_default().push(body);
-            }
-            self.model.committed(now);
+            self.model.ended(step, lane, now);
         }
+    }
+
+    /// Begins something, and is gone while the disk is at it.
+    async fn crash_within(&mut self, within: &Within, tail: Tail) {
+        let Some(disk) = self.disk.clone() else { return };
+        disk.clear_faults();
+        disk.set_full(false);
+        (self.fault, self.full) = (None, false);
+        // Until it was found to have room.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        disk.set_latency(|| Duration::from_millis(5));
+        let (now, queue) = (self.now(), self.queue.clone());
+        let is_whole = tail == Tail::Whole;
+        let asking = match within {
+            Within::Outcome(step) if !self.held.is_empty() => {
+                let (lane, lease) = self.held.remove(0);
+                let asking = tokio::spawn(outcome(Step::clone(step), lease, self.model.head(lane).body, now));
+                if is_whole {
+                    self.model.ended(step, lane, now);
+                }
+                tokio::spawn(async move { drop(asking.await) })
+            }
+            Within::Note(key) => {
+                let (key, value) = (format!("key-{key}"), now.to_le_bytes().to_vec());
+                let note = Note { space: "notes".into(), key: key.clone(), value: Some(value.clone()) };
+                if is_whole {
+                    self.model.note(key, value, now);
+                }
+                tokio::spawn(async move { drop(queue.write_notes(vec![note]).await) })
+            }
+            Within::Put(_) | Within::Outcome(_) => {
+                let lane = if let Within::Put(lane) = within { *lane } else { 0 };
+                let put = self.message(lane, Place::Lane);
+                if is_whole {
+                    self.model.put(lane, now);
+                }
+                tokio::spawn(async move { drop(queue.put(put).await) })
+            }
+        };
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        let rows = disk.under_way().expect("the disk is at it");
+        let tail = if let Tail::Torn { rows: some } = tail { Tail::Torn { rows: some.min(rows) } } else { tail };
+        assert!(!asking.is_finished(), "nobody is told while the disk is at it");
+        let next = disk.crash(tail);
+        next.set_latency(|| Duration::ZERO);
+        self.options.engine = Engine::Memory(next.clone());
+        self.disk = Some(next);
+        self.crash(false).await;
     }
 
     async fn release(&mut self, which: usize, ms: i64) {
@@ -409,8 +506,7 @@ impl Run {
         let fault = self.failed();
         assert_eq!(answer.is_err(), fault.is_some());
         if fault != Some(Fault::Failed) {
-            self.model.notes.insert(key, value);
-            self.model.committed(self.now());
+            self.model.note(key, value, self.now());
         }
     }
 
