@@ -17,6 +17,7 @@ pub mod standing; // what a person sees of it
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use azure::dps::Class;
 use azure::key::DeviceKey;
@@ -120,6 +121,14 @@ struct Refusal {
     lane: String,
 }
 
+impl Refusal {
+    /// A time further off than any that is remembered was taken from a clock that has been set back since.
+    fn holds(&self, now: UnixMillis) -> bool {
+        let left = Duration::from_millis(self.until.saturating_sub(now).max(0).unsigned_abs());
+        !left.is_zero() && left <= asking::PATIENCE_MAX
+    }
+}
+
 impl State {
     /// There since the first of its devices asked.
     fn scope(&mut self, name: &Name) -> Option<&mut Scope> {
@@ -200,7 +209,7 @@ impl Provision {
             return Known::Assigned(assignment.clone());
         }
         match state.refused.get(name) {
-            Some(r) if self.world.now() < r.until => {
+            Some(r) if r.holds(self.world.now()) => {
                 Known::Held { until: r.until, cause: r.cause.clone(), never: r.never }
             }
             _ => Known::Nothing,

@@ -11,6 +11,7 @@ use queue::memory::Disk;
 use simulator::{GroupSetup, Options, ScopeSetup, Setup, Unplugged};
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::chance::stream;
 use crate::clock::Clock;
 use crate::fault::Fault;
 use crate::judge::{Evidence, Finding, Taken, Trouble, verdict};
@@ -48,6 +49,8 @@ struct Inside {
     /// Troubles that are on now, by their event, with the device and the amount.
     active: BTreeMap<usize, (Fault, Option<usize>, u32)>,
     happened: BTreeMap<Fault, u64>,
+    /// Messages on their way to the door.
+    posting: usize,
     /// Troubles that last until the process is up.
     down: Vec<usize>,
     down_ms: i64,
@@ -111,6 +114,7 @@ impl World {
             at_the_door: Vec::new(),
             active: BTreeMap::new(),
             happened: BTreeMap::new(),
+            posting: 0,
             down: Vec::new(),
             down_ms: 0,
             edition: 0,
@@ -197,7 +201,9 @@ fn services(plan: &Plan, clock: &Arc<Clock>, log: &Log, evidence: &Arc<Mutex<Evi
         scopes: vec![ScopeSetup { id_scope: Some(ID_SCOPE.to_owned()), groups: vec![group] }],
         ..Setup::default()
     };
+    let bytes = Mutex::new(stream(plan.seed, "services"));
     let options = Options {
+        random: Some(Arc::new(move |wanted: &mut [u8]| lock(&bytes).fill(wanted))),
         setup: Some(setup),
         hosts: vec![PROVISIONING.to_owned()],
         assigning_polls: plan.settings.assigning_polls,

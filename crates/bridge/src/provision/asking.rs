@@ -16,7 +16,7 @@ use crate::world::Point;
 /// While one device tries a group's other key, the rest look this often what came of it.
 const WHILE_TRYING: Duration = Duration::from_millis(500);
 /// Longest that a refusal is remembered.
-const PATIENCE_MAX: Duration = Duration::from_secs(3600);
+pub(super) const PATIENCE_MAX: Duration = Duration::from_secs(3600);
 
 impl Provision {
     pub(super) async fn register(&self, applicant: &Applicant) {

@@ -45,7 +45,7 @@ impl Provision {
         };
         Standing {
             assignment: state.assigned.get(name).cloned(),
-            hold: state.refused.get(name).filter(|refusal| now < refusal.until).map(hold),
+            hold: state.refused.get(name).filter(|refusal| refusal.holds(now)).map(hold),
             is_in_line: state.scopes.get(&name.scope).is_some_and(|scope| scope.line.holds(&name.id)),
         }
     }

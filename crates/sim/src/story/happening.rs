@@ -106,7 +106,12 @@ impl World {
                     self.happens(Fault::Door(how));
                 }
                 for uplink in uplinks {
-                    tokio::spawn(crate::server::post(self.clone(), uplink, how, amount));
+                    self.inside().posting += 1;
+                    let world = self.clone();
+                    tokio::spawn(async move {
+                        let _posting = Posting(world.clone());
+                        crate::server::post(world, uplink, how, amount).await;
+                    });
                 }
                 Next::Same
             }
@@ -280,5 +285,14 @@ impl World {
             drop(evidence);
             course.ran_out = counts;
         }
+    }
+}
+
+/// A message is on its way to the door, until this is dropped: also with the runtime of a dead process.
+struct Posting(Arc<World>);
+
+impl Drop for Posting {
+    fn drop(&mut self) {
+        self.0.inside().posting -= 1;
     }
 }

@@ -239,8 +239,9 @@ impl World {
         self.plan.settings.configuration(edition)
     }
 
+    /// No message is on its way to the door.
     fn is_at_rest(&self) -> bool {
-        self.evidence().posts.iter().all(|post| post.end.is_some())
+        self.inside().posting == 0
     }
 }
 
