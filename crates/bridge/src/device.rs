@@ -353,7 +353,7 @@ impl Shared {
     }
 
     async fn retry(&self, lease: Lease, way: &Way, wait: Duration, cause: String) {
-        let at = self.world.now() + UnixMillis::try_from(wait.as_millis()).unwrap_or(UnixMillis::MAX / 2);
+        let at = self.world.after(wait);
         let freeze = serde_json::to_vec(way).ok();
         self.events.emit(Event::Retried { device: &way.id, cause: &cause, wait });
         self.world.point(Point::DeviceBeforeRetry).await;

@@ -88,6 +88,14 @@ impl World {
     pub fn now(&self) -> queue::UnixMillis {
         self.clock.now()
     }
+
+    /// The time when `wait` is over, in whole milliseconds: not before, for whoever comes before its time has to be sent away
+    /// again, and at once.
+    pub fn after(&self, wait: Duration) -> queue::UnixMillis {
+        let wait =
+            queue::UnixMillis::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(queue::UnixMillis::MAX / 2);
+        self.now().saturating_add(wait)
+    }
 }
 
 /// A server's clock further off than this is believed rather than ours: Azure refuses tokens beyond five minutes.
@@ -132,6 +140,25 @@ mod tests {
     use super::*;
 
     const NOON: queue::UnixMillis = 1_763_899_200_000;
+
+    #[derive(Debug)]
+    struct Noon;
+
+    impl Clock for Noon {
+        fn now(&self) -> queue::UnixMillis {
+            NOON
+        }
+    }
+
+    #[test]
+    fn a_wait_is_over_at_the_first_whole_millisecond_that_is_not_before_its_end() {
+        let world = World::new(Arc::new(Noon), Random::from_seed(1));
+        let cases = [(0, 0), (1, 1), (999_999, 1), (1_000_000, 1), (1_000_001, 2)];
+        for (nanos, millis) in cases {
+            assert_eq!(world.after(Duration::from_nanos(nanos)), NOON + millis, "{nanos} ns");
+        }
+        assert!(world.after(Duration::MAX) > NOON);
+    }
 
     #[test]
     fn a_server_clock_is_learnt_once_and_not_forgotten_by_silence() {

@@ -135,6 +135,18 @@ impl Line {
         self.state().lanes[way as usize].cut_after = Some(bytes);
     }
 
+    /// It is as it should be again; a half-open one breaks at last.
+    pub(crate) fn mend(&self) {
+        let is_deaf = {
+            let lanes = &mut self.state().lanes;
+            lanes.iter_mut().for_each(|lane| lane.cut_after = None);
+            lanes.iter().any(|lane| lane.is_deaf)
+        };
+        if is_deaf {
+            self.reset();
+        }
+    }
+
     pub(crate) fn set_latency(&self, latency: Latency) {
         self.state().latency = latency;
     }

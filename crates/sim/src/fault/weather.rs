@@ -124,8 +124,10 @@ impl WeatherFault {
                 network.set_weather(hub, Weather::Fair);
                 network.set_weather(provisioning, Weather::Fair);
             }
-            // Over by itself, or never: who is deaf on a half-open connection has to find out.
-            Self::Reset | Self::CutOutward | Self::CutInward | Self::DeafOutward | Self::DeafInward => {}
+            Self::Reset => {}
+            Self::CutOutward | Self::CutInward | Self::DeafOutward | Self::DeafInward => {
+                network.each_line(None, crate::wire::Line::mend);
+            }
         }
     }
 }

@@ -3,8 +3,8 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bridge::app::{App, Parts, Role};
@@ -111,7 +111,8 @@ impl Life {
     async fn begins(world: &Arc<World>, number: u64) -> Result<Self, String> {
         let seed = stream(world.plan.seed.wrapping_add(number), "life").u64(..);
         let (alive, killed) = (Arc::new(AtomicBool::new(true)), Arc::new(Notify::new()));
-        let ears = Ears { world: world.clone(), alive: alive.clone(), killed: killed.clone() };
+        let ears =
+            Ears { world: world.clone(), alive: alive.clone(), killed: killed.clone(), instant: Mutex::default() };
         let given = Given::new(world.clock.clone(), Random::from_seed(seed)).listening(Arc::new(ears));
         let clock = world.clock.clone();
         let disk = world.inside().disk.clone();

@@ -2,8 +2,8 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bridge::world::{Point, Points};
@@ -11,10 +11,14 @@ use tokio::sync::Notify;
 
 use super::World;
 use crate::fault::{Fault, ProcessFault};
+use crate::log::Moment;
 
 /// How long the process is held up at the most. Over the four seconds within which the door answers, and over the twenty
 /// in which a hub does; below the hundred after which a probe is forgotten.
 const HELD_UP_MS_MAX: u32 = 60_000;
+
+/// Points that are reached without time going on: a dozen devices, each a few messages that end at once, come to fewer.
+const CIRCLES_MAX: u32 = 5_000;
 
 /// Those who wait, in the order in which they came.
 #[derive(Debug, Default)]
@@ -59,6 +63,8 @@ pub(super) struct Ears {
     pub(super) alive: Arc<AtomicBool>,
     /// The process was killed.
     pub(super) killed: Arc<Notify>,
+    /// How often it came to points at this time.
+    pub(super) instant: Mutex<(i64, u32)>,
 }
 
 impl std::fmt::Debug for Ears {
@@ -67,8 +73,30 @@ impl std::fmt::Debug for Ears {
     }
 }
 
+impl Ears {
+    /// Does the process run in circles without time going on? Then it never ends by itself, and is killed.
+    fn runs_in_circles(&self, point: Point) -> bool {
+        let now = self.world.log.elapsed_ms();
+        let times = {
+            let (at, times) = &mut *self.instant.lock().unwrap_or_else(PoisonError::into_inner);
+            *times = if *at == now { *times + 1 } else { 1 };
+            *at = now;
+            *times
+        };
+        if times == CIRCLES_MAX {
+            let what = format!("at {} it comes to points again and again, now to {point}", Moment(now));
+            self.world.evidence().scandals.push(what);
+        }
+        times >= CIRCLES_MAX
+    }
+}
+
 impl Points for Ears {
     fn reached(&self, point: Point) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        if self.alive.load(Ordering::Relaxed) && self.runs_in_circles(point) {
+            self.world.dies(&self.alive, Fault::Process(ProcessFault::Killed), 0);
+            self.killed.notify_one();
+        }
         let ambush = self.alive.load(Ordering::Relaxed).then(|| self.world.armed().reached(point));
         let Some(ambush) = ambush else { return Box::pin(std::future::pending()) };
         let Some(ambush) = ambush else { return Box::pin(std::future::ready(())) };
