@@ -1,7 +1,7 @@
 //! From the queue to the right device worker. Leases are bounded; a worker is started when its device has something and
 //! ends by itself.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use queue::{Lease, Leases};
@@ -29,7 +29,9 @@ pub async fn run(mut leases: Leases, shared: Arc<Shared>, mut stop: watch::Recei
         }
     }
     leases.stop();
-    workers.mailboxes.clear(); // closes the mailboxes: each worker ends when it has nothing left
+    // Closes them: each worker ends when it has nothing left. In the same order in every run.
+    let mailboxes: BTreeMap<_, _> = workers.mailboxes.drain().collect();
+    mailboxes.into_values().for_each(drop);
     while workers.tasks.join_next().await.is_some() {}
 }
 

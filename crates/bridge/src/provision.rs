@@ -102,7 +102,7 @@ pub struct Provision {
 struct State {
     assigned: HashMap<Name, Assignment>,
     at_hub: HashMap<String, usize>,
-    refused: HashMap<Name, Refusal>,
+    refused: BTreeMap<Name, Refusal>,
     scopes: BTreeMap<String, Scope>,
     /// Begun by the process before, and not known to have ended: DPS is asked what came of it first.
     begun: HashSet<Name>,

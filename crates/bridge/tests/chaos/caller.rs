@@ -1,6 +1,6 @@
 //! Devices as the bridge drives them: one message at a time, and again after what the answer asks for.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use azure::hub::amqp::AmqpHub;
@@ -40,7 +40,7 @@ pub(crate) async fn deliver(hub: &AmqpHub, device: &Device, message: &Telemetry)
 }
 
 /// By device and message: tries that ended without the hub's word and may have arrived.
-pub(crate) type Doubts = HashMap<(String, String), usize>;
+pub(crate) type Doubts = BTreeMap<(String, String), usize>;
 
 /// One send, and how it ended.
 #[derive(Debug)]

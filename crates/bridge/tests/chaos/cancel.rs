@@ -3,7 +3,7 @@
 //! The victims are held where they are to be when they are dropped: the hub does not answer their tokens, links or
 //! messages, or gives them no more credit. When the moment comes is drawn, so most are dropped there and some on the way.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -163,13 +163,13 @@ impl World {
     }
 
     fn nobody_noticed(&self, tap: &Arc<Tap>, sent: Vec<(String, u32, Duration)>) {
-        let mut attaches: HashMap<String, usize> = HashMap::new();
+        let mut attaches: BTreeMap<String, usize> = BTreeMap::new();
         for (_, device) in tap.heard().attaches {
             *attaches.entry(device).or_default() += 1;
         }
         let again: Vec<_> = sent.iter().filter(|(id, ..)| attaches.get(id) != Some(&1)).collect();
         let longest = sent.iter().map(|(.., longest)| *longest).max().unwrap_or_default();
-        let delivered: HashMap<String, u32> = sent.iter().map(|(id, count, _)| (id.clone(), *count)).collect();
+        let delivered: BTreeMap<String, u32> = sent.iter().map(|(id, count, _)| (id.clone(), *count)).collect();
         let verdict = self.site.ledger.judge("m", &delivered);
         println!("{BYSTANDERS} bystanders: {verdict}; the slowest send took {longest:.1?}");
         assert!(again.is_empty(), "they lost their links: {again:?}");

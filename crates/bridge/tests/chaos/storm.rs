@@ -4,7 +4,7 @@
 //! Half of the messages stand in the record and are not answered yet; the other half was thrown away unrecorded. No caller
 //! can tell one from the other.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use azure::hub::Telemetry;
@@ -147,7 +147,7 @@ impl Storm {
     }
 
     fn judge(&self) {
-        let (ledger, mut copies) = (Ledger::default(), HashMap::<_, usize>::new());
+        let (ledger, mut copies) = (Ledger::default(), BTreeMap::<_, usize>::new());
         for line in self.azure.record() {
             let text = |name: &str| line[name].as_str().expect("it has a name").to_owned();
             let (device, message) = (text("device_id"), text("message_id"));

@@ -22,5 +22,6 @@ mod registration;
 mod registry;
 mod routes;
 mod site;
+mod twice;
 mod whole;
 mod workers;

@@ -1,6 +1,6 @@
 //! What the simulator took, in its order, and the judge of it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -55,10 +55,10 @@ impl Ledger {
 
     /// Each device sent messages `{sender}-0`, `{sender}-1`, … one after another, and was told of so many that they are
     /// delivered.
-    pub(crate) fn judge(&self, sender: &str, delivered: &HashMap<String, u32>) -> Verdict {
+    pub(crate) fn judge(&self, sender: &str, delivered: &BTreeMap<String, u32>) -> Verdict {
         let mut verdict = Verdict::default();
         // The next number of each device that was not there yet.
-        let mut next: HashMap<String, u32> = HashMap::new();
+        let mut next: BTreeMap<String, u32> = BTreeMap::new();
         for Taken { device, message, .. } in self.all().iter() {
             let Some(number) = message.strip_prefix(sender).and_then(|rest| rest.strip_prefix('-')) else { continue };
             let number: u32 = number.parse().expect("a name of ours ends with a number");

@@ -1,7 +1,7 @@
 //! Promise: where two bridges send as the same devices, each device has one owner after a while, and the owner loses
 //! nothing.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,8 +57,8 @@ async fn settled(site: &Site, bridges: &[Bridge], begin: Instant) -> Duration {
     }
 }
 
-fn last_attaches(bridges: &[Bridge]) -> HashMap<String, Instant> {
-    let mut last: HashMap<String, Instant> = HashMap::new();
+fn last_attaches(bridges: &[Bridge]) -> BTreeMap<String, Instant> {
+    let mut last: BTreeMap<String, Instant> = BTreeMap::new();
     for bridge in bridges {
         for (at, device) in &bridge.tap.heard().attaches {
             let known = last.entry(device.clone()).or_insert(*at);
@@ -69,8 +69,8 @@ fn last_attaches(bridges: &[Bridge]) -> HashMap<String, Instant> {
 }
 
 /// The first attach of a device is no steal, each that follows is one.
-fn steals(bridges: &[Bridge]) -> HashMap<String, usize> {
-    let mut steals: HashMap<String, usize> = HashMap::new();
+fn steals(bridges: &[Bridge]) -> BTreeMap<String, usize> {
+    let mut steals: BTreeMap<String, usize> = BTreeMap::new();
     for bridge in bridges {
         for (_, device) in &bridge.tap.heard().attaches {
             *steals.entry(device.clone()).or_default() += 1;
@@ -82,15 +82,15 @@ fn steals(bridges: &[Bridge]) -> HashMap<String, usize> {
 
 /// How it stands at the end.
 struct Owned {
-    steals: HashMap<String, usize>,
+    steals: BTreeMap<String, usize>,
     /// Messages of each device in the last while, by bridge.
-    lately: HashMap<String, [usize; 2]>,
+    lately: BTreeMap<String, [usize; 2]>,
 }
 
 impl Owned {
     fn of(site: &Site, bridges: &[Bridge; 2]) -> Self {
         let since = Instant::now() - UNDISTURBED;
-        let mut lately: HashMap<String, [usize; 2]> = HashMap::new();
+        let mut lately: BTreeMap<String, [usize; 2]> = BTreeMap::new();
         for taken in site.ledger.all().iter().filter(|taken| taken.at > since) {
             let by = usize::from(taken.message.starts_with(bridges[1].name));
             lately.entry(taken.device.clone()).or_default()[by] += 1;

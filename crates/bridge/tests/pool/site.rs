@@ -1,6 +1,6 @@
 //! A simulator in this process, its devices, and clients that talk to it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -66,7 +66,7 @@ impl Site {
     }
 
     /// So many messages of each device.
-    pub(crate) fn each(&self, count: u32) -> HashMap<String, u32> {
+    pub(crate) fn each(&self, count: u32) -> BTreeMap<String, u32> {
         self.devices.iter().map(|device| (device.id.to_string(), count)).collect()
     }
 }

@@ -4,7 +4,7 @@
 //! Relies on the client giving each device a session of its own: what ends a channel ends a device. A frame that cannot be
 //! read fails the test that notices.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,7 +35,7 @@ pub(crate) struct Heard {
     pub(crate) attached: usize,
     pub(crate) attached_most: usize,
     pub(crate) connections: usize,
-    by_channel: HashMap<(usize, u16), String>,
+    by_channel: BTreeMap<(usize, u16), String>,
 }
 
 /// Dials through another dial and listens.

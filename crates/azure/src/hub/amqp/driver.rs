@@ -124,6 +124,9 @@ impl Driver {
             }
             let wake = self.wake();
             tokio::select! {
+                // The same order in every run. A hub that sends all the time keeps nobody out: mailbox and timers are looked
+                // at in each turn, and after UNWRITTEN_READS_MAX something has to be written first.
+                biased;
                 got = read(&mut reader, &mut input), if unwritten_reads < UNWRITTEN_READS_MAX => {
                     unwritten_reads += input.len();
                     self.received(got, &input);

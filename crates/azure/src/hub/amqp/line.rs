@@ -292,8 +292,10 @@ impl Line {
     fn ended(&mut self, ended: Ended, now: Now) {
         let error = self.over.take().unwrap_or_else(|| endings::of_connection(ended));
         self.over = Some(error.clone());
-        let devices = self.devices.values().map(|device| (device.name.clone(), device.epoch)).collect();
-        for life in self.lives() {
+        let lives = self.lives();
+        let its = lives.iter().filter_map(|life| self.devices.get(life));
+        let devices = its.map(|device| (device.name.clone(), device.epoch)).collect();
+        for life in lives {
             self.leave(life, Cause::Over(error.clone()));
             // All fates are known.
             self.conclude(life, now);

@@ -2,7 +2,7 @@
 //!
 //! Orders go into a driver's inbox while the fleet is locked, so that they come in the order in which the fleet decided.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -63,7 +63,7 @@ impl Clocks {
 
 struct Inside {
     fleet: Fleet,
-    inboxes: HashMap<LineId, Arc<Inbox>>,
+    inboxes: BTreeMap<LineId, Arc<Inbox>>,
     next_ticket: Ticket,
 }
 
@@ -104,7 +104,7 @@ impl Shared {
             options,
             settings: Arc::new(settings),
             clocks: Clocks { began: Instant::now(), unix: clock },
-            inside: Mutex::new(Inside { fleet, inboxes: HashMap::new(), next_ticket: 0 }),
+            inside: Mutex::new(Inside { fleet, inboxes: BTreeMap::new(), next_ticket: 0 }),
             ended: Notify::new(),
         }
     }

@@ -67,7 +67,7 @@ impl Fleet {
         }
         let Some(route) = self.lines.remove(&line) else { return };
         if route.devices > 0 {
-            // Its task ended before it could say whom it had.
+            // Its task ended before it could say whom it had. In any order: nobody sees who goes first.
             let left: Vec<_> = self.seats.iter().filter(|(_, seat)| seat.line == line).collect();
             let left: Vec<Arc<str>> = left.into_iter().map(|(name, _)| name.clone()).collect();
             for name in left {

@@ -263,7 +263,7 @@ fn check(fleet: &Fleet, open: &[(LineId, Arc<str>, u64)]) {
         assert!(route.devices <= fleet.bounds.devices_per_line);
         assert_eq!(route.bytes, 100 * open.iter().filter(|one| one.0 == *id).count());
     }
-    for (name, seat) in &fleet.seats {
+    for (name, seat) in fleet.seats.iter().collect::<BTreeMap<_, _>>() {
         assert!(fleet.lines.contains_key(&seat.line), "{name} sits nowhere");
         let its = open.iter().filter(|one| one.1 == *name && one.2 == seat.epoch).count();
         assert_eq!(seat.unsettled as usize, its, "{name}");

@@ -1,7 +1,7 @@
 //! Pipes with a delay, and a hub at the other end of each. Of all its connections the hub lets only the newest link of a
 //! device stand, as the real one does.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Mutex, MutexGuard};
@@ -46,11 +46,11 @@ struct State {
 
 #[derive(Default)]
 pub(super) struct Inside {
-    pub(super) orders: HashMap<usize, UnboundedSender<Order>>,
+    pub(super) orders: BTreeMap<usize, UnboundedSender<Order>>,
     /// Which connection has a device's link.
-    pub(super) owners: HashMap<String, usize>,
+    pub(super) owners: BTreeMap<String, usize>,
     /// Devices' links by connection.
-    links: HashMap<usize, usize>,
+    links: BTreeMap<usize, usize>,
     pub(super) accepted: Vec<(String, String)>,
     /// Tokens put, with when.
     pub(super) tokens: Vec<(Instant, String)>,
