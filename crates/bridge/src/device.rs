@@ -196,11 +196,12 @@ impl Worker {
 
     async fn after(&mut self, lease: Lease, outbound: Box<Outbound>, hub: Arc<Hub>, outcome: Result<(), SendError>) {
         let is_missing = matches!(&outcome, Err(error) if error.why == Why::NotFound);
+        let (now, attempts) = (self.shared.world.now(), lease.message().attempts);
         let moment = Moment {
-            now: self.shared.world.now(),
-            attempts: lease.message().attempts,
+            now,
+            attempts,
             can_register: outbound.can_register(is_missing),
-            jitter: self.shared.world.random.fraction(),
+            jitter: self.shared.world.random.fraction(("retry", &outbound.way.id, now)),
         };
         let is_registered_again = self.remedies.registered;
         match after_send(outcome, &mut self.remedies, moment) {

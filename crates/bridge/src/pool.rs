@@ -300,7 +300,9 @@ impl Pool {
             trouble.desertion.failed(now);
         }
         let was_open = trouble.gate.is_open();
-        let Some(until) = trouble.gate.failed(now, sign, self.world.random.fraction()) else { return };
+        let Some(until) = trouble.gate.failed(now, sign, self.world.random.fraction(("hub", hub.host(), now))) else {
+            return;
+        };
         let start_probing = !std::mem::replace(&mut trouble.probing, true);
         drop(trouble);
         if was_open {

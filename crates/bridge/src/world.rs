@@ -3,8 +3,9 @@
 //!
 //! Waits use tokio's timer, which a paused runtime moves by itself; sockets come through [`azure::net::Dial`].
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 mod point;
@@ -29,29 +30,28 @@ impl Clock for SystemClock {
     }
 }
 
-/// A random source from one seed: jitter and spreading only, never keys.
+/// A random source from one seed: jitter and spreading only, never keys. It has no memory: a number belongs to what it is
+/// for, so that one device more, or one try, changes nobody else's.
 #[derive(Clone, Debug)]
-pub struct Random(Arc<Mutex<fastrand::Rng>>);
+pub struct Random(u64);
 
 impl Random {
     /// The same seed gives the same numbers.
     pub fn from_seed(seed: u64) -> Self {
-        Self(Arc::new(Mutex::new(fastrand::Rng::with_seed(seed))))
+        Self(seed)
     }
 
-    /// A number in `0.0..1.0`.
-    pub fn fraction(&self) -> f64 {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).f64()
+    /// A number in `0.0..1.0`, always the same for the same.
+    pub fn fraction(&self, of: impl Hash) -> f64 {
+        (self.seed(of) >> 11) as f64 / (1u64 << 53) as f64
     }
 
     /// Any number, to seed something else with.
-    pub fn seed(&self) -> u64 {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).u64(..)
-    }
-
-    /// A duration in `0..=most`.
-    pub fn up_to(&self, most: Duration) -> Duration {
-        most.mul_f64(self.fraction())
+    pub fn seed(&self, of: impl Hash) -> u64 {
+        // Its keys are the same in every process.
+        let mut hasher = DefaultHasher::new();
+        (self.0, of).hash(&mut hasher);
+        hasher.finish()
     }
 }
 
@@ -158,6 +158,20 @@ mod tests {
             assert_eq!(world.after(Duration::from_nanos(nanos)), NOON + millis, "{nanos} ns");
         }
         assert!(world.after(Duration::MAX) > NOON);
+    }
+
+    #[test]
+    fn a_number_belongs_to_what_it_is_for_and_is_spread_evenly() {
+        let random = Random::from_seed(1);
+        assert_eq!(random.fraction(("retry", "d", 1)), random.clone().fraction(("retry", "d", 1)));
+        assert_ne!(random.seed("a"), Random::from_seed(2).seed("a"));
+        let numbers: Vec<_> = (0..10_000).map(|at| random.fraction(("retry", at))).collect();
+        assert!(numbers.iter().all(|number| (0.0..1.0).contains(number)));
+        for tenth in 0..10_u8 {
+            let from = f64::from(tenth) / 10.0;
+            let its = numbers.iter().filter(|number| (from..from + 0.1).contains(*number)).count();
+            assert!((900..1_100).contains(&its), "{its} of 10 000 from {from}");
+        }
     }
 
     #[test]

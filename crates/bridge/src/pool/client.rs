@@ -53,7 +53,7 @@ impl Options {
                 attaches_per_second: azure.attaches_per_second,
                 sends_per_second: azure.sends_per_second,
                 token_life: azure.token_life,
-                seed: random.seed(),
+                seed: random.seed("amqp"),
                 ..amqp
             },
         }

@@ -118,7 +118,7 @@ impl Provision {
         let until = now + i64::try_from(wait.as_millis()).unwrap_or(i64::MAX / 2);
         let mut denies_many = false;
         if let Some(scope) = state.scope(name) {
-            scope.refused(name, refused.class, wait, now, self.world.random.fraction());
+            scope.refused(name, refused.class, wait, now, self.world.random.fraction(("scope", name, now)));
             denies_many = refused.class == Class::Denied && scope.denied(name, now);
         }
         let (times, lane) = (times.saturating_add(1), lane.clone());
