@@ -109,7 +109,7 @@ impl World {
         let services = services(&plan, &clock, &log, &evidence);
         let network = Network::new(plan.seed, plan.settings.latency, services.clone(), log.clone());
         let inside = Inside {
-            disk: Disk::new(),
+            disk: disk(&plan),
             door: None,
             at_the_door: Vec::new(),
             active: BTreeMap::new(),
@@ -189,6 +189,14 @@ impl World {
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An empty disk, on which each commit takes its time.
+fn disk(plan: &Plan) -> Disk {
+    let disk = Disk::new();
+    let (chance, most) = (Mutex::new(stream(plan.seed, "disk")), plan.settings.commit_ms);
+    disk.set_latency(move || Duration::from_millis(lock(&chance).u64(0..=most)));
+    disk
 }
 
 /// The provisioning service and the hubs, by true time. What hubs take is the judge's to know.

@@ -91,7 +91,9 @@ impl World {
                 }
             }
         }
-        if course.healed.is_none() && now >= self.plan.length {
+        // A machine that slept wakes up with much to do, and all of it comes before the quiet.
+        let all_told = self.plan.events.get(course.next).is_none_or(|event| event.at >= self.plan.length);
+        if course.healed.is_none() && now >= self.plan.length && all_told {
             self.heal(course);
         }
         if now >= course.ticked + TICK_MS {

@@ -12,7 +12,7 @@ use bridge::config::{self, Config};
 use bridge::webhook::accept::Listen;
 use bridge::world::{Clock as _, Random, World as Given};
 use queue::Queue;
-use queue::memory::Disk;
+use queue::memory::{Disk, Tail};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -210,11 +210,6 @@ impl World {
         inside.door = None;
         inside.at_the_door.drain(..).for_each(|line| line.dies(Way::Back));
         inside.disk = crash(&inside.disk, fault, amount);
-        for (fault, _, _) in inside.active.values() {
-            if let Fault::Disk(fault) = fault {
-                fault.begin(&inside.disk);
-            }
-        }
         drop(inside);
         self.network.process_dies();
     }
@@ -247,8 +242,23 @@ impl World {
 }
 
 /// The disk as the next process finds it.
-fn crash(disk: &Disk, _fault: Fault, _amount: u32) -> Disk {
-    disk.clone()
+fn crash(disk: &Disk, fault: Fault, amount: u32) -> Disk {
+    let tail = match fault {
+        Fault::Process(ProcessFault::KilledWritten) => Tail::Whole,
+        Fault::Process(ProcessFault::KilledTorn) => torn(disk, amount),
+        Fault::Process(ProcessFault::KilledAt(_) | ProcessFault::CrashLoop) => match amount % 3 {
+            0 => Tail::Absent,
+            1 => Tail::Whole,
+            _ => torn(disk, amount),
+        },
+        _ => Tail::Absent,
+    };
+    disk.crash(tail)
+}
+
+fn torn(disk: &Disk, amount: u32) -> Tail {
+    let rows = disk.under_way().unwrap_or(0);
+    Tail::Torn { rows: amount as usize % (rows + 1) }
 }
 
 fn read(text: &str) -> Config {
