@@ -22,3 +22,4 @@ mod log; // what happened, line by line
 
 pub mod campaign; // many seeds
 pub mod minimise; // the shortest story that fails
+pub mod mutants; // is the judge awake?
