@@ -9,6 +9,8 @@ use crate::uplink::{Kind, UplinkId};
 
 /// The door answers within four seconds of the body's end; the way there and back is a second at the most.
 const ANSWER_MS_MAX: i64 = 5_000;
+/// The queue looks for room, and opens a store that failed, within five seconds.
+const ROOM_MS: i64 = 5_000;
 /// While nothing is wrong, a message that is kept reaches its hub within so long: its device's turn, a registration that is
 /// polled three times, and a retry or two of a minute each.
 const CLEAR_MS_MAX: i64 = 5 * 60_000;
@@ -88,7 +90,10 @@ impl<'a> Case<'a> {
     fn wrong_answer(&self, post: &Post) -> Option<String> {
         let end = post.end.map_or(self.evidence.over, |(at, _)| at);
         let excused = |with: fn(&super::Effect) -> bool| {
-            self.evidence.troubles.iter().any(|trouble| with(&trouble.effect) && trouble.touches(post.sent, end))
+            self.evidence
+                .troubles
+                .iter()
+                .any(|trouble| with(&trouble.effect) && trouble.touches(post.sent - ROOM_MS, end))
         };
         match (post.end, post.what) {
             (Some((_, End::Status(503))), _) if excused(|e| e.closes_the_disk) => None,

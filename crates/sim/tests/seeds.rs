@@ -1,0 +1,47 @@
+//! A thousand stories, in which nothing may be found; and the same seed tells the same story, to the byte.
+
+use std::process::Command;
+use std::time::Duration;
+
+use sim::campaign::{Campaign, Story};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A hub is left after a quarter of an hour without it, when provisioning names another: no story of an hour has come there yet.
+const NOT_REACHED: [&str; 2] = ["held up at pool.hub_left", "killed at pool.hub_left"];
+
+/// A hundred times as many in the long form, in which each kind of trouble must have come a thousand times.
+#[test]
+fn in_a_thousand_hours_of_trouble_every_promise_is_kept() {
+    let is_long = std::env::var_os("LONGHAUL_TEST_LONG").is_some();
+    let seeds = if is_long { 1..100_001 } else { 1..1_001 };
+    let outcome = Campaign { seeds, length: HOUR, jobs: 2, until_found: false }.run(|_| ());
+    eprintln!("{} seeds, {:?}, logs {:016x}", outcome.told, outcome.lasted, outcome.fingerprint);
+    for failure in &outcome.failures {
+        eprintln!("cargo run --release -p sim -- {} --minimise\n  {:?}", failure.seed, failure.findings);
+    }
+    assert_eq!(outcome.failed, 0, "seeds with findings");
+    let seldom = outcome.seldom(if is_long { 1_000 } else { 1 });
+    let seldom: Vec<_> = seldom.into_iter().filter(|name| !NOT_REACHED.contains(name)).collect();
+    assert!(seldom.is_empty(), "too seldom to prove anything: {seldom:?}");
+}
+
+/// Another process has other addresses and other hash keys.
+#[test]
+fn a_seed_tells_the_same_story_in_another_process() {
+    for seed in ["3", "20", "77"] {
+        let told = || Command::new(env!("CARGO_BIN_EXE_sim")).arg(seed).output().unwrap();
+        let (first, second) = (told(), told());
+        assert!(!first.stdout.is_empty());
+        assert_eq!(first.stdout, second.stdout, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_story_is_told_the_same_alone_and_among_others() {
+    let outcome = Campaign { seeds: 40..48, length: HOUR, jobs: 2, until_found: false }.run(|_| ());
+    let again = Campaign { seeds: 40..48, length: HOUR, jobs: 1, until_found: false }.run(|_| ());
+    assert_eq!(outcome.fingerprint, again.fingerprint);
+    let story = Story { seed: 40, length: HOUR, events: None, without: Vec::new() };
+    assert_eq!(story.read().log, story.read().log);
+}
