@@ -374,6 +374,21 @@ mod tests {
     }
 
     #[test]
+    fn a_wait_from_before_a_restart_counts_unless_only_another_clock_can_have_set_it() {
+        let hour = 3_600_000;
+        let found = |not_before| {
+            let mut core = Core::new(NextSeq(2));
+            core.lease_at_most(1);
+            core.tick(0);
+            core.loaded(&[("a".into(), Head { not_before, ..head(1) })], 0);
+            granted(&mut core)
+        };
+        assert_eq!((found(0), found(1), found(hour)), (vec![1], vec![], vec![]));
+        assert_eq!(found(hour + 1), [1], "the clock was hours ahead when it was written");
+        assert_eq!(found(UnixMillis::MAX), [1]);
+    }
+
+    #[test]
     fn after_a_failed_commit_a_lane_rests() {
         let mut core = loaded();
         commit_puts(&mut core, &["a"]);

@@ -9,6 +9,10 @@ use std::sync::Arc;
 
 use crate::{LaneState, Seq, UnixMillis};
 
+/// A wait that was read from the store and is longer than this was begun under a clock that has been set back since: the
+/// process that knew by how much is gone. Nobody asks for longer ones; who did would come an attempt early.
+const KEPT_WAIT_MS_MAX: UnixMillis = 60 * 60 * 1_000;
+
 /// The oldest message of a lane, as much of it as a decision needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
@@ -75,7 +79,11 @@ impl Lanes {
         let name: Arc<str> = lane.into();
         self.heads.insert(head.seq, head.accepted_at);
         self.lanes.insert(name.clone(), Lane { head: Some(head), state: State::Asked });
-        self.enter(&name, if head.not_before > now { State::Waiting(head.not_before) } else { State::Ready });
+        let wait = head.not_before.saturating_sub(now);
+        self.enter(
+            &name,
+            if (1..=KEPT_WAIT_MS_MAX).contains(&wait) { State::Waiting(head.not_before) } else { State::Ready },
+        );
     }
 
     /// As [`Lanes::set_head`], for a head that is leased already.

@@ -122,7 +122,7 @@ pub struct LaneState {
 /// Not now: counted, durable.
 #[derive(Clone, Debug)]
 pub struct Retry {
-    /// Not before this.
+    /// Not before this. After a restart a time more than an hour away is taken for one that a wrong clock set, and ended.
     pub at: UnixMillis,
     /// Why, for a person; kept as [`Message::last_cause`].
     pub cause: String,
