@@ -56,6 +56,8 @@ impl Facts {
         let effect = Effect {
             delays: None,
             repeats: false,
+            forgets: false,
+            restarts: false,
             closes_the_disk: false,
             silences_the_door: false,
             buries: &[],
@@ -84,6 +86,18 @@ impl Facts {
     /// An answer may get lost, so that a message comes again.
     pub(crate) const fn repeats(mut self) -> Self {
         self.effect.repeats = true;
+        self
+    }
+
+    /// A commit may be lost.
+    pub(crate) const fn forgets(mut self) -> Self {
+        self.effect.forgets = true;
+        self
+    }
+
+    /// The process ends and begins anew.
+    pub(crate) const fn restarts(mut self) -> Self {
+        self.effect.restarts = true;
         self
     }
 

@@ -68,6 +68,15 @@ pub(crate) struct Asked {
     pub(crate) bytes: u64,
 }
 
+/// Registrations, as the bridge was told to make them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Pace {
+    /// In any minute, at the most; 0: as many as it likes.
+    pub(crate) per_minute: usize,
+    /// The provisioning service assigns at once: no polls.
+    pub(crate) is_at_once: bool,
+}
+
 /// All that is known of a story when it is over.
 #[derive(Debug, Default)]
 pub(crate) struct Evidence {
@@ -85,6 +94,10 @@ pub(crate) struct Evidence {
     pub(crate) scandals: Vec<String>,
     /// Links that the hub let go because their token had run out, with the time and the device.
     pub(crate) ran_out: Vec<(i64, String)>,
+    /// Registrations that the provisioning service was asked for with good credentials, with the time and the device.
+    pub(crate) registered: Vec<(i64, String)>,
+    /// What the bridge was told to keep to.
+    pub(crate) pace: Pace,
     /// Messages that were still waiting when the last patience was over; the lanes they stood in.
     pub(crate) stuck: Vec<String>,
     /// When it was over.
@@ -95,7 +108,7 @@ pub(crate) struct Evidence {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Finding {
     /// `lost`, `twice`, `order`, `identity`, `invented`, `altered`, `starved`, `stuck`, `buried`, `door`, `hammered`,
-    /// `token`, `scandal`.
+    /// `registered`, `token`, `scandal`.
     pub(crate) kind: &'static str,
     pub(crate) what: String,
 }

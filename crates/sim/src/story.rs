@@ -100,7 +100,8 @@ impl World {
     fn new(plan: Plan, keep_log: bool) -> Self {
         let clock = Arc::new(Clock::new(0));
         let log = Log::new(clock.clone(), keep_log);
-        let evidence = Arc::new(Mutex::new(Evidence { devices: plan.devices.clone(), ..Evidence::default() }));
+        let pace = plan.settings.pace();
+        let evidence = Arc::new(Mutex::new(Evidence { devices: plan.devices.clone(), pace, ..Evidence::default() }));
         for event in &plan.events {
             if let What::Post { uplinks, .. } = &event.what {
                 lock(&evidence).uplinks.extend(uplinks.iter().map(|uplink| (uplink.id, *uplink)));

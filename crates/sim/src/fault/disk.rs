@@ -23,16 +23,25 @@ impl DiskFault {
 
     pub(crate) fn facts(self) -> Facts {
         match self {
-            Self::Full => Facts::named("disk full").seconds(10, 600).delays(AFTER).closes_the_disk(),
-            Self::FullOnce => Facts::named("disk full for one commit").seconds(60, 60).delays(AFTER).closes_the_disk(),
-            Self::Fails => Facts::named("a commit fails").seconds(60, 60).delays(AFTER).closes_the_disk().repeats(),
-            Self::FailsButThere => {
-                Facts::named("a commit fails and is there").seconds(60, 60).delays(AFTER).closes_the_disk().repeats()
+            Self::Full => Facts::named("disk full").seconds(10, 600).delays(AFTER).closes_the_disk().forgets(),
+            Self::FullOnce => {
+                Facts::named("disk full for one commit").seconds(60, 60).delays(AFTER).closes_the_disk().forgets()
             }
+            Self::Fails => {
+                Facts::named("a commit fails").seconds(60, 60).delays(AFTER).closes_the_disk().forgets().repeats()
+            }
+            Self::FailsButThere => Facts::named("a commit fails and is there")
+                .seconds(60, 60)
+                .delays(AFTER)
+                .closes_the_disk()
+                .forgets()
+                .repeats(),
             Self::Unreachable => {
-                Facts::named("disk unreachable").seconds(5, 300).delays(AFTER).closes_the_disk().repeats()
+                Facts::named("disk unreachable").seconds(5, 300).delays(AFTER).closes_the_disk().forgets().repeats()
             }
-            Self::Stalls => Facts::named("disk stalls").seconds(1, 120).delays(AFTER).closes_the_disk().repeats(),
+            Self::Stalls => {
+                Facts::named("disk stalls").seconds(1, 120).delays(AFTER).closes_the_disk().forgets().repeats()
+            }
         }
     }
 

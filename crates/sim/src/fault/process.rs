@@ -37,19 +37,20 @@ impl ProcessFault {
     }
 
     pub(crate) fn facts(self) -> Facts {
-        let killed = |name| Facts::named(name).seconds(1, 30).delays(AFTER).repeats().silences_the_door();
+        let killed = |name| Facts::named(name).seconds(1, 30).delays(AFTER).repeats().silences_the_door().restarts();
         match self {
             Self::Killed => killed("killed"),
             Self::KilledWritten => killed("killed, the last commit whole"),
             Self::KilledTorn => killed("killed, the last commit torn"),
             Self::CrashLoop => killed("killed three times").seconds(10, 60),
             Self::Restarted => {
-                Facts::named("restarted").seconds(1, 5).delays(AFTER).repeats().closes_the_disk().silences_the_door()
+                Facts::named("restarted").seconds(1, 5).delays(AFTER).repeats().silences_the_door().restarts()
             }
             Self::Reloaded => Facts::named("reloaded"),
             Self::KilledAt(_) => killed("killed at").seconds(600, 600),
             Self::HeldUpAt(_) => {
-                Facts::named("held up at").seconds(60, 60).delays(AFTER).silences_the_door().closes_the_disk().repeats()
+                let held_up = Facts::named("held up at").seconds(60, 60).delays(AFTER).silences_the_door();
+                held_up.closes_the_disk().repeats()
             }
         }
     }

@@ -15,6 +15,10 @@ pub(crate) struct Effect {
     pub(crate) delays: Option<i64>,
     /// A hub may take a message without the bridge hearing of it, or the bridge forget that it heard: it may come again.
     pub(crate) repeats: bool,
+    /// Commits may fail, or not be there after all.
+    pub(crate) forgets: bool,
+    /// The process ends and begins anew; nothing around it is wrong.
+    pub(crate) restarts: bool,
     /// The door may say 503.
     pub(crate) closes_the_disk: bool,
     /// The door may not answer at all.

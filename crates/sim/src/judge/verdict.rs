@@ -14,6 +14,17 @@ const ROOM_MS: i64 = 5_000;
 /// While nothing is wrong, a message that is kept reaches its hub within so long: its device's turn, a registration that is
 /// polled three times, and a retry or two of a minute each.
 const CLEAR_MS_MAX: i64 = 5 * 60_000;
+/// While nothing is wrong, a device that must register waits for its turn as well, a minute for each so many devices.
+const TURN_MS: i64 = 60_000;
+/// A hub may take a message without the bridge hearing of it when something goes wrong from so long before it does until so
+/// long after it: what the bridge waits for an answer, and a commit.
+const DOUBT_MS: (i64, i64) = (60_000, 30_000);
+/// A registration's answer is on the disk so long after the question, unless something is wrong then.
+const NOTED_MS: i64 = 60_000;
+/// The longest life of a token, and a while for it to be put.
+const TOKEN_MS_MAX: i64 = 70 * 60_000;
+/// A minute, as well as it can be told from looks a second apart.
+const MINUTE_MS: i64 = 58_000;
 /// Connections to one host in a minute while nothing excuses more: one for each of the devices' requests over HTTPS and DPS
 /// would be too few by far, so this finds only who tries again and again.
 const CONNECTIONS_MAX: u32 = 240;
@@ -33,6 +44,8 @@ pub(crate) fn verdict(evidence: &Evidence) -> Vec<Finding> {
     case.order(&mut findings);
     case.owners(&mut findings);
     case.asked(&mut findings);
+    case.registered(&mut findings);
+    case.paced(&mut findings);
     case.tokens(&mut findings);
     let stuck = evidence.stuck.iter().map(|lane| Finding { kind: "stuck", what: lane.clone() });
     findings.extend(stuck);
@@ -169,6 +182,7 @@ impl<'a> Case<'a> {
 
     fn may_repeat(&self, device: usize, from: i64, to: i64) -> bool {
         let mut troubles = self.evidence.troubles.iter();
+        let (from, to) = (from - DOUBT_MS.0, to.min(from + DOUBT_MS.1));
         troubles.any(|trouble| trouble.effect.repeats && trouble.concerns(device) && trouble.touches(from, to))
     }
 
@@ -197,7 +211,7 @@ impl<'a> Case<'a> {
             let concerned = self.evidence.troubles.iter().filter(|trouble| trouble.concerns(uplink.device));
             let waits = concerned.filter_map(|trouble| Some((trouble.from, trouble.to + trouble.effect.delays?)));
             let clear = uncovered(*kept, by, waits);
-            if clear > CLEAR_MS_MAX {
+            if clear > CLEAR_MS_MAX + self.turn_ms() {
                 let what = format!(
                     "{id} waited from {} to {}, {clear} ms of it with nothing wrong",
                     self.moment(*kept),
@@ -206,6 +220,12 @@ impl<'a> Case<'a> {
                 findings.push(Finding { kind: "starved", what });
             }
         }
+    }
+
+    /// Until all devices had their turn to register.
+    fn turn_ms(&self) -> i64 {
+        let turns = self.evidence.devices.len().checked_div(self.evidence.pace.per_minute).unwrap_or(0);
+        TURN_MS * i64::try_from(turns).unwrap_or(i64::MAX / TURN_MS)
     }
 
     /// Nothing is buried but for a reason that there was.
@@ -298,16 +318,65 @@ impl<'a> Case<'a> {
         }
     }
 
+    /// Where a device lives is asked once, until something says that it may live elsewhere.
+    fn registered(&self, findings: &mut Vec<Finding>) {
+        let mut last: BTreeMap<&str, i64> = BTreeMap::new();
+        for (at, device_id) in &self.evidence.registered {
+            let Some(before) = last.insert(device_id, *at) else { continue };
+            let excused = self.evidence.troubles.iter().any(|trouble| {
+                let concerns = self.devices_named(device_id).any(|device| trouble.concerns(device));
+                let after = trouble.effect.delays.unwrap_or(0);
+                // A process that begins anew asks what came of the registration that was under way, and registers again only
+                // when it finds none, or had no note of it.
+                let is_amid = !self.evidence.pace.is_at_once || trouble.effect.forgets;
+                concerns
+                    && match trouble.effect.restarts {
+                        true => is_amid && trouble.touches(before - NOTED_MS, before + NOTED_MS),
+                        false => trouble.effect.delays.is_some() && trouble.touches(before - after, *at),
+                    }
+            });
+            if !excused {
+                let what = format!(
+                    "{device_id} at {} and at {}, with no reason in between",
+                    self.moment(before),
+                    self.moment(*at)
+                );
+                findings.push(Finding { kind: "registered", what });
+            }
+        }
+    }
+
+    fn devices_named(&self, registration_id: &str) -> impl Iterator<Item = usize> {
+        let devices = self.evidence.devices.iter().enumerate();
+        devices.filter(move |(_, device)| device.registration_id == registration_id).map(|(index, _)| index)
+    }
+
+    /// No more registrations in a minute than were allowed.
+    fn paced(&self, findings: &mut Vec<Finding>) {
+        let (times, most) = (&self.evidence.registered, self.evidence.pace.per_minute);
+        for window in times.windows(most + 1).filter(|_| most > 0) {
+            let [(from, _), .., (to, _)] = window else { continue };
+            // A permit is the bridge's, the times are the service's: whatever holds up the way between them moves the minute.
+            // Only the process that ends and begins anew holds up nobody who has a permit.
+            let excused = self.evidence.troubles.iter().any(|trouble| {
+                trouble.effect.delays.is_some() && !trouble.effect.restarts && trouble.touches(from - TURN_MS, *to)
+            });
+            if to - from < MINUTE_MS && !excused {
+                let what = format!("{} devices from {} to {}", window.len(), self.moment(*from), self.moment(*to));
+                findings.push(Finding { kind: "registered", what });
+            }
+        }
+    }
+
     /// Tokens are renewed before they run out.
     fn tokens(&self, findings: &mut Vec<Finding>) {
         for (at, device_id) in &self.evidence.ran_out {
             let device = self.evidence.devices.iter().position(|device| &device.registration_id == device_id);
             let excused = self.evidence.troubles.iter().any(|trouble| {
                 let concerns = device.is_none_or(|device| trouble.concerns(device));
-                let after = trouble.effect.delays.unwrap_or(0);
-                concerns
-                    && (trouble.effect.ends_tokens || trouble.effect.delays.is_some())
-                    && trouble.touches(*at - after, *at)
+                // A token that was signed under a wrong clock ends by that clock, long after it was set right.
+                let after = if trouble.effect.ends_tokens { Some(TOKEN_MS_MAX) } else { trouble.effect.delays };
+                concerns && after.is_some_and(|after| trouble.touches(*at - after, *at))
             });
             if !excused {
                 findings.push(Finding {
@@ -318,3 +387,6 @@ impl<'a> Case<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::judge::Pace;
 use crate::uplink::Device;
 use crate::wire::Latency;
 
@@ -72,7 +73,7 @@ impl Settings {
             },
             commit_ms: one_of(chance, &[0, 2, 10, 50]),
             token_life_s: one_of(chance, &[300, 600, 1_200, 3_600]),
-            registrations_per_minute: one_of(chance, &[20, 60, 1_000]),
+            registrations_per_minute: one_of(chance, &[3, 20, 60, 1_000]),
             devices_per_connection: one_of(chance, &[0, 1, 3]),
             max_in_flight: one_of(chance, &[1, 4, 64, 1_024]),
             assigning_polls: one_of(chance, &[0, 1, 3]),
@@ -98,6 +99,11 @@ impl Settings {
     /// Which device the namesake is.
     pub(crate) fn namesake(&self) -> usize {
         if self.has_namesake { self.device_count } else { 0 }
+    }
+
+    pub(crate) fn pace(&self) -> Pace {
+        let per_minute = usize::try_from(self.registrations_per_minute).unwrap_or(usize::MAX);
+        Pace { per_minute, is_at_once: self.assigning_polls == 0 }
     }
 
     pub(crate) fn group_key(&self) -> String {

@@ -11,10 +11,8 @@ use super::life::Life;
 use crate::fault::{Fault, HubFault, ProcessFault, ProvisioningFault};
 use crate::plan::{GROUP, HUBS, PROVISIONING, What};
 
-/// What passes by itself is looked at so often: locks and messages at the hubs that run out.
+/// What passes by itself is looked at so often: locks and messages at the hubs that run out, and what hubs have counted.
 const TICK_MS: i64 = 1_000;
-/// Tokens that ran out are asked for so often.
-const LOOK_MS: i64 = 30_000;
 /// A process that is killed again and again is up for so long at the most.
 const AGAIN_MS_MAX: u32 = 3_000;
 
@@ -31,6 +29,7 @@ pub(super) struct Course {
     ticked: i64,
     healed: Option<i64>,
     ran_out: BTreeMap<String, u64>,
+    registered: BTreeMap<String, u64>,
 }
 
 /// What is to be done at a later time.
@@ -276,17 +275,10 @@ impl World {
         if before / 60_000 != now / 60_000 {
             self.network.count(before / 60_000);
         }
-        if before / LOOK_MS != now / LOOK_MS {
-            let counts = self.services.counts().tokens_run_out;
-            let mut evidence = self.evidence();
-            for (device, times) in &counts {
-                if course.ran_out.get(device) != Some(times) {
-                    evidence.ran_out.push((self.clock.true_now(), device.clone()));
-                }
-            }
-            drop(evidence);
-            course.ran_out = counts;
-        }
+        let counts = self.services.counts();
+        let mut evidence = self.evidence();
+        note(&mut evidence.ran_out, &mut course.ran_out, counts.tokens_run_out, self.clock.true_now());
+        note(&mut evidence.registered, &mut course.registered, counts.registrations, self.clock.true_now());
     }
 }
 
@@ -297,4 +289,13 @@ impl Drop for Posting {
     fn drop(&mut self) {
         self.0.inside().posting -= 1;
     }
+}
+
+/// What was counted of each device since the last look, by the time of this one.
+fn note(noted: &mut Vec<(i64, String)>, last: &mut BTreeMap<String, u64>, counts: BTreeMap<String, u64>, now: i64) {
+    for (device, times) in &counts {
+        let before = last.get(device).copied().unwrap_or(0);
+        noted.extend((before..*times).map(|_| (now, device.clone())));
+    }
+    *last = counts;
 }
