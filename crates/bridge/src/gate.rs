@@ -49,6 +49,8 @@ enum State {
     #[default]
     Open,
     Closed {
+        /// A clock that is before this was set back, and the wait is over: nobody knows how much of it is left.
+        since: UnixMillis,
         until: UnixMillis,
     },
     Probing {
@@ -61,7 +63,7 @@ impl Gate {
     pub fn admit(&mut self, now: UnixMillis) -> Admission {
         match self.state {
             State::Open => Admission::Go,
-            State::Closed { until } if now < until && until - now <= millis(ASKED_MAX) => Admission::Rest,
+            State::Closed { since, until } if (since..until).contains(&now) => Admission::Rest,
             State::Probing { since } if (0..millis(PROBE_MAX)).contains(&(now - since)) => Admission::Rest,
             State::Closed { .. } | State::Probing { .. } => {
                 self.state = State::Probing { since: now };
@@ -94,8 +96,8 @@ impl Gate {
     }
 
     fn close(&mut self, now: UnixMillis, asked: Option<Duration>, jitter: f64) -> UnixMillis {
-        if let State::Closed { until } = self.state
-            && now < until
+        if let State::Closed { since, until } = self.state
+            && (since..until).contains(&now)
             && asked.is_none()
         {
             return until; // one of those that were on their way when the gate closed
@@ -105,17 +107,17 @@ impl Gate {
         let wait = asked.map_or(doubled, |a| a.clamp(BACKOFF_MIN, ASKED_MAX));
         let until = now + millis(wait.mul_f64(1.0 + jitter / 4.0).min(ASKED_MAX));
         let until = match self.state {
-            State::Closed { until: asked_before } => until.max(asked_before.min(now + millis(ASKED_MAX))),
-            State::Open | State::Probing { .. } => until,
+            State::Closed { since, until: asked_before } if since <= now => until.max(asked_before),
+            State::Closed { .. } | State::Open | State::Probing { .. } => until,
         };
-        self.state = State::Closed { until };
+        self.state = State::Closed { since: now, until };
         until
     }
 
     /// Who was to probe did not come to send: somebody else may. Without this nobody would for the longest probe (`PROBE_MAX`).
     pub fn untried(&mut self, now: UnixMillis) {
         if matches!(self.state, State::Probing { .. }) {
-            self.state = State::Closed { until: now };
+            self.state = State::Closed { since: now, until: now };
         }
     }
 
@@ -219,5 +221,8 @@ mod tests {
         assert_eq!(gate.admit(until + 99_999), Admission::Rest);
         assert_eq!(gate.admit(until + 100_000), Admission::Go);
         assert_eq!(gate.admit(0), Admission::Go, "clock set back: probed again");
+        close(&mut gate, 1_000_000, Some(600), 0.0);
+        assert_eq!(gate.admit(1_000_000 + 599_999), Admission::Rest);
+        assert_eq!(gate.admit(999_999), Admission::Go, "set back by little: probed again as well");
     }
 }

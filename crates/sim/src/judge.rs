@@ -61,11 +61,29 @@ pub(crate) struct Buried {
     pub(crate) id: Option<UplinkId>,
 }
 
-/// What one host was asked for in one minute.
+/// What one host was asked for in one minute. Refusals and thefts are counted of all hubs together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Asked {
     pub(crate) connections: u32,
     pub(crate) bytes: u64,
+    pub(crate) refused: u64,
+    /// Devices that somebody else took over.
+    pub(crate) stolen: u64,
+}
+
+impl Asked {
+    fn add(&mut self, more: &Self) {
+        let Self { connections, bytes, refused, stolen } = more;
+        self.connections += connections;
+        self.bytes += bytes;
+        self.refused += refused;
+        self.stolen += stolen;
+    }
+
+    fn exceeds(&self, most: &Self) -> bool {
+        let Self { connections, bytes, refused, stolen } = *self;
+        connections > most.connections || bytes > most.bytes || refused > most.refused || stolen > most.stolen
+    }
 }
 
 /// Registrations, as the bridge was told to make them.
@@ -96,6 +114,8 @@ pub(crate) struct Evidence {
     pub(crate) ran_out: Vec<(i64, String)>,
     /// Registrations that the provisioning service was asked for with good credentials, with the time and the device.
     pub(crate) registered: Vec<(i64, String)>,
+    /// Changes of the configuration, each to its next edition: from when it stood there to when it was surely in use.
+    pub(crate) editions: Vec<(i64, Option<i64>)>,
     /// What the bridge was told to keep to.
     pub(crate) pace: Pace,
     /// Messages that were still waiting when the last patience was over; the lanes they stood in.
@@ -108,7 +128,7 @@ pub(crate) struct Evidence {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Finding {
     /// `lost`, `twice`, `order`, `identity`, `invented`, `altered`, `starved`, `stuck`, `buried`, `door`, `hammered`,
-    /// `registered`, `token`, `scandal`.
+    /// `registered`, `routed`, `token`, `scandal`.
     pub(crate) kind: &'static str,
     pub(crate) what: String,
 }

@@ -9,7 +9,7 @@ use crate::uplink::{Device, Kind, Uplink, UplinkId};
 
 mod world; // what kind of installation it is
 
-pub(crate) use world::{GROUP, HUBS, ID_SCOPE, PROVISIONING, Settings, WEBHOOK_KEY};
+pub(crate) use world::{DROPPED_PORT, GROUP, HUBS, ID_SCOPE, PROVISIONING, Settings};
 
 /// How long a story may be: `sim` is told in hours, and a week of them takes minutes.
 pub(crate) const LENGTH_MAX: Duration = Duration::from_secs(7 * 24 * 3600);

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::chance::stream;
 use crate::fault::DoorFault;
 use crate::judge::{End, Post, Posted};
-use crate::plan::WEBHOOK_KEY;
+use crate::plan::Settings;
 use crate::story::World;
 use crate::uplink::Uplink;
 use crate::wire::{Wire, pair};
@@ -25,18 +25,42 @@ const TOO_LARGE_BYTES: usize = (1 << 20) + 1;
 const PIECE_BYTES: usize = 64;
 const PIECE_WAIT: Duration = Duration::from_millis(1_000);
 
+/// Whoever posts again does so after this, and up to so many milliseconds more.
+const LATER_MIN: Duration = Duration::from_secs(30);
+const LATER_MS: u32 = 600_000;
+
+/// Which key it shows.
+enum Key {
+    /// The one that the network server has just then.
+    Its,
+    /// One that was replaced twice since.
+    Old,
+    Nobodys,
+}
+
 /// A request as it goes out.
 struct Request {
     path: &'static str,
-    key: &'static str,
+    key: Key,
     body: Vec<u8>,
     what: Posted,
+}
+
+impl Key {
+    /// While the network server knows of this edition of the configuration.
+    fn at(&self, edition: u32) -> String {
+        match self {
+            Self::Its => Settings::webhook_key(edition),
+            Self::Old => edition.checked_sub(2).map_or_else(String::new, Settings::webhook_key),
+            Self::Nobodys => "a-key-of-nobody".to_owned(),
+        }
+    }
 }
 
 /// Posts one message, as `how` says.
 pub(crate) async fn post(world: Arc<World>, uplink: Uplink, how: Option<DoorFault>, amount: u32) {
     let body = uplink.body(&world.plan.devices[uplink.device], world.clock.true_now());
-    let request = Request { path: "/tts", key: WEBHOOK_KEY, body, what: Posted::Uplink(uplink.id) };
+    let request = Request { path: "/tts", key: Key::Its, body, what: Posted::Uplink(uplink.id) };
     let refusable = |status, request: Request| {
         let name = how.map_or("", |how| how.facts().name);
         Request { what: Posted::Refusable(name, status), ..request }
@@ -48,7 +72,10 @@ pub(crate) async fn post(world: Arc<World>, uplink: Uplink, how: Option<DoorFaul
             request.body.truncate(half);
             request
         }
-        Some(DoorFault::WrongKey) => Request { key: "a-key-of-nobody", ..refusable(401, request) },
+        Some(DoorFault::WrongKey) => {
+            let key = if amount.is_multiple_of(2) { Key::Old } else { Key::Nobodys };
+            Request { key, ..refusable(401, request) }
+        }
         Some(DoorFault::WrongPath) => Request { path: "/nowhere", ..refusable(404, request) },
         Some(DoorFault::TooLargeForTheDoor) => Request { body: vec![b' '; TOO_LARGE_BYTES], ..refusable(413, request) },
         _ => request,
@@ -56,6 +83,11 @@ pub(crate) async fn post(world: Arc<World>, uplink: Uplink, how: Option<DoorFaul
     match how {
         Some(DoorFault::PostedTwice) => {
             exchange(&world, &request, None, amount).await;
+            exchange(&world, &request, None, amount / 2).await;
+        }
+        Some(DoorFault::PostedLater) => {
+            exchange(&world, &request, None, amount).await;
+            tokio::time::sleep(LATER_MIN + Duration::from_millis((amount % LATER_MS).into())).await;
             exchange(&world, &request, None, amount / 2).await;
         }
         Some(DoorFault::PostedTwiceAtOnce) => {
@@ -91,11 +123,12 @@ async fn converse(
     number: usize,
 ) -> io::Result<u16> {
     let mut wire = world.knock(number).ok_or(io::ErrorKind::ConnectionRefused)?;
+    let key = request.key.at(world.known_edition());
     let head = format!(
         "POST {} HTTP/1.1\r\nhost: bridge.example\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\n\
          content-length: {}\r\nconnection: close\r\n\r\n",
         request.path,
-        request.key,
+        key,
         request.body.len(),
     );
     wire.write_all(head.as_bytes()).await?;

@@ -54,7 +54,10 @@ struct Inside {
     /// Troubles that last until the process is up.
     down: Vec<usize>,
     down_ms: i64,
+    /// Of the configuration, as it stands in its file.
     edition: u32,
+    /// Of the configuration, as the network server knows its keys.
+    known_edition: u32,
 }
 
 /// What came of a story.
@@ -119,6 +122,7 @@ impl World {
             down: Vec::new(),
             down_ms: 0,
             edition: 0,
+            known_edition: 0,
         };
         Self { plan, clock, log, network, services, evidence, inside: Mutex::new(inside), armed: Mutex::default() }
     }
@@ -170,7 +174,7 @@ impl World {
     fn told(&self) -> Told {
         let mut evidence = self.evidence();
         evidence.over = self.clock.true_now();
-        evidence.asked = self.network.asked();
+        evidence.asked.extend(self.network.asked());
         evidence.scandals.extend(panics::take());
         let findings = verdict(&evidence);
         for finding in &findings {

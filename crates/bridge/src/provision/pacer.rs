@@ -8,21 +8,27 @@ use std::collections::VecDeque;
 use queue::UnixMillis;
 
 const MINUTE: UnixMillis = 60_000;
-/// A pause that is further away than this was set by a clock that has been put back since.
-const PAUSE_MAX: UnixMillis = 3_600_000;
 
 /// One per DPS endpoint and id scope.
 #[derive(Clone, Debug)]
 pub struct Pacer {
     per_minute: usize,
     granted: VecDeque<UnixMillis>,
-    not_before: UnixMillis,
+    paused: Option<Pause>,
+}
+
+/// From `since` to `until`. A clock that is before `since` was put back, and the pause is over: nobody knows how much of it
+/// is left.
+#[derive(Clone, Copy, Debug)]
+struct Pause {
+    since: UnixMillis,
+    until: UnixMillis,
 }
 
 impl Pacer {
     /// `per_minute` 0 means unpaced. Holds one number for each grant of the last minute.
     pub fn new(per_minute: u32) -> Self {
-        Self { per_minute: per_minute as usize, granted: VecDeque::new(), not_before: UnixMillis::MIN }
+        Self { per_minute: per_minute as usize, granted: VecDeque::new(), paused: None }
     }
 
     /// As if permits had been taken at these times already, earliest first.
@@ -36,8 +42,8 @@ impl Pacer {
     /// # Errors
     /// The time at which a permit may be free.
     pub fn take(&mut self, now: UnixMillis) -> Result<(), UnixMillis> {
-        if now < self.not_before && self.not_before - now <= PAUSE_MAX {
-            return Err(self.not_before);
+        if let Some(until) = self.paused_until(now) {
+            return Err(until);
         }
         if self.per_minute == 0 {
             return Ok(());
@@ -56,7 +62,7 @@ impl Pacer {
 
     /// The earliest time at which the `nth` permit from now may be taken, `None` when unpaced and not told to wait.
     pub fn when(&self, nth: usize, now: UnixMillis) -> Option<UnixMillis> {
-        let paused = (now < self.not_before && self.not_before - now <= PAUSE_MAX).then_some(self.not_before);
+        let paused = self.paused_until(now);
         if self.per_minute == 0 || nth == 0 {
             return paused;
         }
@@ -74,9 +80,14 @@ impl Pacer {
         self.per_minute
     }
 
-    /// The service said to wait.
-    pub fn pause_until(&mut self, until: UnixMillis) {
-        self.not_before = self.not_before.max(until);
+    /// The service said to wait. A shorter wait does not end a longer one.
+    pub fn pause(&mut self, now: UnixMillis, until: UnixMillis) {
+        let until = self.paused_until(now).map_or(until, |before| before.max(until));
+        self.paused = Some(Pause { since: now, until });
+    }
+
+    fn paused_until(&self, now: UnixMillis) -> Option<UnixMillis> {
+        self.paused.filter(|pause| (pause.since..pause.until).contains(&now)).map(|pause| pause.until)
     }
 }
 
@@ -132,8 +143,17 @@ mod tests {
     fn the_services_word_stops_all() {
         let mut pacer = Pacer::new(0);
         assert_eq!(pacer.take(0), Ok(()));
-        pacer.pause_until(5000);
-        assert_eq!(pacer.take(1), Err(5000));
+        pacer.pause(1, 5000);
+        pacer.pause(2, 4000);
+        assert_eq!(pacer.take(2), Err(5000));
         assert_eq!(pacer.take(5000), Ok(()));
+    }
+
+    #[test]
+    fn a_pause_ends_with_the_clock_under_which_it_began() {
+        let mut pacer = Pacer::new(0);
+        pacer.pause(600_000, 645_000);
+        assert_eq!(pacer.take(644_999), Err(645_000));
+        assert_eq!(pacer.take(60_000), Ok(()), "ten minutes ahead, and set right");
     }
 }

@@ -167,7 +167,7 @@ impl Scope {
         }
         self.gate.worked();
         if let Class::Throttled { .. } = class {
-            self.pacer.pause_until(now + i64::try_from(hold.as_millis()).unwrap_or(i64::MAX / 2));
+            self.pacer.pause(now, now + i64::try_from(hold.as_millis()).unwrap_or(i64::MAX / 2));
         }
     }
 }

@@ -9,6 +9,8 @@ pub(crate) enum DoorFault {
     PostedTwice,
     /// The same message twice at once.
     PostedTwiceAtOnce,
+    /// The same message again when the first one was delivered long ago.
+    PostedLater,
     /// It does not wait for the answer.
     HangsUp,
     /// It hangs up amid the body.
@@ -38,6 +40,7 @@ impl DoorFault {
     pub(crate) const ALL: &[Self] = &[
         Self::PostedTwice,
         Self::PostedTwiceAtOnce,
+        Self::PostedLater,
         Self::HangsUp,
         Self::HangsUpAmid,
         Self::SlowBody,
@@ -60,6 +63,7 @@ impl DoorFault {
         match self {
             Self::PostedTwice => Facts::named("posted twice").of_one_device(),
             Self::PostedTwiceAtOnce => Facts::named("posted twice at once").of_one_device(),
+            Self::PostedLater => Facts::named("posted again minutes later").of_one_device(),
             Self::HangsUp => Facts::named("network server hangs up").of_one_device(),
             Self::HangsUpAmid => Facts::named("network server hangs up amid the body").of_one_device(),
             Self::SlowBody => Facts::named("a slow body").of_one_device(),

@@ -129,8 +129,9 @@ impl HubFault {
             Self::HalfOpenUnsettled => some_minutes("connections silent before the answer").repeats(),
             Self::Steals => some_minutes("links stolen").of_one_device().delays(LONG_AFTER).repeats(),
             Self::TokenEnds => some_minutes("tokens ended").repeats().ends_tokens(),
-            Self::TokenBusy => some_minutes("tokens refused for a moment"),
-            Self::TokenError => some_minutes("tokens answered by an error"),
+            // A renewal that is refused ends the link, and with it the answer to what was just sent.
+            Self::TokenBusy => some_minutes("tokens refused for a moment").repeats(),
+            Self::TokenError => some_minutes("tokens answered by an error").repeats(),
             Self::TokenUnanswered => some_minutes("tokens not answered").repeats(),
             Self::AttachUnanswered => some_minutes("attaches not answered").repeats(),
             Self::NeverSettles => some_minutes("messages not answered").repeats(),

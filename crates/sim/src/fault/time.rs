@@ -18,10 +18,17 @@ impl TimeFault {
     pub(crate) fn facts(self) -> Facts {
         match self {
             Self::Forward => Facts::named("clock minutes ahead").seconds(60, 900).delays(AFTER).ends_tokens(),
-            Self::Back => Facts::named("clock minutes behind").seconds(60, 900).delays(AFTER).ends_tokens(),
+            // A token ends by the hub's clock, and with its link the answer to what was just sent.
+            Self::Back => Facts::named("clock minutes behind").seconds(60, 900).delays(AFTER).ends_tokens().repeats(),
             Self::AnHourForward => Facts::named("clock hours ahead").seconds(60, 900).delays(LONG_AFTER).ends_tokens(),
-            Self::AnHourBack => Facts::named("clock hours behind").seconds(60, 900).delays(LONG_AFTER).ends_tokens(),
-            Self::Sleeps => Facts::named("machine sleeps").delays(AFTER).ends_tokens().repeats().silences_the_door(),
+            Self::AnHourBack => {
+                Facts::named("clock hours behind").seconds(60, 900).delays(LONG_AFTER).ends_tokens().repeats()
+            }
+            // A disk that was full when it fell asleep is looked at for room five seconds after it woke.
+            Self::Sleeps => {
+                let sleeps = Facts::named("machine sleeps").delays(AFTER).ends_tokens().repeats();
+                sleeps.silences_the_door().closes_the_disk()
+            }
         }
     }
 

@@ -14,8 +14,11 @@ pub(crate) const PROVISIONING: &str = "dps.example";
 pub(crate) const HUBS: [&str; 2] = ["hub-a.example", "hub-b.example"];
 pub(crate) const ID_SCOPE: &str = "0ne00000001";
 pub(crate) const GROUP: &str = "sensors";
-/// Opens the webhook's door; of this simulation alone.
-pub(crate) const WEBHOOK_KEY: &str = "a-key-of-the-network-server";
+/// Telemetry on this port is dropped by every second edition of the configuration.
+pub(crate) const DROPPED_PORT: u8 = 20;
+const APPLICATIONS: [&str; 3] = ["building", "vehicles", NAMESAKES];
+/// Where the device is that has another's name.
+const NAMESAKES: &str = "cellar";
 /// Of the enrolment group; of this simulation alone.
 const GROUP_KEY: &[u8] = b"the group key of a simulated enrolment";
 
@@ -82,16 +85,18 @@ impl Settings {
 
     /// The namesake is the last.
     pub(crate) fn devices(&self) -> Vec<Device> {
+        // Names are the applications' own: two of them have the same, unless all would be called so in Azure.
+        let shared = if self.has_namesake { 1 } else { 2 };
         let device = |number: usize, application: &str| {
-            let device = format!("sensor-{number}");
+            let device = format!("sensor-{}", number / shared);
             let registration_id = if self.has_namesake { device.clone() } else { format!("{application}--{device}") };
-            let dev_eui = format!("70B3D57ED00{:05X}", number + if application == "cellar" { 0x100 } else { 0 });
+            let dev_eui = format!("70B3D57ED00{:05X}", number + if application == NAMESAKES { 0x100 } else { 0 });
             Device { application: application.to_owned(), device, dev_eui, registration_id }
         };
-        let application = |number: usize| ["building", "vehicles"][number % 2];
+        let application = |number: usize| APPLICATIONS[number % 2];
         let mut devices: Vec<_> = (0..self.device_count).map(|number| device(number, application(number))).collect();
         if self.has_namesake {
-            devices.push(device(0, "cellar"));
+            devices.push(device(0, NAMESAKES));
         }
         devices
     }
@@ -110,17 +115,31 @@ impl Settings {
         STANDARD.encode(GROUP_KEY)
     }
 
-    /// `longhaul.toml`. `edition` differs between two that say the same.
+    /// Opens the webhook's door from this edition of the configuration on, and still in the next: the network server is told
+    /// of it once it is in use.
+    pub(crate) fn webhook_key(edition: u32) -> String {
+        format!("the-{edition}th-key-of-the-network-server")
+    }
+
+    /// Whether this edition of the configuration drops [`DROPPED_PORT`].
+    pub(crate) fn drops(edition: u32) -> bool {
+        edition % 2 == 1
+    }
+
+    /// `longhaul.toml`. Each edition has another key, and other routes than the one before.
     pub(crate) fn configuration(&self, edition: u32) -> String {
         let name = if self.has_namesake { "{device_id}" } else { "{application_id}--{device_id}" };
+        let keys: Vec<_> = (edition.saturating_sub(1)..=edition).map(Self::webhook_key).collect();
+        let drop =
+            |application| format!("[[routes]]\napplication = \"{application}\"\nport = {DROPPED_PORT}\ndrop = true\n");
+        let dropped = if Self::drops(edition) { APPLICATIONS.map(drop).concat() } else { String::new() };
         format!(
-            "[webhook]\nkeys = [\"{WEBHOOK_KEY}\"]\n\
+            "[webhook]\nkeys = {keys:?}\n\
              [azure]\ntransport = \"{}\"\nregistrations_per_minute = {}\ndevices_per_connection = {}\nmax_in_flight = {}\n\
              token_life_seconds = {}\n\
              [targets.main]\nkind = \"dps\"\nendpoint = \"{PROVISIONING}\"\nid_scope = \"{ID_SCOPE}\"\ngroup_key = \"{}\"\n\
              device_id = \"{name}\"\n\
-             [[routes]]\ntarget = \"main\"\n\
-             [[routes]]\napplication = \"edition-{edition}\"\ntarget = \"main\"\n",
+             [[routes]]\ntarget = \"main\"\n{dropped}",
             self.transport.key(),
             self.registrations_per_minute,
             self.devices_per_connection,

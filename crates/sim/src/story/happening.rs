@@ -30,6 +30,8 @@ pub(super) struct Course {
     healed: Option<i64>,
     ran_out: BTreeMap<String, u64>,
     registered: BTreeMap<String, u64>,
+    refused: u64,
+    stolen: u64,
 }
 
 /// What is to be done at a later time.
@@ -272,11 +274,17 @@ impl World {
     fn tick(&self, course: &mut Course, now: i64) {
         let before = std::mem::replace(&mut course.ticked, now);
         self.services.let_time_pass();
-        if before / 60_000 != now / 60_000 {
-            self.network.count(before / 60_000);
+        let minute = before / 60_000;
+        if minute != now / 60_000 {
+            self.network.count(minute);
         }
         let counts = self.services.counts();
         let mut evidence = self.evidence();
+        let refused = counts.hub_refused.values().sum();
+        let stolen = counts.amqp.faults.get("steal").copied().unwrap_or(0);
+        let asked = evidence.asked.entry(("all hubs".to_owned(), minute)).or_default();
+        asked.refused += refused - std::mem::replace(&mut course.refused, refused);
+        asked.stolen += stolen - std::mem::replace(&mut course.stolen, stolen);
         note(&mut evidence.ran_out, &mut course.ran_out, counts.tokens_run_out, self.clock.true_now());
         note(&mut evidence.registered, &mut course.registered, counts.registrations, self.clock.true_now());
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bridge::app::{App, Parts, Role};
 use bridge::config::{self, Config};
+use bridge::reload::Outcome;
 use bridge::webhook::accept::Listen;
 use bridge::world::{Clock as _, Random, World as Given};
 use queue::Queue;
@@ -35,6 +36,8 @@ const DOWN_MS_MAX: i64 = 20_000;
 /// The quiet in the end, in which everything must be delivered: the longest pause that the product allows itself is an hour
 /// (a hub's quota, a device that is refused), and there may be two of them in a row.
 const QUIET_MS: i64 = 3 * 3_600_000;
+/// A configuration that was changed is not changed again for so long after it came into use.
+const BETWEEN_EDITIONS_MS: i64 = 30_000;
 /// Dead letters that are read in the end: more than any story buries.
 const LETTERS_MAX: usize = 10_000;
 
@@ -46,6 +49,8 @@ pub(super) struct Life {
     killed: Arc<Notify>,
     /// It is stopping in good order.
     draining: Option<tokio::task::JoinHandle<()>>,
+    /// One configuration is taken after the other.
+    reloading: Arc<tokio::sync::Mutex<()>>,
     began: i64,
 }
 
@@ -135,7 +140,9 @@ impl Life {
             e.to_string()
         })?;
         let began = world.clock.true_now();
-        Ok(Self { app: Some(app), queue, alive, killed, draining: None, began })
+        let edition = world.inside().edition;
+        world.in_use(edition);
+        Ok(Self { app: Some(app), queue, alive, killed, draining: None, reloading: Arc::default(), began })
     }
 
     /// Ready when the process has ended: by itself, or after a drain.
@@ -158,12 +165,17 @@ impl Life {
     /// Takes the next edition of its configuration.
     pub(super) fn reloads(&self, world: &Arc<World>) {
         let Some(app) = &self.app else { return };
-        let (reload, log) = (app.reload.clone(), world.log.clone());
-        world.inside().edition += 1;
-        let config = read(&world.configuration());
+        let (reload, world, turn) = (app.reload.clone(), world.clone(), self.reloading.clone());
+        let edition = world.new_edition();
         tokio::spawn(async move {
-            let outcome = reload.take(config).await;
-            log.line(format_args!("  reload: {outcome:?}"));
+            let _turn = turn.lock().await;
+            // What is read is what stands there by then.
+            let outcome = reload.take(read(&world.configuration())).await;
+            world.log.line(format_args!("  reload to edition {edition}: {outcome:?}"));
+            match outcome {
+                Outcome::Refused(_) => world.evidence().scandals.push(format!("edition {edition}: {outcome:?}")),
+                Outcome::Taken(_) | Outcome::Same => world.in_use(edition),
+            }
         });
     }
 
@@ -230,9 +242,36 @@ impl World {
         down.into_iter().for_each(|trouble| self.is_over(trouble));
     }
 
-    pub(super) fn configuration(&self) -> String {
+    fn configuration(&self) -> String {
         let edition = self.inside().edition;
         self.plan.settings.configuration(edition)
+    }
+
+    /// The operator has changed the configuration, and it is not in use yet. Nobody changes it again before the network
+    /// server's messages come with the new key.
+    fn new_edition(&self) -> u32 {
+        let now = self.clock.true_now();
+        let mut evidence = self.evidence();
+        let mut inside = self.inside();
+        let last = evidence.editions.last().map_or(Some(i64::MIN), |(_, in_use)| *in_use);
+        if last.is_some_and(|last| last < now - BETWEEN_EDITIONS_MS) {
+            evidence.editions.push((now, None));
+            inside.edition += 1;
+        }
+        inside.edition
+    }
+
+    /// This edition and all before it have come into use, or were passed over; the network server is told of its key.
+    fn in_use(&self, edition: u32) {
+        let now = self.clock.true_now();
+        self.evidence().editions.iter_mut().take(edition as usize).for_each(|(_, to)| _ = to.get_or_insert(now));
+        let mut inside = self.inside();
+        inside.known_edition = inside.known_edition.max(edition);
+    }
+
+    /// Whose key the network server has.
+    pub(crate) fn known_edition(&self) -> u32 {
+        self.inside().known_edition
     }
 
     /// No message is on its way to the door.

@@ -176,11 +176,40 @@ fn the_door_answers_in_time_and_as_it_must() {
 
 #[test]
 fn nobody_is_asked_again_and_again() {
-    let asked =
-        |connections, bytes| move |e: &mut Evidence| _ = e.asked.insert((HUB.into(), 3), Asked { connections, bytes });
-    assert_eq!(found(asked(CONNECTIONS_MAX, BYTES_MAX)), NONE);
-    assert_eq!(found(asked(CONNECTIONS_MAX + 1, 0)), ["hammered"]);
-    assert_eq!(found(asked(0, BYTES_MAX + 1)), ["hammered"]);
+    let asked = |minutes: &'static [(i64, Asked)]| {
+        move |e: &mut Evidence| e.asked.extend(minutes.iter().map(|(minute, asked)| ((HUB.into(), *minute), *asked)))
+    };
+    const MOST: Asked = ASKED_MAX;
+    const ONE: Asked = Asked { connections: 1, bytes: 0, refused: 0, stolen: 0 };
+    const REFUSED: Asked = Asked { connections: 0, bytes: 0, refused: 1, stolen: 0 };
+    const STOLEN: Asked = Asked { connections: 0, bytes: 0, refused: 0, stolen: 1 };
+    const BYTE: Asked = Asked { connections: 0, bytes: 1, refused: 0, stolen: 0 };
+    assert_eq!(found(asked(&[(3, MOST)])), NONE);
+    assert_eq!(found(asked(&[(3, MOST), (7, ONE)])), ["hammered"]);
+    assert_eq!(found(asked(&[(3, MOST), (7, REFUSED)])), ["hammered"]);
+    assert_eq!(found(asked(&[(3, MOST), (7, STOLEN)])), ["hammered"]);
+    assert_eq!(found(asked(&[(3, MOST), (7, BYTE)])), ["hammered"]);
+    assert_eq!(found(asked(&[(3, MOST), (8, ONE)])), NONE, "five minutes later");
+}
+
+#[test]
+fn a_route_drops_what_it_is_to_drop_and_nothing_else() {
+    let to_drop = |e: &mut Evidence, editions: &[(i64, Option<i64>)]| {
+        e.uplinks.get_mut(&UplinkId(2)).unwrap().port = DROPPED_PORT;
+        e.editions.extend(editions);
+        e.taken[1] = taken(e, 2, 200_050);
+    };
+    assert_eq!(found(|e| to_drop(e, &[])), NONE);
+    assert_eq!(found(|e| to_drop(e, &[(1, Some(2))])), ["routed"]);
+    assert_eq!(found(|e| to_drop(e, &[(1, None)])), NONE, "nobody knows whether it is in use");
+    assert_eq!(found(|e| to_drop(e, &[(1, Some(2)), (3, Some(4))])), NONE, "and the next one sends it again");
+    let dropped = |e: &mut Evidence, editions: &[(i64, Option<i64>)]| {
+        to_drop(e, editions);
+        e.taken.remove(1);
+    };
+    assert_eq!(found(|e| dropped(e, &[])), ["lost"]);
+    assert_eq!(found(|e| dropped(e, &[(1, Some(2))])), NONE);
+    assert_eq!(found(|e| dropped(e, &[(1, Some(2)), (3, Some(4))])), ["lost"]);
 }
 
 #[test]
