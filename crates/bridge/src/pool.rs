@@ -200,7 +200,7 @@ impl Pool {
 
     /// Whether a device that was assigned to this hub at that time is to ask where it lives.
     pub fn is_left(&self, hub: &Hub, assigned_at: UnixMillis) -> bool {
-        hub.trouble().desertion.concerns(assigned_at)
+        hub.trouble().desertion.concerns(assigned_at, self.world.now())
     }
 
     /// A device was admitted and does not send, because it is not its turn.

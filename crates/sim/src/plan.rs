@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
+use bridge::world::Point;
+
 use crate::chance::{exponential, stream};
-use crate::fault::{DoorFault, Fault, ProcessFault};
+use crate::fault::{DoorFault, Fault, HubFault, ProcessFault};
 use crate::uplink::{Device, Kind, Uplink, UplinkId};
 
 mod world; // what kind of installation it is
@@ -21,6 +23,8 @@ const TIMES_MAX: usize = 4;
 const UPLINKS_AN_HOUR: (usize, usize) = (4, 40);
 /// So long after quiet began every device says something fresh, which must arrive like anything else.
 const FRESH_MS: i64 = 60_000;
+/// A hub that is away for a quarter of an hour is left, if its devices live elsewhere by then.
+const HUB_IS_LEFT_MS: i64 = 17 * 60_000;
 /// Of a burst.
 const BURST: usize = 10;
 
@@ -172,6 +176,7 @@ impl Draft<'_> {
         let amount = self.chance.u32(..);
         let at = match fault {
             // Where a device comes to once in its life it must be waited for from the beginning.
+            Fault::Process(fault) if fault.point() == Some(Point::PoolHubLeft) => at.max(HUB_IS_LEFT_MS),
             Fault::Process(fault) if fault.point().is_some() && self.chance.bool() => at % 20_000,
             _ => at,
         };
@@ -184,8 +189,7 @@ impl Draft<'_> {
     }
 
     /// What makes the process come by at a point that it seldom comes to.
-    fn lead_to(&mut self, at: i64, point: bridge::world::Point, device: usize) {
-        use bridge::world::Point;
+    fn lead_to(&mut self, at: i64, point: Point, device: usize) {
         let soon = at + 1 + self.chance.i64(0..20_000);
         match point {
             Point::DeviceBeforeBury => self.post(soon, device, Kind::TooLarge, 1, Some(DoorFault::TooLargeForTheHub)),
@@ -197,14 +201,21 @@ impl Draft<'_> {
                 self.process(soon, ProcessFault::Restarted);
             }
             Point::DeviceBeforeRetry | Point::DeviceRetried => {
-                let fault = Fault::Hub(crate::fault::HubFault::InternalError);
+                let fault = Fault::Hub(HubFault::InternalError);
                 let what = What::Trouble { fault, device: None, lasts: 60_000, amount: 0 };
                 self.events.push(Event { at: soon, what });
             }
+            // It has been away for a quarter of an hour when its devices ask where they live.
             Point::PoolHubLeft => {
-                let fault = Fault::Hub(crate::fault::HubFault::Moved);
-                let what = What::Trouble { fault, device: Some(device), lasts: 0, amount: 0 };
-                self.events.push(Event { at: soon, what });
+                let at = at - HUB_IS_LEFT_MS + 60_000;
+                let away = Fault::Hub(HubFault::Unavailable);
+                let what = What::Trouble { fault: away, device: None, lasts: 2 * HUB_IS_LEFT_MS, amount: 0 };
+                self.events.push(Event { at, what });
+                for device in 0..self.settings.device_count {
+                    let what =
+                        What::Trouble { fault: Fault::Hub(HubFault::Moved), device: Some(device), lasts: 0, amount: 0 };
+                    self.events.push(Event { at: at + 1, what });
+                }
             }
             _ => {}
         }

@@ -49,8 +49,10 @@ impl Desertion {
         self.left_at = Some(now);
     }
 
-    /// Whether a device that was assigned at this time is to ask as well.
-    pub(super) fn concerns(&self, assigned_at: UnixMillis) -> bool {
+    /// Whether a device that was assigned at this time is to ask as well. A hub that was left in times to come was left under
+    /// a clock that has been set back since: by that, whoever asks and is told of this hub would have to ask again, for ever.
+    pub(super) fn concerns(&mut self, assigned_at: UnixMillis, now: UnixMillis) -> bool {
+        self.left_at = self.left_at.filter(|left_at| *left_at <= now);
         self.left_at.is_some_and(|left_at| assigned_at < left_at)
     }
 }
@@ -80,10 +82,19 @@ mod tests {
     #[test]
     fn whoever_was_assigned_before_it_was_left_asks_and_nobody_after() {
         let mut desertion = failing(10, 1_000);
-        assert!(!desertion.concerns(0));
+        assert!(!desertion.concerns(0, 1_000));
         desertion.left(ASK_EVERY);
-        assert!(desertion.concerns(ASK_EVERY - 1) && !desertion.concerns(ASK_EVERY));
+        let now = ASK_EVERY + 1;
+        assert!(desertion.concerns(ASK_EVERY - 1, now) && !desertion.concerns(ASK_EVERY, now));
         desertion.answered();
-        assert!(!desertion.concerns(0), "it is back");
+        assert!(!desertion.concerns(0, now), "it is back");
+    }
+
+    #[test]
+    fn a_hub_that_was_left_in_times_to_come_is_not_left() {
+        let mut desertion = failing(10, 1_000);
+        desertion.left(10 * ASK_EVERY);
+        assert!(!desertion.concerns(2_000, 3_000), "the clock was hours ahead");
+        assert!(!desertion.concerns(2_000, 20 * ASK_EVERY), "and that time means nothing when it comes");
     }
 }
