@@ -25,6 +25,8 @@ const UPLINKS_AN_HOUR: (usize, usize) = (4, 40);
 const FRESH_MS: i64 = 60_000;
 /// A hub that is away for a quarter of an hour is left, if its devices live elsewhere by then.
 const HUB_IS_LEFT_MS: i64 = 17 * 60_000;
+/// Who waits at a point lets the process pass so many times, less one, at the most; by the rest of its amount.
+pub(crate) const AMBUSH_PASSES: u32 = 4;
 /// Of a burst.
 const BURST: usize = 10;
 
@@ -174,6 +176,10 @@ impl Draft<'_> {
         };
         let device = facts.one_device.then_some(device);
         let amount = self.chance.u32(..);
+        let amount = match fault {
+            Fault::Process(fault) if fault.point().is_some_and(is_seldom) => amount - amount % AMBUSH_PASSES,
+            _ => amount,
+        };
         let at = match fault {
             // Where a device comes to once in its life it must be waited for from the beginning.
             Fault::Process(fault) if fault.point() == Some(Point::PoolHubLeft) => at.max(HUB_IS_LEFT_MS),
@@ -232,6 +238,23 @@ impl Draft<'_> {
         let count = if fault == DoorFault::Burst { BURST } else { 1 };
         self.post(at, device, fault.kind(), count, Some(fault));
     }
+}
+
+/// The process comes there once in its life, or seldom: it is not let pass.
+fn is_seldom(point: Point) -> bool {
+    matches!(
+        point,
+        Point::PoolHubLeft
+            | Point::PoolHubOpened
+            | Point::ReloadBefore
+            | Point::ReloadTaken
+            | Point::DrainBegun
+            | Point::DrainBeforeHubs
+            | Point::DrainBeforeDoor
+            | Point::DrainBeforeQueue
+            | Point::DeviceBeforeKeep
+            | Point::DeviceBeforeBury
+    )
 }
 
 /// Names for all messages, and counters as devices count: upwards, and from 0 after a join.

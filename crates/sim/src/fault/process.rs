@@ -49,7 +49,7 @@ impl ProcessFault {
             Self::Reloaded => Facts::named("reloaded"),
             Self::KilledAt(_) => killed("killed at").seconds(600, 600),
             Self::HeldUpAt(_) => {
-                let held_up = Facts::named("held up at").seconds(60, 60).delays(AFTER).silences_the_door();
+                let held_up = Facts::named("held up at").seconds(600, 600).delays(AFTER).silences_the_door();
                 held_up.closes_the_disk().repeats()
             }
         }

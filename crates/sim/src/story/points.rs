@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use super::World;
 use crate::fault::{Fault, ProcessFault};
 use crate::log::Moment;
+use crate::plan::AMBUSH_PASSES;
 
 /// How long the process is held up at the most. Over the four seconds within which the door answers, and over the twenty
 /// in which a hub does; below the hundred after which a probe is forgotten.
@@ -35,7 +36,7 @@ struct Ambush {
 
 impl Armed {
     pub(super) fn add(&mut self, event: usize, fault: ProcessFault, amount: u32) {
-        self.0.push(Ambush { event, fault, passes: amount % 4, amount });
+        self.0.push(Ambush { event, fault, passes: amount % AMBUSH_PASSES, amount });
     }
 
     pub(super) fn remove(&mut self, event: usize) {
