@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use queue::UnixMillis;
 
+use crate::wait::Wait;
+
 /// First back-off; doubles with every failed probe.
 const BACKOFF_MIN: Duration = Duration::from_millis(500);
 /// Longest back-off: a hub that is back is found within this (plus jitter of a quarter).
@@ -48,11 +50,7 @@ pub struct Gate {
 enum State {
     #[default]
     Open,
-    Closed {
-        /// A clock that is before this was set back, and the wait is over: nobody knows how much of it is left.
-        since: UnixMillis,
-        until: UnixMillis,
-    },
+    Closed(Wait),
     Probing {
         since: UnixMillis,
     },
@@ -63,9 +61,9 @@ impl Gate {
     pub fn admit(&mut self, now: UnixMillis) -> Admission {
         match self.state {
             State::Open => Admission::Go,
-            State::Closed { since, until } if (since..until).contains(&now) => Admission::Rest,
+            State::Closed(wait) if wait.holds(now) => Admission::Rest,
             State::Probing { since } if (0..millis(PROBE_MAX)).contains(&(now - since)) => Admission::Rest,
-            State::Closed { .. } | State::Probing { .. } => {
+            State::Closed(_) | State::Probing { .. } => {
                 self.state = State::Probing { since: now };
                 Admission::Go
             }
@@ -96,28 +94,28 @@ impl Gate {
     }
 
     fn close(&mut self, now: UnixMillis, asked: Option<Duration>, jitter: f64) -> UnixMillis {
-        if let State::Closed { since, until } = self.state
-            && (since..until).contains(&now)
+        if let State::Closed(wait) = self.state
+            && wait.holds(now)
             && asked.is_none()
         {
-            return until; // one of those that were on their way when the gate closed
+            return wait.until(); // one of those that were on their way when the gate closed
         }
         let doubled = BACKOFF_MIN.saturating_mul(1_u32 << self.failures.min(10)).min(BACKOFF_MAX);
         self.failures = self.failures.saturating_add(1);
         let wait = asked.map_or(doubled, |a| a.clamp(BACKOFF_MIN, ASKED_MAX));
         let until = now + millis(wait.mul_f64(1.0 + jitter / 4.0).min(ASKED_MAX));
-        let until = match self.state {
-            State::Closed { since, until: asked_before } if since <= now => until.max(asked_before),
-            State::Closed { .. } | State::Open | State::Probing { .. } => until,
+        let wait = match self.state {
+            State::Closed(before) => before.extended(now, until),
+            State::Open | State::Probing { .. } => Wait::new(now, until),
         };
-        self.state = State::Closed { since: now, until };
-        until
+        self.state = State::Closed(wait);
+        wait.until()
     }
 
     /// Who was to probe did not come to send: somebody else may. Without this nobody would for the longest probe (`PROBE_MAX`).
     pub fn untried(&mut self, now: UnixMillis) {
         if matches!(self.state, State::Probing { .. }) {
-            self.state = State::Closed { since: now, until: now };
+            self.state = State::Closed(Wait::new(now, now));
         }
     }
 

@@ -17,7 +17,6 @@ pub mod standing; // what a person sees of it
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use azure::dps::Class;
 use azure::key::DeviceKey;
@@ -30,6 +29,7 @@ use crate::identity::Name;
 use crate::provision::former::{Fingerprint, Former};
 use crate::provision::registrar::Registrars;
 use crate::provision::scope::{Progress, Scope};
+use crate::wait::Wait;
 use crate::world::World;
 
 /// Collection of durable notes: name → assignment.
@@ -112,21 +112,13 @@ struct State {
 
 #[derive(Clone, Debug)]
 struct Refusal {
-    until: UnixMillis,
+    wait: Wait,
     cause: String,
     never: bool,
     class: Class,
     times: u32,
     /// To be woken when asking makes sense earlier than that.
     lane: String,
-}
-
-impl Refusal {
-    /// A time further off than any that is remembered was taken from a clock that has been set back since.
-    fn holds(&self, now: UnixMillis) -> bool {
-        let left = Duration::from_millis(self.until.saturating_sub(now).max(0).unsigned_abs());
-        !left.is_zero() && left <= asking::PATIENCE_MAX
-    }
 }
 
 impl State {
@@ -155,10 +147,10 @@ impl State {
 
     fn remember(&mut self, name: &Name, refusal: Refusal) {
         if self.refused.len() >= REFUSALS_MAX {
-            let mut ends: Vec<_> = self.refused.values().map(|refusal| refusal.until).collect();
+            let mut ends: Vec<_> = self.refused.values().map(|refusal| refusal.wait.until()).collect();
             let (_, middle, _) = ends.select_nth_unstable(REFUSALS_MAX / 2);
             let middle = *middle;
-            self.refused.retain(|_, refusal| refusal.until > middle);
+            self.refused.retain(|_, refusal| refusal.wait.until() > middle);
         }
         self.refused.insert(name.clone(), refusal);
     }
@@ -209,8 +201,8 @@ impl Provision {
             return Known::Assigned(assignment.clone());
         }
         match state.refused.get(name) {
-            Some(r) if r.holds(self.world.now()) => {
-                Known::Held { until: r.until, cause: r.cause.clone(), never: r.never }
+            Some(r) if r.wait.holds(self.world.now()) => {
+                Known::Held { until: r.wait.until(), cause: r.cause.clone(), never: r.never }
             }
             _ => Known::Nothing,
         }

@@ -11,6 +11,7 @@ use super::{Applicant, Assignment, BEGUN, Provision, Refusal, SPACE, keys};
 use crate::config::{GroupKey, Target, TargetKind};
 use crate::events::Event;
 use crate::identity::Name;
+use crate::wait::Wait;
 use crate::world::Point;
 
 /// While one device tries a group's other key, the rest look this often what came of it.
@@ -123,7 +124,7 @@ impl Provision {
         }
         let (times, lane) = (times.saturating_add(1), lane.clone());
         let class = refused.class;
-        state.remember(name, Refusal { until, cause: cause.clone(), never, class, times, lane });
+        state.remember(name, Refusal { wait: Wait::new(now, until), cause: cause.clone(), never, class, times, lane });
         drop(state);
         if denies_many {
             self.events.emit(Event::ScopeDenies { scope: &name.scope, cause });

@@ -38,14 +38,14 @@ impl Provision {
         let now = self.world.now();
         let state = self.state();
         let hold = |refusal: &super::Refusal| Hold {
-            until: refusal.until,
+            until: refusal.wait.until(),
             cause: refusal.cause.clone(),
             class: refusal.class.word(),
             times: refusal.times,
         };
         Standing {
             assignment: state.assigned.get(name).cloned(),
-            hold: state.refused.get(name).filter(|refusal| refusal.holds(now)).map(hold),
+            hold: state.refused.get(name).filter(|refusal| refusal.wait.holds(now)).map(hold),
             is_in_line: state.scopes.get(&name.scope).is_some_and(|scope| scope.line.holds(&name.id)),
         }
     }
