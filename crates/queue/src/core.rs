@@ -230,7 +230,8 @@ impl Core {
             return None;
         }
         let (lane, seq) = self.lanes.lease()?;
-        self.leased.insert(seq, lane.clone());
+        let before = self.leased.insert(seq, lane.clone());
+        debug_assert!(before.is_none(), "{seq:?} of {lane} is out already");
         Some((lane, seq))
     }
 

@@ -24,6 +24,9 @@ pub struct Mutant {
     pub old: String,
     /// Compiles in its place.
     pub new: String,
+    /// A seed that finds it, where that takes more than a few hundred. It belongs to the plan of its time.
+    #[serde(default)]
+    pub seed: Option<u64>,
 }
 
 #[derive(Deserialize)]
