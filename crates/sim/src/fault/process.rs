@@ -48,6 +48,10 @@ impl ProcessFault {
             }
             Self::Reloaded => Facts::named("reloaded"),
             Self::KilledAt(_) => killed("killed at").seconds(600, 600),
+            // Amid a drain the door is open and the disk works; what waits is what the drain does next.
+            Self::HeldUpAt(Point::DrainBegun | Point::DrainBeforeHubs | Point::DrainBeforeDoor) => {
+                Facts::named("held up at").seconds(600, 600).delays(AFTER).repeats()
+            }
             Self::HeldUpAt(_) => {
                 let held_up = Facts::named("held up at").seconds(600, 600).delays(AFTER).silences_the_door();
                 held_up.closes_the_disk().repeats()
