@@ -4,6 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use sim::campaign::{Campaign, Story};
+use sim::mutants::Mutant;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -17,6 +18,18 @@ fn in_a_thousand_hours_of_trouble_every_promise_is_kept() {
     }
     assert_eq!(outcome.failed, 0, "seeds with findings");
     assert_eq!(outcome.seldom(1), Vec::<&str>::new(), "kinds of trouble that did not happen");
+}
+
+/// Seeds that have found a mistake, or find it when it is made again (`mutants.toml`): it stays mended.
+#[test]
+fn what_a_seed_has_found_stays_mended() {
+    let named: Vec<_> =
+        Mutant::all().unwrap().into_iter().filter_map(|mutant| Some((mutant.seed?, mutant.name))).collect();
+    assert!(named.len() >= 4, "{named:?}");
+    for (seed, name) in named {
+        let story = Story { seed, length: HOUR, events: None, without: Vec::new() };
+        assert_eq!(story.read().findings, Vec::<String>::new(), "seed {seed}: {name}");
+    }
 }
 
 /// Another process has other addresses and other hash keys.

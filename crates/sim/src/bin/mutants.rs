@@ -118,6 +118,10 @@ impl Copy {
     /// The copy was built elsewhere, of the same sources: it tells the same stories, to the byte.
     fn tells_the_same(&self) -> io::Result<bool> {
         let own = std::env::current_exe()?.with_file_name("sim");
+        if !own.exists() {
+            println!("{} is not there to be compared with; build it: cargo build -p sim", own.display());
+            return Ok(false);
+        }
         let tell = |sim: &Path, seed| Command::new(sim).arg(seed).output().map(|told| told.stdout);
         for seed in REBUILT {
             let (ours, theirs) = (tell(&own, seed)?, tell(&self.target.join("debug/sim"), seed)?);
