@@ -146,8 +146,8 @@ fn while_nothing_is_wrong_nobody_waits_long() {
     };
     let delays = Effect { delays: Some(60_000), ..Effect::default() };
     assert_eq!(found(|e| late(e, None)), ["starved"]);
-    assert_eq!(found(|e| late(e, Some(trouble(400_000, 1_900_000, delays)))), NONE);
-    let anothers = Trouble { scope: Scope::Device(0), ..trouble(400_000, 1_900_000, delays) };
+    assert_eq!(found(|e| late(e, Some(trouble(400_000, 1_930_000, delays)))), NONE);
+    let anothers = Trouble { scope: Scope::Device(0), ..trouble(400_000, 1_930_000, delays) };
     assert_eq!(found(|e| late(e, Some(anothers))), ["starved"], "another device's trouble is no excuse");
 }
 
