@@ -35,10 +35,16 @@ enum State {
     SetAside,
     /// Given back by choice; a wake ends it early.
     Released(UnixMillis),
-    /// `woken` remembers a wake that came during the lease, which would otherwise be lost to the race with the release.
-    Leased {
-        woken: bool,
-    },
+    Leased(Meanwhile),
+}
+
+/// What came during a lease. It would otherwise be lost to the race with the end of the lease.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Meanwhile {
+    /// A wake, which ends the wait after a release.
+    woken: bool,
+    /// A hurry, which ends the wait after a counted attempt.
+    hurried: bool,
 }
 
 #[derive(Debug)]
@@ -90,7 +96,7 @@ impl Lanes {
     pub(crate) fn set_leased(&mut self, lane: &str, head: Head) {
         self.remove(lane);
         self.heads.insert(head.seq, head.accepted_at);
-        self.lanes.insert(lane.into(), Lane { head: Some(head), state: State::Leased { woken: false } });
+        self.lanes.insert(lane.into(), Lane { head: Some(head), state: State::Leased(Meanwhile::default()) });
     }
 
     /// The head has left or cannot be trusted; [`Lanes::next_unknown`] names the lane.
@@ -130,20 +136,28 @@ impl Lanes {
     pub(crate) fn lease(&mut self) -> Option<(Arc<str>, Seq)> {
         let name = self.ready.pop_front()?;
         let lane = self.lanes.get_mut(&name)?;
-        lane.state = State::Leased { woken: false };
+        lane.state = State::Leased(Meanwhile::default());
         let seq = lane.head?.seq;
         Some((name, seq))
     }
 
-    /// The leased head stays and may come again at `at`.
+    /// The leased head stays and may come again at `at`; at once after a hurry that came during the lease.
     pub(crate) fn wait_until(&mut self, lane: &str, at: UnixMillis, now: UnixMillis) {
-        self.give_back(lane, if at > now { State::Waiting(at) } else { State::Ready });
+        let hurried = self.meanwhile(lane).hurried;
+        self.give_back(lane, if hurried || at <= now { State::Ready } else { State::Waiting(at) });
     }
 
     /// As [`Lanes::wait_until`], but a wake ends the wait, also one that came during the lease.
     pub(crate) fn release_until(&mut self, lane: &str, at: UnixMillis, now: UnixMillis) {
-        let woken = matches!(self.lanes.get(lane), Some(Lane { state: State::Leased { woken: true }, .. }));
+        let woken = self.meanwhile(lane).woken;
         self.give_back(lane, if woken || at <= now { State::Ready } else { State::Released(at) });
+    }
+
+    fn meanwhile(&self, lane: &str) -> Meanwhile {
+        match self.lanes.get(lane) {
+            Some(Lane { state: State::Leased(meanwhile), .. }) => *meanwhile,
+            _ => Meanwhile::default(),
+        }
     }
 
     /// The leased head stays, and nobody gets it.
@@ -151,8 +165,13 @@ impl Lanes {
         self.give_back(lane, State::SetAside);
     }
 
-    /// Ends the wait after a counted attempt: true when there was one.
+    /// Ends the wait after a counted attempt: true when there was one. The attempt that is under way may end in one as well,
+    /// which is over as soon as it begins.
     pub(crate) fn hurry(&mut self, lane: &str) -> bool {
+        if let Some(Lane { state: State::Leased(meanwhile), .. }) = self.lanes.get_mut(lane) {
+            meanwhile.hurried = true;
+            return false;
+        }
         let Some((name, Lane { state: State::Waiting(_), .. })) = self.lanes.get_key_value(lane) else { return false };
         let name = name.clone();
         self.leave(&name);
@@ -177,9 +196,9 @@ impl Lanes {
                 self.leave(&name);
                 self.enter(&name, State::Ready);
             }
-            State::Leased { .. } => {
+            State::Leased(meanwhile) => {
                 if let Some(entry) = self.lanes.get_mut(lane) {
-                    entry.state = State::Leased { woken: true };
+                    entry.state = State::Leased(Meanwhile { woken: true, ..meanwhile });
                 }
             }
             State::Unknown | State::Asked | State::Ready | State::Waiting(_) | State::SetAside => {}
@@ -223,7 +242,7 @@ impl Lanes {
 
     fn give_back(&mut self, lane: &str, state: State) {
         let Some((name, entry)) = self.lanes.get_key_value(lane) else { return };
-        if matches!(entry.state, State::Leased { .. }) {
+        if matches!(entry.state, State::Leased(_)) {
             let name = name.clone();
             self.enter(&name, state);
         }
@@ -233,7 +252,7 @@ impl Lanes {
         match state {
             State::Ready => self.ready.push_back(name.clone()),
             State::Waiting(at) | State::Released(at) => drop(self.timers.insert((at, name.clone()))),
-            State::Unknown | State::Asked | State::SetAside | State::Leased { .. } => {}
+            State::Unknown | State::Asked | State::SetAside | State::Leased(_) => {}
         }
         if let Some(lane) = self.lanes.get_mut(name) {
             lane.state = state;
@@ -245,7 +264,7 @@ impl Lanes {
             Some(State::Waiting(at) | State::Released(at)) => drop(self.timers.remove(&(at, name.clone()))),
             Some(State::Ready) => self.ready.retain(|ready| ready != name),
             Some(State::Unknown) => self.unknown.retain(|unknown| unknown != name),
-            Some(State::Asked | State::SetAside | State::Leased { .. }) | None => {}
+            Some(State::Asked | State::SetAside | State::Leased(_)) | None => {}
         }
     }
 

@@ -138,6 +138,11 @@ async fn a_person_ends_a_retrys_wait_and_sees_what_a_lane_does() {
     let (lease, _) = body(&mut leases).await;
     assert_eq!((lease.message().lane.as_str(), lease.message().attempts), ("a", 1));
     assert_eq!(queue.hurry(lanes()).await.unwrap(), [false; 3], "it is being tried");
+    lease.retry(retry_at(at)).await.unwrap();
+    let (lease, _) = body(&mut leases).await;
+    assert_eq!((lease.message().lane.as_str(), lease.message().attempts), ("a", 2), "a hurry is not lost to a race");
+    lease.retry(retry_at(at)).await.unwrap();
+    assert!(soon(leases.next()).await.is_none(), "and counts once");
     other.settle(Settle { seen: Some(Seen { key: [7; 16], at: START + 5 }), notes: Vec::new() }).await.unwrap();
     assert_eq!(queue.last_seen(lanes()).await.unwrap(), [None, Some(START + 5), None]);
 }
