@@ -153,13 +153,6 @@ impl Lanes {
         self.give_back(lane, if woken || at <= now { State::Ready } else { State::Released(at) });
     }
 
-    fn meanwhile(&self, lane: &str) -> Meanwhile {
-        match self.lanes.get(lane) {
-            Some(Lane { state: State::Leased(meanwhile), .. }) => *meanwhile,
-            _ => Meanwhile::default(),
-        }
-    }
-
     /// The leased head stays, and nobody gets it.
     pub(crate) fn set_aside(&mut self, lane: &str) {
         self.give_back(lane, State::SetAside);
@@ -172,11 +165,7 @@ impl Lanes {
             meanwhile.hurried = true;
             return false;
         }
-        let Some((name, Lane { state: State::Waiting(_), .. })) = self.lanes.get_key_value(lane) else { return false };
-        let name = name.clone();
-        self.leave(&name);
-        self.enter(&name, State::Ready);
-        true
+        self.cut_short(lane, |state| matches!(state, State::Waiting(_)))
     }
 
     /// What is to be seen of a lane; `None` when it holds nothing.
@@ -189,20 +178,11 @@ impl Lanes {
     }
 
     pub(crate) fn wake(&mut self, lane: &str) {
-        let Some((name, entry)) = self.lanes.get_key_value(lane) else { return };
-        match entry.state {
-            State::Released(_) => {
-                let name = name.clone();
-                self.leave(&name);
-                self.enter(&name, State::Ready);
-            }
-            State::Leased(meanwhile) => {
-                if let Some(entry) = self.lanes.get_mut(lane) {
-                    entry.state = State::Leased(Meanwhile { woken: true, ..meanwhile });
-                }
-            }
-            State::Unknown | State::Asked | State::Ready | State::Waiting(_) | State::SetAside => {}
+        if let Some(Lane { state: State::Leased(meanwhile), .. }) = self.lanes.get_mut(lane) {
+            meanwhile.woken = true;
+            return;
         }
+        self.cut_short(lane, |state| matches!(state, State::Released(_)));
     }
 
     /// Lanes whose wait is over become ready, the earliest first.
@@ -238,6 +218,22 @@ impl Lanes {
 
     pub(crate) fn is_ready(&self) -> bool {
         !self.ready.is_empty()
+    }
+
+    /// A wait of this kind is over now: true when there was one.
+    fn cut_short(&mut self, lane: &str, is_of_kind: impl Fn(State) -> bool) -> bool {
+        let known = self.lanes.get_key_value(lane).filter(|(_, entry)| is_of_kind(entry.state));
+        let Some(name) = known.map(|(name, _)| name.clone()) else { return false };
+        self.leave(&name);
+        self.enter(&name, State::Ready);
+        true
+    }
+
+    fn meanwhile(&self, lane: &str) -> Meanwhile {
+        match self.lanes.get(lane) {
+            Some(Lane { state: State::Leased(meanwhile), .. }) => *meanwhile,
+            _ => Meanwhile::default(),
+        }
     }
 
     fn give_back(&mut self, lane: &str, state: State) {
