@@ -122,7 +122,7 @@ impl ServiceError {
         let (_, after) = self.message.split_once("Wait ")?;
         let (number, unit) = after.split_once(' ')?;
         unit.starts_with("second").then_some(())?;
-        number.parse().ok().and_then(wait_of)
+        number.parse().ok().map(Duration::from_secs)
     }
 }
 
@@ -154,20 +154,14 @@ fn clean(text: &str) -> String {
     line.trim().to_owned()
 }
 
-/// `Retry-After` in seconds, or as a date measured against the answer's own `Date`; see [`wait_of`].
+/// `Retry-After` in seconds, or as a date measured against the answer's own `Date`.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = value.parse() {
-        return wait_of(seconds);
+        return Some(Duration::from_secs(seconds));
     }
     let wait = http_date(value)?.checked_sub(server_time(headers)?)?;
-    wait_of(u64::try_from(wait).unwrap_or(0))
-}
-
-/// What a service says of a wait, in seconds. No time at all is no word: it is up to us then, and whoever took it at its word
-/// would ask again as fast as the line allows, for as long as the trouble lasts.
-pub(crate) fn wait_of(seconds: u64) -> Option<Duration> {
-    (seconds > 0).then(|| Duration::from_secs(seconds))
+    Some(Duration::from_secs(u64::try_from(wait).unwrap_or(0)))
 }
 
 /// The server's clock, from a text that tells when an error happened: `"timestampUtc":"2017-08-17T10:48:44.5Z"` in JSON,
@@ -285,7 +279,6 @@ mod tests {
     #[test]
     fn retry_after_is_seconds_or_a_date() {
         assert_eq!(retry_after(&headers(&[("retry-after", "3")])), Some(Duration::from_secs(3)));
-        assert_eq!(retry_after(&headers(&[("retry-after", "0")])), None, "at once is no wait");
         let dated = [("date", "Mon, 23 Nov 2026 10:00:00 GMT"), ("retry-after", "Mon, 23 Nov 2026 10:00:30 GMT")];
         assert_eq!(retry_after(&headers(&dated)), Some(Duration::from_secs(30)));
         assert_eq!(server_time(&headers(&dated)), Some(1_795_428_000));

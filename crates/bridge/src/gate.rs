@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use queue::UnixMillis;
 
-use crate::wait::Wait;
+use crate::wait::{Wait, in_words};
 
 /// First back-off; doubles with every failed probe.
 const BACKOFF_MIN: Duration = Duration::from_millis(500);
@@ -94,6 +94,7 @@ impl Gate {
     }
 
     fn close(&mut self, now: UnixMillis, asked: Option<Duration>, jitter: f64) -> UnixMillis {
+        let asked = asked.and_then(in_words);
         if let State::Closed(wait) = self.state
             && wait.holds(now)
             && asked.is_none()
@@ -184,6 +185,9 @@ mod tests {
         let mut gate = Gate::default();
         assert_eq!(close(&mut gate, 0, Some(17), 0.0), 17_000);
         assert_eq!(close(&mut gate, 1, Some(2), 0.0), 17_000, "a shorter word does not undo it");
+        let mut gate = Gate::default();
+        let waits = [0, 500, 1_500].map(|now| close(&mut gate, now, Some(0), 0.0) - now);
+        assert_eq!(waits, [500, 1_000, 2_000], "no time at all is no word");
     }
 
     #[test]

@@ -1,6 +1,14 @@
-//! PURE: a wait by the wall clock, which may be set back while it lasts.
+//! PURE: how long to wait: by a service's word, and by the wall clock, which may be set back meanwhile.
+
+use std::time::Duration;
 
 use queue::UnixMillis;
+
+/// A service's word on how long to wait. No time at all (`Retry-After: 0`) is no word: it is up to us then, and whoever took
+/// it at that would ask again as fast as the line allows, for as long as the trouble lasts.
+pub fn in_words(asked: Duration) -> Option<Duration> {
+    (!asked.is_zero()).then_some(asked)
+}
 
 /// From a moment until another. It ends with the clock that it began under: a clock that stands before its beginning was
 /// set back, and nobody knows how much of the wait is left. Whoever waits then tries a little early, once; else it would

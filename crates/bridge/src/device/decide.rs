@@ -9,6 +9,7 @@ use azure::hub::{SendError, Why};
 use queue::{Reason, UnixMillis};
 
 use crate::device::plan::reason;
+use crate::wait::in_words;
 
 /// First counted retry; doubles.
 const RETRY_MIN: Duration = Duration::from_secs(1);
@@ -90,7 +91,9 @@ pub fn after_send(outcome: Result<(), SendError>, remedies: &mut Remedies, momen
         Why::Unavailable { retry_after } => {
             Effect::RetryHubDown(backoff(moment).max(retry_after.unwrap_or_default()), retry_after, cause)
         }
-        Why::Throttled { retry_after } => Effect::HubDown(Some(retry_after.unwrap_or(THROTTLED)), cause),
+        Why::Throttled { retry_after } => {
+            Effect::HubDown(Some(retry_after.and_then(in_words).unwrap_or(THROTTLED)), cause)
+        }
         Why::Quota => Effect::HubDown(Some(until_midnight(moment.now)), cause),
         Why::Suspended => Effect::HubDown(Some(SUSPENDED), cause),
         Why::Unreachable => Effect::HubDown(None, cause),
@@ -230,6 +233,7 @@ mod tests {
         assert_eq!(asked(Why::Unreachable), None);
         assert_eq!(asked(Why::Throttled { retry_after: Some(Duration::from_secs(7)) }), Some(7));
         assert_eq!(asked(Why::Throttled { retry_after: None }), Some(10));
+        assert_eq!(asked(Why::Throttled { retry_after: Some(Duration::ZERO) }), Some(10), "no time is no word");
         assert_eq!(asked(Why::Quota), Some(12 * 3600), "until midnight UTC");
         assert_eq!(asked(Why::Suspended), Some(600));
     }

@@ -11,7 +11,7 @@ use super::{Applicant, Assignment, BEGUN, Provision, Refusal, SPACE, keys};
 use crate::config::{GroupKey, Target, TargetKind};
 use crate::events::Event;
 use crate::identity::Name;
-use crate::wait::Wait;
+use crate::wait::{Wait, in_words};
 use crate::world::Point;
 
 /// While one device tries a group's other key, the rest look this often what came of it.
@@ -144,7 +144,7 @@ fn patience(refused: &Refused, times: u32) -> (Duration, bool) {
         Class::BadRequest => (PATIENCE_MAX, true),
         Class::Denied | Class::NotFound | Class::Failed => (doubling(300), false),
         Class::Disabled => (Duration::from_secs(240), false),
-        Class::Throttled { retry_after } => (retry_after.unwrap_or(Duration::from_secs(10)), false),
+        Class::Throttled { retry_after } => (retry_after.and_then(in_words).unwrap_or(Duration::from_secs(10)), false),
         Class::Transient { retry_after } => (retry_after.max(doubling(5).min(Duration::from_secs(60))), false),
     };
     (wait.min(PATIENCE_MAX), never)

@@ -9,7 +9,7 @@ use amqp::performative::Error;
 
 use crate::UnixSeconds;
 use crate::hub::{SendError, Why};
-use crate::service_error::{ServiceError, time_in_text, wait_of};
+use crate::service_error::{ServiceError, time_in_text};
 
 /// How much an error takes with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -222,7 +222,7 @@ fn by_meaning(meaning: Meaning, error: &Error, read: &ServiceError) -> Why {
 fn wait_in_info(error: &Error) -> Option<Duration> {
     let seconds =
         ["com.microsoft:retry-after", "retry-after"].iter().find_map(|name| error.info.get(name)?.as_i64())?;
-    u64::try_from(seconds).ok().and_then(wait_of)
+    u64::try_from(seconds).ok().map(Duration::from_secs)
 }
 
 fn says_full(error: &ServiceError) -> bool {
