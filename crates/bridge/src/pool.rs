@@ -149,7 +149,7 @@ impl Pool {
     /// How all hubs stand.
     pub fn standing(&self) -> Vec<Standing> {
         let hubs: Vec<_> = lock(&self.hubs).values().cloned().collect();
-        let now = self.world.now();
+        let now = self.world.steady();
         let standing = |hub: &Arc<Hub>| {
             let mut trouble = hub.trouble();
             self.look_at_breaker(hub, &mut trouble);
@@ -169,7 +169,7 @@ impl Pool {
     /// May a message go to the hub now? A hub that has fallen silent is taken for down before its first time-out: else its
     /// messages would fill all places in flight, and those of other hubs would wait behind them.
     pub fn admit(self: &Arc<Self>, hub: &Arc<Hub>) -> Admission {
-        let now = self.world.now();
+        let now = self.world.steady();
         let mut trouble = hub.trouble();
         if !(trouble.gate.is_open() && trouble.is_silent(now)) {
             return trouble.gate.admit(now);
@@ -181,7 +181,7 @@ impl Pool {
 
     /// Whether the device that was admitted to try this hub is to ask the provisioning service where it lives instead.
     pub fn take_question(&self, hub: &Hub) -> bool {
-        hub.trouble().desertion.take_question(self.world.now())
+        hub.trouble().desertion.take_question(self.world.steady())
     }
 
     /// A device that asked was told of another hub: all who were assigned to this one before may ask, too.
@@ -205,7 +205,7 @@ impl Pool {
 
     /// A device was admitted and does not send, because it is not its turn.
     pub fn untried(&self, hub: &Hub) {
-        hub.trouble().gate.untried(self.world.now());
+        hub.trouble().gate.untried(self.world.steady());
     }
 
     /// May this device send now, or when is it its turn? Hubs take only so many devices that attach a second.
@@ -218,7 +218,7 @@ impl Pool {
     /// # Errors
     /// See [`SendError`].
     pub async fn send(&self, hub: &Hub, device: &str, signer: &Signer, telemetry: &Telemetry) -> Result<(), SendError> {
-        let under_way = hub.begin(self.world.now());
+        let under_way = hub.begin(self.world.steady());
         let answer = hub.client.send(&hub.clock, self.world.now(), device, signer, telemetry).await;
         drop(under_way);
         let server_time = answer.as_ref().map_or_else(|e| e.server_time, |delivered| delivered.server_time);
@@ -235,7 +235,7 @@ impl Pool {
 
     /// A token may have been refused because our clock is wrong, and AMQP does not tell the time.
     async fn look_at_clock(&self, hub: &Hub) {
-        let now = self.world.now();
+        let now = self.world.steady();
         if std::mem::replace(&mut hub.trouble().clock_asked_at, now).abs_diff(now) > CLOCK_EVERY {
             let said = hub.client.server_time().await;
             hub.clock.learn(said, self.world.now());
@@ -275,7 +275,7 @@ impl Pool {
 
     fn works(&self, hub: &Hub, device: &str, accepted: bool) {
         let mut trouble = hub.trouble();
-        trouble.heard_at = self.world.now();
+        trouble.heard_at = self.world.steady();
         trouble.desertion.answered();
         if accepted {
             trouble.breaker.accepted(device);
@@ -294,7 +294,7 @@ impl Pool {
 
     /// The hub did not work: closes its gate, if that is certain enough, and sees to it that somebody probes.
     pub fn failed(self: &Arc<Self>, hub: &Arc<Hub>, sign: Sign<'_>, cause: &str) {
-        let now = self.world.now();
+        let now = self.world.steady();
         let mut trouble = hub.trouble();
         if matches!(sign, Sign::Certain(None) | Sign::Doubtful(_)) {
             trouble.desertion.failed(now);
@@ -348,7 +348,7 @@ impl Pool {
     /// A device of this hub was refused: its own trouble, or everybody's? `known` is how many devices the hub has.
     pub fn refused(&self, hub: &Hub, device: &str, lane: &str, known: usize, cause: &str) -> Verdict {
         let mut trouble = hub.trouble();
-        let verdict = trouble.breaker.refused(device, known, self.world.now());
+        let verdict = trouble.breaker.refused(device, known, self.world.steady());
         if verdict != Verdict::Single {
             trouble.held.insert(lane.to_owned());
         }
@@ -362,7 +362,7 @@ impl Pool {
     /// A device that registered again is well at this hub: that another one had refused it was its move, and says nothing
     /// of that other one. Where it has helped enough of them, those that are held try at once.
     pub fn registering_helped(&self, at: &Hub, device: &str) {
-        let now = self.world.now();
+        let now = self.world.steady();
         let hubs: Vec<_> = lock(&self.hubs).values().cloned().collect();
         for hub in hubs {
             let mut trouble = hub.trouble();
@@ -388,7 +388,7 @@ impl Pool {
 
     /// Too few are refused by now to be everybody's trouble.
     fn look_at_breaker(&self, hub: &Hub, trouble: &mut Trouble) {
-        if trouble.breaker.has_closed(self.world.now()) {
+        if trouble.breaker.has_closed(self.world.steady()) {
             trouble.held.clear();
             self.events.emit(Event::BreakerClosed { hub: &hub.endpoint.to_string() });
         }

@@ -29,7 +29,6 @@ use crate::identity::Name;
 use crate::provision::former::{Fingerprint, Former};
 use crate::provision::registrar::Registrars;
 use crate::provision::scope::{Progress, Scope};
-use crate::wait::Wait;
 use crate::world::World;
 
 /// Collection of durable notes: name → assignment.
@@ -112,7 +111,8 @@ struct State {
 
 #[derive(Clone, Debug)]
 struct Refusal {
-    wait: Wait,
+    /// By [`World::steady`].
+    until: UnixMillis,
     cause: String,
     never: bool,
     class: Class,
@@ -147,10 +147,10 @@ impl State {
 
     fn remember(&mut self, name: &Name, refusal: Refusal) {
         if self.refused.len() >= REFUSALS_MAX {
-            let mut ends: Vec<_> = self.refused.values().map(|refusal| refusal.wait.until()).collect();
+            let mut ends: Vec<_> = self.refused.values().map(|refusal| refusal.until).collect();
             let (_, middle, _) = ends.select_nth_unstable(REFUSALS_MAX / 2);
             let middle = *middle;
-            self.refused.retain(|_, refusal| refusal.wait.until() > middle);
+            self.refused.retain(|_, refusal| refusal.until > middle);
         }
         self.refused.insert(name.clone(), refusal);
     }
@@ -201,8 +201,8 @@ impl Provision {
             return Known::Assigned(assignment.clone());
         }
         match state.refused.get(name) {
-            Some(r) if r.wait.holds(self.world.now()) => {
-                Known::Held { until: r.wait.until(), cause: r.cause.clone(), never: r.never }
+            Some(r) if self.world.steady() < r.until => {
+                Known::Held { until: self.world.on_the_wall(r.until), cause: r.cause.clone(), never: r.never }
             }
             _ => Known::Nothing,
         }
@@ -220,7 +220,7 @@ impl Provision {
 
     /// How far each scope is with its new devices.
     pub fn progress(&self) -> Vec<Progress> {
-        let now = self.world.now();
+        let now = self.world.steady();
         self.state().scopes.iter().map(|(name, scope)| scope.progress(name, now)).collect()
     }
 

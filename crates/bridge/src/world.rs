@@ -1,12 +1,16 @@
 //! What the flow gets from outside: the clock, the random source and, in a simulation, who listens at its points of
 //! failure. Made once in `app`, handed in everywhere, so that the whole bridge can run in virtual time from one seed.
 //!
-//! Waits use tokio's timer, which a paused runtime moves by itself; sockets come through [`azure::net::Dial`].
+//! Waits use tokio's timer, which a paused runtime moves by itself; sockets come through [`azure::net::Dial`]. The wall clock
+//! says when something was, and is never waited for by whoever lives no longer than this process: that is what
+//! [`World::steady`] is for.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 mod point;
 
@@ -62,13 +66,15 @@ pub struct World {
     pub clock: Arc<dyn Clock>,
     /// Jitter and spreading.
     pub random: Random,
+    steady: Arc<Mutex<Steady>>,
     points: Option<Arc<dyn Points>>,
 }
 
 impl World {
     /// Nobody listens at the points.
     pub fn new(clock: Arc<dyn Clock>, random: Random) -> Self {
-        Self { clock, random, points: None }
+        let steady = Steady::new(Instant::now(), clock.now());
+        Self { clock, random, steady: Arc::new(Mutex::new(steady)), points: None }
     }
 
     /// With somebody who listens at the points.
@@ -89,6 +95,18 @@ impl World {
         self.clock.now()
     }
 
+    /// A clock for waits that live no longer than the process: it goes as time passes, also while the machine sleeps, and is
+    /// never set back. Neither kept nor shown: see [`World::on_the_wall`].
+    pub fn steady(&self) -> queue::UnixMillis {
+        self.steady.lock().unwrap_or_else(PoisonError::into_inner).read(Instant::now(), self.now())
+    }
+
+    /// What the wall clock will say at this time of [`World::steady`] unless somebody sets it: for a person, and for the queue,
+    /// whose waits are the wall clock's. Not before: the two begin their milliseconds at different instants.
+    pub fn on_the_wall(&self, steady: queue::UnixMillis) -> queue::UnixMillis {
+        self.now().saturating_add(steady - self.steady()).saturating_add(1)
+    }
+
     /// The time when `wait` is over, in whole milliseconds: not before, for whoever comes before its time has to be sent away
     /// again, and at once.
     pub fn after(&self, wait: Duration) -> queue::UnixMillis {
@@ -96,6 +114,40 @@ impl World {
             queue::UnixMillis::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(queue::UnixMillis::MAX / 2);
         self.now().saturating_add(wait)
     }
+}
+
+/// A wall clock that gets this much ahead of the time that has passed was set, or the machine has slept; less is the two being
+/// read one after the other.
+const SKIP_MIN_MS: queue::UnixMillis = 1_000;
+
+/// See [`World::steady`]. The machine's own timer stands still while the machine sleeps, and the wall clock may be set either way, so
+/// both are read: what the wall clock skips is taken for a sleep, what it is set back for nothing. Whoever sets it forward
+/// ends waits early, which costs a try; nobody can make them longer.
+#[derive(Debug)]
+struct Steady {
+    begin: Instant,
+    at: queue::UnixMillis,
+    skipped: queue::UnixMillis,
+    last: (Instant, queue::UnixMillis),
+}
+
+impl Steady {
+    fn new(begin: Instant, at: queue::UnixMillis) -> Self {
+        Self { begin, at, skipped: 0, last: (begin, at) }
+    }
+
+    fn read(&mut self, now: Instant, wall: queue::UnixMillis) -> queue::UnixMillis {
+        let (before, wall_before) = std::mem::replace(&mut self.last, (now, wall));
+        let skipped = wall.saturating_sub(wall_before).saturating_sub(millis(now - before));
+        if skipped > SKIP_MIN_MS {
+            self.skipped = self.skipped.saturating_add(skipped);
+        }
+        self.at.saturating_add(millis(now - self.begin)).saturating_add(self.skipped)
+    }
+}
+
+fn millis(passed: Duration) -> queue::UnixMillis {
+    queue::UnixMillis::try_from(passed.as_millis()).unwrap_or(queue::UnixMillis::MAX)
 }
 
 /// A server's clock further off than this is believed rather than ours: Azure refuses tokens beyond five minutes.
@@ -158,6 +210,43 @@ mod tests {
             assert_eq!(world.after(Duration::from_nanos(nanos)), NOON + millis, "{nanos} ns");
         }
         assert!(world.after(Duration::MAX) > NOON);
+    }
+
+    #[derive(Debug, Default)]
+    struct Settable(AtomicI64);
+
+    impl Clock for Settable {
+        fn now(&self) -> queue::UnixMillis {
+            self.0.load(Ordering::Relaxed)
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_sets_the_clock_makes_no_wait_of_the_process_longer() {
+        let clock = Arc::<Settable>::default();
+        clock.0.store(NOON, Ordering::Relaxed);
+        let world = World::new(clock.clone(), Random::from_seed(1));
+        let until = world.steady() + 60_000;
+        for hours in [-1, -2, -5] {
+            clock.0.store(NOON + hours * 3_600_000, Ordering::Relaxed);
+            assert_eq!(until - world.steady(), 60_000);
+            assert_eq!(world.on_the_wall(until), world.now() + 60_001, "a minute from now, whatever is now");
+        }
+        tokio::time::advance(Duration::from_millis(60_000)).await;
+        assert_eq!(world.steady(), until);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_machine_that_sleeps_waits_no_longer() {
+        let clock = Arc::<Settable>::default();
+        let world = World::new(clock.clone(), Random::from_seed(1));
+        let until = world.steady() + 60_000;
+        for _ in 0..10 {
+            clock.0.fetch_add(SKIP_MIN_MS, Ordering::Relaxed);
+            assert_eq!(until - world.steady(), 60_000, "two clocks that are read one after the other");
+        }
+        clock.0.fetch_add(59_000, Ordering::Relaxed);
+        assert_eq!(until - world.steady(), 1_000);
     }
 
     #[test]

@@ -80,6 +80,17 @@ impl Asked {
         self.stolen += stolen;
     }
 
+    /// With so many messages that came through meanwhile, each of which may have been tried twice.
+    fn beside(&self, messages: u64) -> Self {
+        const MESSAGE_BYTES: u64 = 4 << 10;
+        Self {
+            connections: self.connections + u32::try_from(messages).unwrap_or(u32::MAX),
+            bytes: self.bytes + MESSAGE_BYTES * messages,
+            refused: self.refused + messages,
+            stolen: self.stolen,
+        }
+    }
+
     fn exceeds(&self, most: &Self) -> bool {
         let Self { connections, bytes, refused, stolen } = *self;
         connections > most.connections || bytes > most.bytes || refused > most.refused || stolen > most.stolen

@@ -134,6 +134,8 @@ impl Network {
                 return Err(io::ErrorKind::ConnectionRefused.into());
             }
         }
+        // As it is by now: what was over meanwhile does not last as long as the connection.
+        let latency = self.state().latency;
         let (near, far, line) = pair(latency, chance);
         self.0.log.line(format_args!("connection {number} to {endpoint}"));
         self.state().open.push(Open { host: endpoint.host.clone(), line, counted: 0 });

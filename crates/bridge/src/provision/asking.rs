@@ -11,7 +11,7 @@ use super::{Applicant, Assignment, BEGUN, Provision, Refusal, SPACE, keys};
 use crate::config::{GroupKey, Target, TargetKind};
 use crate::events::Event;
 use crate::identity::Name;
-use crate::wait::{Wait, in_words};
+use crate::wait::in_words;
 use crate::world::Point;
 
 /// While one device tries a group's other key, the rest look this often what came of it.
@@ -71,7 +71,7 @@ impl Provision {
     /// a registration takes.
     async fn other_key(&self, name: &Name, used: GroupKey) -> Option<GroupKey> {
         loop {
-            let now = self.world.now();
+            let now = self.world.steady();
             match self.state().scope(name)?.keys.refused(used, now) {
                 keys::Next::Try(key) => return Some(key),
                 keys::Next::Refused => return None,
@@ -81,7 +81,8 @@ impl Provision {
         }
     }
 
-    /// Twice, when the first answer shows that our clock is wrong.
+    /// Twice, when the first answer shows that our clock is wrong, or came after the token had run out: a machine that slept
+    /// meanwhile is not the device's fault.
     async fn ask_with(&self, applicant: &Applicant, key: GroupKey) -> Result<Registered, Refused> {
         let Applicant { name, target, .. } = applicant;
         match self.registrars.ask(target, key, &name.id, &self.world).await {
@@ -111,10 +112,12 @@ impl Provision {
 
     fn refuse(&self, applicant: &Applicant, refused: &Refused) {
         let Applicant { name, lane, .. } = applicant;
-        let now = self.world.now();
+        let now = self.world.steady();
         let cause = &refused.cause;
         let mut state = self.state();
-        let times = state.refused.get(name).map_or(0, |r| r.times);
+        // Of its kind: a service that was down for a while makes no denial a tenth one.
+        let before = state.refused.get(name).filter(|before| before.class.word() == refused.class.word());
+        let times = before.map_or(0, |before| before.times);
         let (wait, never) = patience(refused, times);
         let until = now + i64::try_from(wait.as_millis()).unwrap_or(i64::MAX / 2);
         let mut denies_many = false;
@@ -124,7 +127,7 @@ impl Provision {
         }
         let (times, lane) = (times.saturating_add(1), lane.clone());
         let class = refused.class;
-        state.remember(name, Refusal { wait: Wait::new(now, until), cause: cause.clone(), never, class, times, lane });
+        state.remember(name, Refusal { until, cause: cause.clone(), never, class, times, lane });
         drop(state);
         if denies_many {
             self.events.emit(Event::ScopeDenies { scope: &name.scope, cause });

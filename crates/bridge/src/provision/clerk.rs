@@ -122,7 +122,7 @@ impl Provision {
                 Step::Wait(at) => {
                     drop(permit);
                     // Not so long that nobody hears how far it is.
-                    self.sleep_until(at.min(self.world.now() + TELL_EVERY)).await;
+                    self.sleep_until(at.min(self.world.steady() + TELL_EVERY)).await;
                 }
                 Step::Done => return,
             }
@@ -130,7 +130,7 @@ impl Provision {
     }
 
     fn next(&self, name: &str) -> Step {
-        let now = self.world.now();
+        let now = self.world.steady();
         let mut state = self.state();
         let Some(scope) = state.scopes.get_mut(name) else { return Step::Done };
         let step = scope.next(now);
@@ -145,13 +145,13 @@ impl Provision {
     }
 
     async fn sleep_until(&self, at: UnixMillis) {
-        tokio::time::sleep(Duration::from_millis((at - self.world.now()).max(1).unsigned_abs())).await;
+        tokio::time::sleep(Duration::from_millis((at - self.world.steady()).max(1).unsigned_abs())).await;
     }
 
     /// Waits for the pace (at most so many in any minute for one scope) and for a scope that works.
     pub(super) async fn take_turn(&self, applicant: &Applicant) {
         loop {
-            let now = self.world.now();
+            let now = self.world.steady();
             let turn = self.state().scope(&applicant.name).map_or(Ok(()), |scope| scope.take(now));
             let Err(at) = turn else { return };
             self.sleep_until(at).await;

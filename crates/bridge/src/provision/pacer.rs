@@ -7,8 +7,6 @@ use std::collections::VecDeque;
 
 use queue::UnixMillis;
 
-use crate::wait::Wait;
-
 const MINUTE: UnixMillis = 60_000;
 
 /// One per DPS endpoint and id scope.
@@ -16,7 +14,7 @@ const MINUTE: UnixMillis = 60_000;
 pub struct Pacer {
     per_minute: usize,
     granted: VecDeque<UnixMillis>,
-    paused: Option<Wait>,
+    paused: Option<UnixMillis>,
 }
 
 impl Pacer {
@@ -76,12 +74,11 @@ impl Pacer {
 
     /// The service said to wait. A shorter wait does not end a longer one.
     pub fn pause(&mut self, now: UnixMillis, until: UnixMillis) {
-        let wait = Wait::new(now, until);
-        self.paused = Some(self.paused.map_or(wait, |before| before.extended(now, until)));
+        self.paused = Some(self.paused_until(now).map_or(until, |before| until.max(before)));
     }
 
     fn paused_until(&self, now: UnixMillis) -> Option<UnixMillis> {
-        self.paused.filter(|pause| pause.holds(now)).map(Wait::until)
+        self.paused.filter(|until| now < *until)
     }
 }
 

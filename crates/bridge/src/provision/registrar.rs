@@ -154,10 +154,12 @@ impl<C> Service<C> {
         call: impl AsyncFnOnce(&C, UnixSeconds) -> Result<Registered, Refused>,
     ) -> (Result<Registered, Refused>, bool) {
         let believed = self.clock.ahead();
-        let answer = call(&self.client, self.clock.now(world.now()) + TOKEN_LIFE_S).await;
+        let expiry = self.clock.now(world.now()) + TOKEN_LIFE_S;
+        let answer = call(&self.client, expiry).await;
         let server_time = answer.as_ref().map_or_else(|e| e.server_time, |registered| registered.server_time);
         self.clock.learn(server_time, world.now());
-        (answer, self.clock.has_changed_since(believed))
+        let ran_out = self.clock.now(world.now()) >= expiry;
+        (answer, ran_out || self.clock.has_changed_since(believed))
     }
 }
 

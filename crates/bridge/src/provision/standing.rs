@@ -35,17 +35,17 @@ pub struct Hold {
 impl Provision {
     /// How a name stands. Three lookups.
     pub fn standing(&self, name: &Name) -> Standing {
-        let now = self.world.now();
+        let now = self.world.steady();
         let state = self.state();
         let hold = |refusal: &super::Refusal| Hold {
-            until: refusal.wait.until(),
+            until: self.world.on_the_wall(refusal.until),
             cause: refusal.cause.clone(),
             class: refusal.class.word(),
             times: refusal.times,
         };
         Standing {
             assignment: state.assigned.get(name).cloned(),
-            hold: state.refused.get(name).filter(|refusal| refusal.wait.holds(now)).map(hold),
+            hold: state.refused.get(name).filter(|refusal| now < refusal.until).map(hold),
             is_in_line: state.scopes.get(&name.scope).is_some_and(|scope| scope.line.holds(&name.id)),
         }
     }

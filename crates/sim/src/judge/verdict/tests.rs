@@ -172,6 +172,16 @@ fn the_door_answers_in_time_and_as_it_must() {
     };
     assert_eq!(found(wrong_key(401)), NONE);
     assert_eq!(found(wrong_key(202)), ["door"]);
+    let while_editions_came = |editions: &'static [(i64, Option<i64>)]| {
+        move |e: &mut Evidence| {
+            e.posts[0].end = Some((100_020, End::Status(401)));
+            e.taken.remove(0);
+            e.editions.extend(editions);
+        }
+    };
+    assert_eq!(found(while_editions_came(&[(100_005, Some(100_006))])), ["door"], "its key is still good");
+    let two = &[(100_005, Some(100_006)), (100_007, Some(100_008))];
+    assert_eq!(found(while_editions_came(two)), NONE, "and is not any more");
 }
 
 #[test]
@@ -184,12 +194,16 @@ fn nobody_is_asked_again_and_again() {
     const REFUSED: Asked = Asked { connections: 0, bytes: 0, refused: 1, stolen: 0 };
     const STOLEN: Asked = Asked { connections: 0, bytes: 0, refused: 0, stolen: 1 };
     const BYTE: Asked = Asked { connections: 0, bytes: 1, refused: 0, stolen: 0 };
-    assert_eq!(found(asked(&[(3, MOST)])), NONE);
-    assert_eq!(found(asked(&[(3, MOST), (7, ONE)])), ["hammered"]);
-    assert_eq!(found(asked(&[(3, MOST), (7, REFUSED)])), ["hammered"]);
-    assert_eq!(found(asked(&[(3, MOST), (7, STOLEN)])), ["hammered"]);
-    assert_eq!(found(asked(&[(3, MOST), (7, BYTE)])), ["hammered"]);
-    assert_eq!(found(asked(&[(3, MOST), (8, ONE)])), NONE, "five minutes later");
+    assert_eq!(found(asked(&[(13, MOST)])), NONE);
+    assert_eq!(found(asked(&[(13, MOST), (17, ONE)])), ["hammered"]);
+    assert_eq!(found(asked(&[(13, MOST), (17, REFUSED)])), ["hammered"]);
+    assert_eq!(found(asked(&[(13, MOST), (17, STOLEN)])), ["hammered"]);
+    assert_eq!(found(asked(&[(13, MOST), (17, BYTE)])), ["hammered"]);
+    assert_eq!(found(asked(&[(13, MOST), (18, ONE)])), NONE, "five minutes later");
+    const TWICE: &[(i64, Asked)] = &[(1, MOST), (2, ONE), (3, ONE)];
+    assert_eq!(found(asked(TWICE)), NONE, "two messages came through");
+    const MANY: Asked = Asked { connections: 10, ..ONE };
+    assert_eq!(found(asked(&[(1, MOST), (2, ONE), (3, ONE), (4, MANY)])), ["hammered"]);
 }
 
 #[test]
@@ -233,6 +247,12 @@ fn a_device_registers_once_and_keeps_the_pace() {
         e.troubles.push(trouble(500_000, 500_000, Effect { restarts: true, ..delays }));
     };
     assert_eq!(found(restarted), ["registered"], "where a device lives is on the disk");
+    let moved_and_restarted = |e: &mut Evidence| {
+        registers(&[(1_000, "hall--a"), (900_000, "hall--a"), (970_000, "hall--a")])(e);
+        e.troubles.push(trouble(500_000, 500_000, delays));
+        e.troubles.push(trouble(950_000, 950_000, Effect { restarts: true, ..delays }));
+    };
+    assert_eq!(found(moved_and_restarted), NONE, "where it lived before is on the disk");
     let in_a_minute: &[_] = &[(1_000, "hall--a"), (30_000, "hall--b")];
     assert_eq!(found(registers(in_a_minute)), ["registered"]);
     assert_eq!(found(registers(&[(1_000, "hall--a"), (61_000, "hall--b")])), NONE);
