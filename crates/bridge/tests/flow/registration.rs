@@ -207,6 +207,24 @@ fn a_denied_device_is_asked_again_at_its_times_and_recovers() {
 }
 
 #[test]
+fn a_denial_after_a_service_that_was_down_is_the_first_of_its_kind() {
+    let mut site = Site::new(1);
+    site.live(async |life| {
+        life.cloud.state().dps.all = Verdict::Status(503);
+        life.uplinks("app", "dev", 1..=1).await;
+        life.rest(600).await;
+        let before = life.cloud.state().dps.registrations_of("dev").len();
+        assert!(before > 5, "{before} tries");
+        life.cloud.state().dps.all = Verdict::Status(401);
+        life.rest(90).await;
+        life.cloud.state().dps.all = Verdict::Assign;
+        let took = life.until_empty(3600 * SECOND).await;
+        assert!(took <= 300 * SECOND, "{took:?}: five minutes after the denial, not an hour");
+    });
+    assert_eq!(site.cloud.state().hub.check_order(), (1, 0));
+}
+
+#[test]
 fn what_dps_never_takes_is_buried_with_the_reason_and_asked_once() {
     let mut site = Site::new(1);
     site.live(async |life| {
