@@ -1,4 +1,5 @@
-//! PURE: whether a hub is worth trying now, in times of [`World::steady`](crate::world::World::steady). One per hub; DPS scopes have one as well ([`crate::provision`]).
+//! PURE: whether a hub is worth trying now. One per hub; DPS scopes have one as well ([`crate::provision`]). Its times are those of
+//! [`World::steady`](crate::world::World::steady).
 //!
 //! While a hub is down, its devices' messages rest in the queue and one of them at a time probes; a success opens the
 //! gate for all. So an outage costs one attempt per back-off, not one per device, and nobody's attempts are counted.

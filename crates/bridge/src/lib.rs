@@ -21,6 +21,6 @@ pub mod reload; // a configuration that changed
 pub mod route; // which target
 pub mod swap; // a value that is replaced while others read it
 pub mod uplink; // which body and properties
-pub mod wait; // how long, and what if the clock is set back
+pub mod wait; // how long, by a service's word
 pub mod webhook; // the door
 pub mod world; // clock and randomness

@@ -94,8 +94,8 @@ impl Registrars {
         }
     }
 
-    /// Registers once: a provisioning service chooses the hub, a registry has but its own. The answer, and whether it showed that our clock is wrong: a token made by it looks like a wrong
-    /// key.
+    /// Registers once: a provisioning service chooses the hub, a registry has but its own. The answer, and whether another token
+    /// may get a better one: our clock was wrong, or the token had run out when the answer came. Either looks like a wrong key.
     pub(super) async fn ask(
         &self,
         target: &Target,
