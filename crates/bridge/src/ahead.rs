@@ -148,8 +148,8 @@ impl Shared {
                 let taken = self.claim_ahead(&Name::at_hub(&hub, &device_id), &owner).await;
                 taken.unwrap_or(Standing::Assigned { hub, device_id })
             }
-            Known::Held { until, cause, .. } => {
-                Standing::Held { for_ms: (until - self.world.now()).max(0).unsigned_abs(), cause }
+            Known::Held { wait, cause, .. } => {
+                Standing::Held { for_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX), cause }
             }
             Known::Nothing => {
                 let target = config.targets[&way.target].clone();

@@ -40,10 +40,12 @@ const IDLE_MAX: Duration = Duration::from_secs(60);
 /// Copies of a message are recognised among this many, and this long (product.md, Duplicates).
 const SEEN_MAX: usize = 64;
 const SEEN_AGE_MAX: UnixMillis = 24 * 3600 * 1000;
+/// A wait of nothing would come round as fast as the machine can.
+const REST_MIN: Duration = Duration::from_millis(1);
 /// A resting lane looks by itself this often, should a wake-up be missed.
-const REST_MAX: UnixMillis = 60_000;
+const REST_MAX: Duration = Duration::from_secs(60);
 /// When the disk cannot be read or written: again after this long.
-const AFTER_DISK: UnixMillis = 1_000;
+const AFTER_DISK: Duration = Duration::from_secs(1);
 
 /// Everything that can happen to a device.
 #[derive(Debug)]
@@ -127,7 +129,7 @@ impl Worker {
         match self.seen_before(&lease, &outbound.telemetry).await {
             Ok(None) => {}
             Ok(Some(seen)) => return self.shared.settle_duplicate(lease, &outbound, seen).await,
-            Err(_) => return lease.release_until(self.shared.world.now() + AFTER_DISK),
+            Err(_) => return lease.release_for(AFTER_DISK),
         }
         self.shared.world.point(Point::DevicePlanned).await;
         if let Some(lease) = self.shared.claim(lease, &outbound.way.name(), &outbound).await {
@@ -152,7 +154,7 @@ impl Worker {
             Whereabouts::Held { cause, never: true, .. } => {
                 self.shared.bury(lease, reason("registration_refused", &cause)).await;
             }
-            Whereabouts::Held { until, .. } => lease.release_until(until),
+            Whereabouts::Held { wait, .. } => lease.release_for(wait),
             Whereabouts::Unknown => self.shared.register(lease, *outbound),
         }
     }
@@ -298,20 +300,19 @@ impl Shared {
     /// The lane is woken when there is an answer.
     fn register(&self, lease: Lease, outbound: Outbound) {
         let lane = lease.message().lane.clone();
-        lease.release_until(self.world.now() + REST_MAX);
+        lease.release_for(REST_MAX);
         self.provision.start(Applicant { name: outbound.way.name(), target: outbound.target, lane });
     }
 
     /// Nobody waits with a message in hand, and nobody keeps others from trying the hub meanwhile.
     fn later(&self, lease: Lease, hub: &Hub, wait: Duration) {
         self.pool.untried(hub);
-        let wait = UnixMillis::try_from(wait.as_millis()).unwrap_or(REST_MAX).clamp(1, REST_MAX);
-        lease.release_until(self.world.now() + wait);
+        lease.release_for(wait.clamp(REST_MIN, REST_MAX));
     }
 
     fn rest(&self, lease: Lease, hub: &Hub) {
         let lane = lease.message().lane.clone();
-        lease.release_until(self.world.now() + REST_MAX);
+        lease.release_for(REST_MAX);
         self.pool.rest(hub, &lane);
     }
 
@@ -327,7 +328,7 @@ impl Shared {
         match self.claims.claim(name, &outbound.owner).await {
             Ok(()) => return Some(lease),
             Err(taken @ NotOurs::Taken(_)) => self.bury(lease, reason("identity_conflict", &taken)).await,
-            Err(NotOurs::Disk(_)) => lease.release_until(self.world.now() + AFTER_DISK),
+            Err(NotOurs::Disk(_)) => lease.release_for(AFTER_DISK),
         }
         None
     }
@@ -354,11 +355,10 @@ impl Shared {
     }
 
     async fn retry(&self, lease: Lease, way: &Way, wait: Duration, cause: String) {
-        let at = self.world.after(wait);
         let freeze = serde_json::to_vec(way).ok();
         self.events.emit(Event::Retried { device: &way.id, cause: &cause, wait });
         self.world.point(Point::DeviceBeforeRetry).await;
-        if self.done(lease.retry(Retry { at, cause, freeze }).await) {
+        if self.done(lease.retry(Retry { wait, cause, freeze }).await) {
             self.world.point(Point::DeviceRetried).await;
         }
     }

@@ -219,10 +219,10 @@ impl Pool {
     /// See [`SendError`].
     pub async fn send(&self, hub: &Hub, device: &str, signer: &Signer, telemetry: &Telemetry) -> Result<(), SendError> {
         let under_way = hub.begin(self.world.steady());
-        let answer = hub.client.send(&hub.clock, self.world.now(), device, signer, telemetry).await;
+        let answer = hub.client.send((&hub.clock, &self.world), device, signer, telemetry).await;
         drop(under_way);
         let server_time = answer.as_ref().map_or_else(|e| e.server_time, |delivered| delivered.server_time);
-        hub.clock.learn(server_time, self.world.now());
+        hub.clock.learn(server_time, &self.world);
         let outcome = answer.map(|_| ());
         if hub_works(&outcome) {
             self.works(hub, device, outcome.is_ok());
@@ -238,7 +238,7 @@ impl Pool {
         let now = self.world.steady();
         if std::mem::replace(&mut hub.trouble().clock_asked_at, now).abs_diff(now) > CLOCK_EVERY {
             let said = hub.client.server_time().await;
-            hub.clock.learn(said, self.world.now());
+            hub.clock.learn(said, &self.world);
         }
     }
 

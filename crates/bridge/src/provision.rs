@@ -17,6 +17,7 @@ pub mod standing; // what a person sees of it
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use azure::dps::Class;
 use azure::key::DeviceKey;
@@ -64,8 +65,8 @@ pub enum Known {
     Assigned(Assignment),
     /// DPS refused; do not ask before.
     Held {
-        /// When asking makes sense again.
-        until: UnixMillis,
+        /// Until asking makes sense again.
+        wait: Duration,
         /// Why, for a person.
         cause: String,
         /// It will never be accepted as it is: its messages go to the dead letters until then.
@@ -202,7 +203,7 @@ impl Provision {
         }
         match state.refused.get(name) {
             Some(r) if self.world.steady() < r.until => {
-                Known::Held { until: self.world.on_the_wall(r.until), cause: r.cause.clone(), never: r.never }
+                Known::Held { wait: self.world.until(r.until), cause: r.cause.clone(), never: r.never }
             }
             _ => Known::Nothing,
         }

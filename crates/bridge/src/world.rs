@@ -6,8 +6,7 @@
 //! [`World::steady`] is for.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -101,18 +100,17 @@ impl World {
         self.steady.lock().unwrap_or_else(PoisonError::into_inner).read(Instant::now(), self.now())
     }
 
-    /// What the wall clock will say at this time of [`World::steady`] unless somebody sets it: for a person, and for the queue,
-    /// whose waits are the wall clock's. Not before: the two begin their milliseconds at different instants.
+    /// What the wall clock will say at this time of [`World::steady`] unless somebody sets it: for a person. Not before: the two
+    /// begin their milliseconds at different instants.
     pub fn on_the_wall(&self, steady: queue::UnixMillis) -> queue::UnixMillis {
         self.now().saturating_add(steady - self.steady()).saturating_add(1)
     }
 
-    /// The time when `wait` is over, in whole milliseconds: not before, for whoever comes before its time has to be sent away
-    /// again, and at once.
-    pub fn after(&self, wait: Duration) -> queue::UnixMillis {
-        let wait =
-            queue::UnixMillis::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(queue::UnixMillis::MAX / 2);
-        self.now().saturating_add(wait)
+    /// How long until this time of [`World::steady`]; nothing when it is over. For the queue, which counts by its own clock.
+    pub fn until(&self, steady: queue::UnixMillis) -> Duration {
+        // Not before: see on_the_wall.
+        let left = steady.saturating_sub(self.steady()).saturating_add(1);
+        Duration::from_millis(u64::try_from(left).unwrap_or(0))
     }
 }
 
@@ -153,64 +151,53 @@ fn millis(passed: Duration) -> queue::UnixMillis {
 /// A server's clock further off than this is believed rather than ours: Azure refuses tokens beyond five minutes.
 const SKEW_MIN_MS: queue::UnixMillis = 30_000;
 
-/// A server's clock, as far as it is not ours. Tokens run out by it.
+/// A server's clock, where it is not ours. Tokens run out by it.
 #[derive(Debug, Default)]
-pub struct ServerClock(AtomicI64);
+pub struct ServerClock(Mutex<Option<queue::UnixMillis>>);
 
 impl ServerClock {
     /// Its time, Unix seconds.
-    pub fn now(&self, our_now: queue::UnixMillis) -> azure::UnixSeconds {
-        (our_now + self.ahead()) / 1000
+    pub fn now(&self, world: &World) -> azure::UnixSeconds {
+        world.steady().saturating_add(self.ahead(world)) / 1000
     }
 
     /// Learns from what an answer said; no answer teaches nothing.
-    pub fn learn(&self, said: Option<azure::UnixSeconds>, our_now: queue::UnixMillis) {
+    pub fn learn(&self, said: Option<azure::UnixSeconds>, world: &World) {
         if let Some(said) = said {
-            self.0.store(ahead(said, our_now), Ordering::Relaxed);
+            *self.belief() = belief(said, world.now(), world.steady());
         }
     }
 
-    /// How far it is ahead of ours, milliseconds: what a token was made by.
-    pub fn ahead(&self) -> queue::UnixMillis {
-        self.0.load(Ordering::Relaxed)
+    /// How far it is ahead of [`World::steady`], milliseconds: what a token was made by.
+    pub fn ahead(&self, world: &World) -> queue::UnixMillis {
+        let ours = || world.now().saturating_sub(world.steady());
+        self.belief().unwrap_or_else(ours)
     }
 
     /// A token made when it was `ahead` may have been refused for that alone.
-    pub fn has_changed_since(&self, ahead: queue::UnixMillis) -> bool {
-        (self.ahead() - ahead).abs() > SKEW_MIN_MS
+    pub fn has_changed_since(&self, ahead: queue::UnixMillis, world: &World) -> bool {
+        self.ahead(world).saturating_sub(ahead).abs() > SKEW_MIN_MS
+    }
+
+    fn belief(&self) -> MutexGuard<'_, Option<queue::UnixMillis>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// PURE: a server's clock minus ours in milliseconds, zero when it is near enough. `Date` headers count whole seconds.
-fn ahead(server: azure::UnixSeconds, now: queue::UnixMillis) -> queue::UnixMillis {
-    let ahead = server.saturating_mul(1000).saturating_sub(now);
-    if ahead.abs() > SKEW_MIN_MS { ahead } else { 0 }
+/// PURE: how far a server's clock is ahead of the steady one in milliseconds, when it is not ours, near enough: who sets ours
+/// right afterwards changes nothing about the server's. `Date` headers count whole seconds.
+fn belief(server: azure::UnixSeconds, wall: queue::UnixMillis, steady: queue::UnixMillis) -> Option<queue::UnixMillis> {
+    let server = server.saturating_mul(1000);
+    (server.saturating_sub(wall).abs() > SKEW_MIN_MS).then(|| server.saturating_sub(steady))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
     use super::*;
 
     const NOON: queue::UnixMillis = 1_763_899_200_000;
-
-    #[derive(Debug)]
-    struct Noon;
-
-    impl Clock for Noon {
-        fn now(&self) -> queue::UnixMillis {
-            NOON
-        }
-    }
-
-    #[test]
-    fn a_wait_is_over_at_the_first_whole_millisecond_that_is_not_before_its_end() {
-        let world = World::new(Arc::new(Noon), Random::from_seed(1));
-        let cases = [(0, 0), (1, 1), (999_999, 1), (1_000_000, 1), (1_000_001, 2)];
-        for (nanos, millis) in cases {
-            assert_eq!(world.after(Duration::from_nanos(nanos)), NOON + millis, "{nanos} ns");
-        }
-        assert!(world.after(Duration::MAX) > NOON);
-    }
 
     #[derive(Debug, Default)]
     struct Settable(AtomicI64);
@@ -219,6 +206,27 @@ mod tests {
         fn now(&self) -> queue::UnixMillis {
             self.0.load(Ordering::Relaxed)
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_server_said_of_its_clock_holds_when_ours_is_set_right() {
+        let clock = Arc::<Settable>::default();
+        clock.0.store(NOON, Ordering::Relaxed);
+        let world = World::new(clock.clone(), Random::from_seed(1));
+        let server = ServerClock::default();
+        assert_eq!(server.now(&world), NOON / 1000, "ours, until it has said something else");
+        clock.0.store(NOON + 3 * 3_600_000, Ordering::Relaxed);
+        let believed = server.ahead(&world);
+        server.learn(Some(NOON / 1000), &world);
+        assert!(server.has_changed_since(believed, &world));
+        assert_eq!(server.now(&world), NOON / 1000);
+        clock.0.store(NOON, Ordering::Relaxed);
+        assert_eq!(server.now(&world), NOON / 1000, "a token by three hours ago would be refused");
+        server.learn(Some(NOON / 1000 + 7_200), &world);
+        server.learn(None, &world);
+        assert_eq!(server.now(&world), NOON / 1000 + 7_200, "no answer teaches nothing");
+        server.learn(Some(NOON / 1000 + 29), &world);
+        assert_eq!(server.ahead(&world), world.now() - world.steady(), "near enough: ours again");
     }
 
     #[tokio::test(start_paused = true)]
@@ -261,21 +269,5 @@ mod tests {
             let its = numbers.iter().filter(|number| (from..from + 0.1).contains(*number)).count();
             assert!((900..1_100).contains(&its), "{its} of 10 000 from {from}");
         }
-    }
-
-    #[test]
-    fn a_server_clock_is_learnt_once_and_not_forgotten_by_silence() {
-        let clock = ServerClock::default();
-        clock.learn(Some(NOON / 1000 + 29), NOON);
-        assert_eq!(clock.now(NOON), NOON / 1000, "near enough");
-        clock.learn(Some(NOON / 1000 + 7200), NOON);
-        assert!(clock.has_changed_since(0));
-        let ahead = clock.ahead();
-        clock.learn(Some(NOON / 1000 + 7201), NOON);
-        clock.learn(None, NOON);
-        assert!(!clock.has_changed_since(ahead));
-        assert_eq!(clock.now(NOON), NOON / 1000 + 7201);
-        clock.learn(Some(NOON / 1000), NOON);
-        assert_eq!(clock.now(NOON), NOON / 1000, "set right");
     }
 }

@@ -3,6 +3,8 @@
 //! The channel itself has no bound, its senders have: a put holds permits for its count and its bytes, a call holds one
 //! permit, an outcome is sent once for each of the leases that are out, and a wake once until it is read.
 
+use std::time::Duration;
+
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::core::{Dropped, Outcome};
@@ -23,7 +25,7 @@ pub(crate) struct Room {
 pub(crate) enum Command {
     Put { put: Put, reply: PutReply, room: Room },
     Outcome { seq: Seq, outcome: Outcome, reply: LeaseReply },
-    Release { seq: Seq, at: UnixMillis },
+    Release { seq: Seq, wait: Duration },
     HandBack { seq: Seq, dropped: Dropped },
     WakeLanes,
     Lease { max: usize, to: mpsc::UnboundedSender<Message> },

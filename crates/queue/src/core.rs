@@ -7,17 +7,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::lanes::{Head, Lanes};
+use crate::lanes::{Head, Lanes, SET_BACK_MS};
+use crate::message::after;
 use crate::store::{NextSeq, Op};
 use crate::{LaneState, Place, Put, Reason, Retry, Seq, Settle, UnixMillis};
 
 /// After a failed commit, an unreadable message or a panic over one its lane rests this long, so that a broken disk or
 /// a message that breaks its reader does not go round as fast as the machine can.
 const AFTER_FAILURE_MS: UnixMillis = 1_000;
-
-/// A clock that is this much behind its last reading was set back; less is jitter between threads.
-const SET_BACK_MS: UnixMillis = 1_000;
 
 /// What became of a leased message.
 #[derive(Debug)]
@@ -110,9 +109,9 @@ impl Core {
         })
     }
 
-    pub(crate) fn release(&mut self, seq: Seq, at: UnixMillis, now: UnixMillis) {
+    pub(crate) fn release(&mut self, seq: Seq, wait: Duration, now: UnixMillis) {
         if let Some(lane) = self.leased.remove(&seq) {
-            self.lanes.release_until(&lane, at, now);
+            self.lanes.release_until(&lane, after(now, wait), now);
         }
     }
 
@@ -148,9 +147,9 @@ impl Core {
                     self.leased.remove(seq);
                     self.lanes.forget_head(lane);
                 }
-                Op::Retry { lane, seq, retry, .. } => {
+                Op::Retry { lane, seq, retry, ended_at } => {
                     self.leased.remove(seq);
-                    self.lanes.wait_until(lane, retry.at, now);
+                    self.lanes.wait_until(lane, after(*ended_at, retry.wait), now);
                 }
                 Op::Notes(_) => {}
             }
@@ -178,7 +177,7 @@ impl Core {
     fn arrived(&mut self, seq: Seq, put: &Put, now: UnixMillis) {
         // A lane that is known holds older messages; one that is not loaded yet will show this one when it is.
         if matches!(put.place, Place::Lane) && self.is_loaded(&put.lane) && !self.lanes.contains(&put.lane) {
-            let head = Head { seq, accepted_at: put.accepted_at, not_before: 0 };
+            let head = Head { seq, accepted_at: put.accepted_at, not_before: 0, tried_at: None };
             self.lanes.set_head(&put.lane, Some(head), now);
         }
     }
@@ -291,7 +290,7 @@ mod tests {
     }
 
     fn head(seq: u64) -> Head {
-        Head { seq: Seq(seq), accepted_at: 0, not_before: 0 }
+        Head { seq: Seq(seq), accepted_at: 0, not_before: 0, tried_at: None }
     }
 
     /// A core whose store was empty.
@@ -316,8 +315,8 @@ mod tests {
         core.committed(&[op], 0);
     }
 
-    fn retry(at: UnixMillis) -> Outcome {
-        Outcome::Retry(Retry { at, cause: String::new(), freeze: None })
+    fn retry(wait: Duration) -> Outcome {
+        Outcome::Retry(Retry { wait, cause: String::new(), freeze: None })
     }
 
     #[test]
@@ -366,12 +365,32 @@ mod tests {
         core.tick(7 * day);
         commit_puts(&mut core, &["a"]);
         assert_eq!(granted(&mut core), [1]);
-        let op = core.outcome(Seq(1), retry(7 * day + 1_000), 7 * day).unwrap();
+        let op = core.outcome(Seq(1), retry(Duration::from_secs(1)), 7 * day).unwrap();
         core.committed(&[op], 7 * day);
         core.tick(0);
         assert_eq!(core.due(), Some(1_000));
         core.tick(1_000);
         assert_eq!(granted(&mut core), [1]);
+    }
+
+    #[test]
+    fn a_wait_that_began_under_a_clock_ahead_is_no_longer_for_a_restart() {
+        let found = |tried_at, now| {
+            let mut core = Core::new(NextSeq(2));
+            core.tick(now);
+            core.loaded(
+                &[("a".into(), Head { not_before: tried_at + 60_000, tried_at: Some(tried_at), ..head(1) })],
+                now,
+            );
+            core.due()
+        };
+        assert_eq!(found(0, 20_000), Some(60_000), "a third of it is over");
+        assert_eq!(
+            found(600_000, 20_000),
+            Some(80_000),
+            "the clock was ten minutes ahead, and how long ago nobody knows"
+        );
+        assert_eq!(found(20_500, 20_000), Some(80_500), "the jitter between two threads");
     }
 
     #[test]

@@ -182,7 +182,7 @@ impl Driver {
                 Some(op) => self.add(op, Waiter::Lease(reply)),
                 None => drop(reply.send(Err(LeaseError::Failed("the message is not leased".into())))),
             },
-            Command::Release { seq, at } => self.core.release(seq, at, now),
+            Command::Release { seq, wait } => self.core.release(seq, wait, now),
             Command::HandBack { seq, dropped } => self.core.hand_back(seq, dropped, now),
             Command::WakeLanes => self.board.take_to_wake().iter().for_each(|lane| self.core.wake(lane)),
             Command::Lease { max, to } => {

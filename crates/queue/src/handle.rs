@@ -7,6 +7,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::unconstrained;
@@ -87,7 +88,7 @@ impl Queue {
         Leases { line: self.line.clone(), messages }
     }
 
-    /// Makes the head of a released lane ready now (see [`Lease::release_until`]). A wake that comes while the head is
+    /// Makes the head of a released lane ready now (see [`Lease::release_for`]). A wake that comes while the head is
     /// leased counts for the release that follows.
     pub fn wake(&self, lane: &str) {
         if self.line.board.ask_to_wake(lane) {
@@ -149,7 +150,7 @@ impl Queue {
     }
 
     /// A person says that the cause is mended: lanes that wait after a counted attempt (see [`Lease::retry`]) are ready
-    /// now. Returns for each whether it did wait. What [`Lease::release_until`] gave back is for [`Queue::wake`]; one that
+    /// now. Returns for each whether it did wait. What [`Lease::release_for`] gave back is for [`Queue::wake`]; one that
     /// is leased is being tried already. In memory only: after a restart the retry's own time counts again. Bound as with
     /// [`Queue::lanes`].
     ///
@@ -288,11 +289,11 @@ impl Lease {
         self.ends(Outcome::Retry(retry)).await
     }
 
-    /// Back to the queue without counting an attempt, not before `at` or a [`Queue::wake`] of its lane.
+    /// Back to the queue without counting an attempt, until `wait` is over or a [`Queue::wake`] of its lane comes.
     /// Held in memory only: after a restart it is ready at once.
-    pub fn release_until(mut self, at: UnixMillis) {
+    pub fn release_for(mut self, wait: Duration) {
         if let Some(Duty { line, seq }) = self.duty.take() {
-            line.tell(Command::Release { seq, at });
+            line.tell(Command::Release { seq, wait });
         }
     }
 

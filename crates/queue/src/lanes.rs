@@ -9,8 +9,11 @@ use std::sync::Arc;
 
 use crate::{LaneState, Seq, UnixMillis};
 
-/// A wait that was read from the store and is longer than this was begun under a clock that has been set back since: the
-/// process that knew by how much is gone. Nobody asks for longer ones; who did would come an attempt early.
+/// A clock that is this much behind its last reading was set back; less is jitter between threads.
+pub(crate) const SET_BACK_MS: UnixMillis = 1_000;
+
+/// A wait that was read from the store and is longer than this can only have been begun under another clock. Nobody asks for
+/// longer ones; who did would come an attempt early.
 const KEPT_WAIT_MS_MAX: UnixMillis = 60 * 60 * 1_000;
 
 /// The oldest message of a lane, as much of it as a decision needs.
@@ -20,6 +23,17 @@ pub(crate) struct Head {
     pub(crate) accepted_at: UnixMillis,
     /// Not to be handed out before this; 0 when it was never tried.
     pub(crate) not_before: UnixMillis,
+    /// When the last counted attempt ended, and the wait began.
+    pub(crate) tried_at: Option<UnixMillis>,
+}
+
+impl Head {
+    /// When it may be handed out, as read from the store. Who began its wait later than now did so under another clock, which
+    /// has been set back since: how much of it is over nobody knows, so it begins anew.
+    fn due(&self, now: UnixMillis) -> UnixMillis {
+        let behind = self.tried_at.map_or(0, |tried_at| tried_at.saturating_sub(now));
+        self.not_before.saturating_sub(if behind > SET_BACK_MS { behind } else { 0 })
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,11 +99,9 @@ impl Lanes {
         let name: Arc<str> = lane.into();
         self.heads.insert(head.seq, head.accepted_at);
         self.lanes.insert(name.clone(), Lane { head: Some(head), state: State::Asked });
-        let wait = head.not_before.saturating_sub(now);
-        self.enter(
-            &name,
-            if (1..=KEPT_WAIT_MS_MAX).contains(&wait) { State::Waiting(head.not_before) } else { State::Ready },
-        );
+        let due = head.due(now);
+        let is_wait = (1..=KEPT_WAIT_MS_MAX).contains(&due.saturating_sub(now));
+        self.enter(&name, if is_wait { State::Waiting(due) } else { State::Ready });
     }
 
     /// As [`Lanes::set_head`], for a head that is leased already.

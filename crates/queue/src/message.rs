@@ -1,5 +1,7 @@
 //! The values that pass through the queue.
 
+use std::time::Duration;
+
 /// Milliseconds since 1970-01-01T00:00:00Z, as the caller's clock says.
 pub type UnixMillis = i64;
 
@@ -36,6 +38,7 @@ impl Put {
             accepted_at: self.accepted_at,
             attempts: 0,
             first_attempt_at: None,
+            last_attempt_at: None,
             last_cause: None,
             frozen: None,
         }
@@ -86,6 +89,8 @@ pub struct Message {
     pub attempts: u32,
     /// When the first counted attempt ended.
     pub first_attempt_at: Option<UnixMillis>,
+    /// When the last counted attempt ended.
+    pub last_attempt_at: Option<UnixMillis>,
     /// The cause given with the last counted attempt.
     pub last_cause: Option<String>,
     /// What [`Retry::freeze`] stored.
@@ -122,12 +127,19 @@ pub struct LaneState {
 /// Not now: counted, durable.
 #[derive(Clone, Debug)]
 pub struct Retry {
-    /// Not before this. After a restart a time more than an hour away is taken for one that a wrong clock set, and ended.
-    pub at: UnixMillis,
+    /// Not before this has passed, from when the queue hears of it: a time would be another one when somebody sets the clock
+    /// on the way. At most an hour after a restart, and never longer than this because a clock was ahead when it began.
+    pub wait: Duration,
     /// Why, for a person; kept as [`Message::last_cause`].
     pub cause: String,
     /// Kept with the message from now on, replacing nothing that is there already.
     pub freeze: Option<Vec<u8>>,
+}
+
+/// When `wait` is over, in whole milliseconds: not before, for whoever comes before its time has to be sent away again, and at
+/// once.
+pub(crate) fn after(now: UnixMillis, wait: Duration) -> UnixMillis {
+    now.saturating_add(UnixMillis::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(UnixMillis::MAX))
 }
 
 /// A durable key and value beside the messages (assignments, claims, refusals).
@@ -214,4 +226,18 @@ pub enum LeaseError {
     /// The queue is closed.
     #[error("the queue is closed")]
     Closed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_over_at_the_first_whole_millisecond_that_is_not_before_its_end() {
+        let cases = [(0, 0), (1, 1), (999_999, 1), (1_000_000, 1), (1_000_001, 2)];
+        for (nanos, millis) in cases {
+            assert_eq!(after(7, Duration::from_nanos(nanos)), 7 + millis, "{nanos} ns");
+        }
+        assert_eq!(after(7, Duration::MAX), UnixMillis::MAX);
+    }
 }

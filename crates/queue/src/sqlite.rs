@@ -34,7 +34,7 @@ const LOG_PAGES: i64 = 250;
 const LOG_BYTES_MAX: i64 = 64 << 20;
 
 /// The newest format that is known here, in `user_version`.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 
 /// Before a put is refused, what is set aside is given up in at most this many steps of 1 MiB or 256 messages, a flush
 /// each: 160 ms where a flush takes 10. The next steps come with the next try.
@@ -278,7 +278,8 @@ fn connect(files: &Files) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-/// The settings, the two that must come before the log first of all, and the tables of a new file. Returns its format.
+/// The settings, the two that must come before the log first of all, and the tables: a new file gets them, an old one what it
+/// has not. Returns the format.
 fn prepare(connection: &Connection) -> rusqlite::Result<i64> {
     connection.set_prepared_statement_cache_capacity(64);
     // One plan for each statement: otherwise the search for a lane's next message is compiled anew for every lane.
@@ -296,11 +297,14 @@ fn prepare(connection: &Connection) -> rusqlite::Result<i64> {
          PRAGMA journal_size_limit = {LOG_BYTES_MAX};
          PRAGMA temp_store = MEMORY;"
     ))?;
-    let format = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if format == 0 {
-        connection.execute_batch(&format!("BEGIN; {} COMMIT;", include_str!("sqlite/schema.sql")))?;
-    }
-    Ok(format)
+    let format = || connection.pragma_query_value(None, "user_version", |row| row.get(0));
+    let change = match format()? {
+        0 => include_str!("sqlite/schema.sql"),
+        1 => include_str!("sqlite/from_1.sql"),
+        format => return Ok(format),
+    };
+    connection.execute_batch(&format!("BEGIN; {change} COMMIT;"))?;
+    format()
 }
 
 /// SQLite ignores silently what it cannot do, such as a page size for a file that has another one.

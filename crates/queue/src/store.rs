@@ -32,11 +32,34 @@ impl NextSeq {
 /// One change. Those of one commit happen together.
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
-    Put { seq: Seq, put: Put },
-    Done { lane: Arc<str>, seq: Seq, settle: Settle },
-    Keep { lane: Arc<str>, seq: Seq, at: UnixMillis },
-    Bury { lane: Arc<str>, seq: Seq, reason: Reason, settle: Settle, at: UnixMillis },
-    Retry { lane: Arc<str>, seq: Seq, retry: Retry, ended_at: UnixMillis },
+    Put {
+        seq: Seq,
+        put: Put,
+    },
+    Done {
+        lane: Arc<str>,
+        seq: Seq,
+        settle: Settle,
+    },
+    Keep {
+        lane: Arc<str>,
+        seq: Seq,
+        at: UnixMillis,
+    },
+    Bury {
+        lane: Arc<str>,
+        seq: Seq,
+        reason: Reason,
+        settle: Settle,
+        at: UnixMillis,
+    },
+    /// The wait begins when the attempt ended.
+    Retry {
+        lane: Arc<str>,
+        seq: Seq,
+        retry: Retry,
+        ended_at: UnixMillis,
+    },
     Notes(Vec<Note>),
 }
 

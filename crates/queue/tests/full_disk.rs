@@ -96,7 +96,8 @@ async fn drain_some(leases: &mut Leases, count: u64) -> u64 {
         let note = Note { space: "claims".into(), key: format!("device-{}", n % 300), value: Some(vec![2; 60]) };
         let settle = Settle { seen: Some(Seen { key, at: START + n as i64 }), notes: vec![note] };
         let reason = Reason { code: "refused".into(), detail: "the hub does not know this device".into() };
-        let retry = Retry { at: START, cause: "the hub answered 500, and again".into(), freeze: Some(vec![3; 200]) };
+        let retry =
+            Retry { wait: Duration::ZERO, cause: "the hub answered 500, and again".into(), freeze: Some(vec![3; 200]) };
         let ended = match n % 8 {
             0 => lease.retry(retry).await,
             1 => lease.bury(reason, settle).await,

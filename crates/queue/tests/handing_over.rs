@@ -44,8 +44,10 @@ fn reason() -> Reason {
     Reason { code: "not_understood".into(), detail: "no device".into() }
 }
 
-fn retry_at(at: UnixMillis) -> Retry {
-    Retry { at, cause: "hub says 500".into(), freeze: None }
+const HOUR: Duration = Duration::from_secs(3_600);
+
+fn retry_in(wait: Duration) -> Retry {
+    Retry { wait, cause: "hub says 500".into(), freeze: None }
 }
 
 async fn soon<T>(future: impl Future<Output = T>) -> Option<T> {
@@ -84,7 +86,7 @@ async fn a_retry_blocks_its_lane_only_and_counts() {
     let mut leases = queue.leases(10);
     let (lease, _) = body(&mut leases).await;
     let freeze = Some(b"route".to_vec());
-    lease.retry(Retry { at: START + 60_000, cause: "busy".into(), freeze }).await.unwrap();
+    lease.retry(Retry { wait: Duration::from_secs(60), cause: "busy".into(), freeze }).await.unwrap();
     let (_other, text) = body(&mut leases).await;
     assert_eq!(text, "3");
     let again = leases.next().await.unwrap();
@@ -93,7 +95,7 @@ async fn a_retry_blocks_its_lane_only_and_counts() {
     assert_eq!(message.last_cause.as_deref(), Some("busy"));
     assert_eq!(message.frozen.as_deref(), Some(b"route".as_slice()));
     assert_eq!(message.first_attempt_at, Some(START));
-    again.retry(Retry { freeze: Some(b"other".to_vec()), ..retry_at(0) }).await.unwrap();
+    again.retry(Retry { freeze: Some(b"other".to_vec()), ..retry_in(Duration::ZERO) }).await.unwrap();
     let (third, _) = body(&mut leases).await;
     assert_eq!(third.message().frozen.as_deref(), Some(b"route".as_slice()), "the first freeze stays");
 }
@@ -103,15 +105,15 @@ async fn a_wake_ends_a_release_but_not_a_retry() {
     let queue = open(&Disk::new());
     queue.put(put("a", b"1")).await.unwrap();
     let mut leases = queue.leases(10);
-    body(&mut leases).await.0.release_until(START + 3_600_000);
+    body(&mut leases).await.0.release_for(HOUR);
     assert!(soon(leases.next()).await.is_none());
     queue.wake("a");
     let (lease, _) = body(&mut leases).await;
     assert_eq!(lease.message().attempts, 0);
     queue.wake("a");
-    lease.release_until(START + 7_200_000);
+    lease.release_for(2 * HOUR);
     let (lease, _) = body(&mut leases).await;
-    lease.retry(retry_at(START + 3_600_000)).await.unwrap();
+    lease.retry(retry_in(HOUR)).await.unwrap();
     queue.wake("a");
     assert!(soon(leases.next()).await.is_none(), "a retry waits for its time");
 }
@@ -124,12 +126,11 @@ async fn a_person_ends_a_retrys_wait_and_sees_what_a_lane_does() {
     }
     let mut leases = queue.leases(10);
     let lanes = || ["a", "b", "c"].map(str::to_owned).to_vec();
-    let at = START + 3_600_000;
     let (lease, _) = body(&mut leases).await;
-    lease.retry(retry_at(at)).await.unwrap();
+    lease.retry(retry_in(HOUR)).await.unwrap();
     let (other, _) = body(&mut leases).await;
     let state = |retry_at| Some(queue::LaneState { accepted_at: Some(START), retry_at });
-    assert_eq!(queue.lanes(lanes()).await.unwrap(), [state(Some(at)), state(None), None]);
+    assert_eq!(queue.lanes(lanes()).await.unwrap(), [state(Some(START + 3_600_000)), state(None), None]);
     let head = queue.head("a").await.unwrap().expect("it is still there");
     assert_eq!((head.attempts, head.last_cause.as_deref()), (1, Some("hub says 500")));
     assert!(queue.head("c").await.unwrap().is_none());
@@ -138,10 +139,10 @@ async fn a_person_ends_a_retrys_wait_and_sees_what_a_lane_does() {
     let (lease, _) = body(&mut leases).await;
     assert_eq!((lease.message().lane.as_str(), lease.message().attempts), ("a", 1));
     assert_eq!(queue.hurry(lanes()).await.unwrap(), [false; 3], "it is being tried");
-    lease.retry(retry_at(at)).await.unwrap();
+    lease.retry(retry_in(HOUR)).await.unwrap();
     let (lease, _) = body(&mut leases).await;
     assert_eq!((lease.message().lane.as_str(), lease.message().attempts), ("a", 2), "a hurry is not lost to a race");
-    lease.retry(retry_at(at)).await.unwrap();
+    lease.retry(retry_in(HOUR)).await.unwrap();
     assert!(soon(leases.next()).await.is_none(), "and counts once");
     other.settle(Settle { seen: Some(Seen { key: [7; 16], at: START + 5 }), notes: Vec::new() }).await.unwrap();
     assert_eq!(queue.last_seen(lanes()).await.unwrap(), [None, Some(START + 5), None]);
@@ -286,7 +287,7 @@ async fn a_full_disk_refuses_puts_and_goes_on_draining() {
     settled.unwrap();
     assert!(matches!(queue.put(put("c", b"3")).await, Err(PutError::Full(_))));
     assert!(!queue.stats().writable && queue.stats().trouble.is_some());
-    body(&mut leases).await.0.retry(retry_at(0)).await.unwrap();
+    body(&mut leases).await.0.retry(retry_in(Duration::ZERO)).await.unwrap();
     body(&mut leases).await.0.bury(reason(), Settle::default()).await.unwrap();
     disk.set_full(false);
     tokio::time::sleep(Duration::from_secs(5)).await;

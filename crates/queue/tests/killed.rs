@@ -67,7 +67,7 @@ async fn end_leases(mut leases: queue::Leases) {
         let name = body.rsplit_once(':').unwrap().0.to_owned();
         let reason = Reason { code: "refused".into(), detail: "no".into() };
         let ended = match (lease.message().seq.0 % 4, lease.message().attempts) {
-            (0, 0) => lease.retry(Retry { at: 1_780_000_000_000, cause: "busy".into(), freeze: None }).await,
+            (0, 0) => lease.retry(Retry { wait: Duration::ZERO, cause: "busy".into(), freeze: None }).await,
             (1, _) => lease.bury(reason, Settle::default()).await,
             _ => {
                 say(&format!("settling {name}"));

@@ -241,7 +241,7 @@ async fn outcome(step: Step, lease: Lease, body: u64, now: i64) -> Result<(), Le
         Step::Bury(_) => lease.bury(reason, settle).await,
         Step::Retry(_, ms) => {
             let freeze = Some(u32::from(ms).to_le_bytes().to_vec());
-            lease.retry(Retry { at: now + i64::from(ms), cause: "busy".into(), freeze }).await
+            lease.retry(Retry { wait: Duration::from_millis(ms.into()), cause: "busy".into(), freeze }).await
         }
         _ => unreachable!("only outcomes come here"),
     }
@@ -307,7 +307,7 @@ impl Run {
                     self.end(step, lane, lease).await;
                 }
             }
-            Step::Release(which, ms) => self.release(which, i64::from(ms)).await,
+            Step::Release(which, ms) => self.release(which, ms).await,
             Step::Drop(which) => {
                 if !self.held.is_empty() {
                     let (lane, lease) = self.held.remove(which % self.held.len());
@@ -477,13 +477,13 @@ impl Run {
         self.crash(false).await;
     }
 
-    async fn release(&mut self, which: usize, ms: i64) {
+    async fn release(&mut self, which: usize, ms: u16) {
         if self.held.is_empty() {
             return;
         }
         let (lane, lease) = self.held.remove(which % self.held.len());
-        let until = self.now() + ms;
-        lease.release_until(until);
+        let until = self.now() + i64::from(ms);
+        lease.release_for(Duration::from_millis(ms.into()));
         let head = self.model.head(lane);
         head.released_until = if head.woken { 0 } else { until };
         (head.leased, head.woken) = (false, false);

@@ -63,7 +63,7 @@ async fn everything_is_there_after_a_restart() {
     for _ in 0..4 {
         let lease = next(&mut leases).await;
         let settle = Settle { seen: Some(seen), notes: vec![note(Some(b"v"))] };
-        let retry = Retry { at: START - 1, cause: "throttled".into(), freeze: Some(b"f".to_vec()) };
+        let retry = Retry { wait: Duration::ZERO, cause: "throttled".into(), freeze: Some(b"f".to_vec()) };
         match lease.message().lane.as_str() {
             "a" => lease.settle(settle).await.unwrap(),
             "b" => lease.bury(reason(), settle).await.unwrap(),
@@ -148,9 +148,37 @@ async fn a_newer_format_is_refused_and_left_alone() {
     let dir = Dir::new("newer");
     dir.open().close().await;
     let file = rusqlite::Connection::open(dir.0.join("queue.db")).unwrap();
-    file.pragma_update(None, "user_version", 2).unwrap();
+    file.pragma_update(None, "user_version", 3).unwrap();
     drop(file);
-    assert!(matches!(Queue::open(dir.options()), Err(OpenError::Newer { found: 2, known: 1, .. })));
+    assert!(matches!(Queue::open(dir.options()), Err(OpenError::Newer { found: 3, known: 2, .. })));
+}
+
+#[tokio::test]
+async fn a_file_of_format_1_is_taken_over_whole() {
+    const WRITTEN: i64 = 1_763_899_200_000;
+    let dir = Dir::new("format-1");
+    std::fs::create_dir_all(&dir.0).unwrap();
+    let file = rusqlite::Connection::open(dir.0.join("queue.db")).unwrap();
+    file.execute_batch(include_str!("format_1.sql")).unwrap();
+    drop(file);
+    for _ in 0..2 {
+        let queue = dir.open();
+        let mut leases = queue.leases(10);
+        let (a, d) = (next(&mut leases).await, next(&mut leases).await);
+        let text = |message: &queue::Message| String::from_utf8(message.body.clone()).unwrap();
+        assert_eq!((text(a.message()), text(d.message())), ("waits behind".to_owned(), "retried".to_owned()));
+        assert_eq!((d.message().attempts, d.message().first_attempt_at), (1, Some(WRITTEN)));
+        assert_eq!(d.message().frozen.as_deref(), Some(b"frozen".as_slice()));
+        let dead = queue.dead_letters(None, 10).await.unwrap();
+        let dead = dead.iter().map(|letter| (text(&letter.message), letter.message.attempts));
+        assert_eq!(dead.collect::<Vec<_>>(), [("buried".to_owned(), 0), ("retried and buried".to_owned(), 1)]);
+        let stats = queue.stats();
+        assert_eq!((stats.waiting, stats.dead_letters, stats.kept, stats.trouble), (3, 2, 1, None));
+        assert_eq!(queue.notes("claims").await.unwrap(), [("k".to_owned(), b"v".to_vec())]);
+        assert_eq!(queue.seen("a").await.unwrap(), [Seen { key: [9; 16], at: WRITTEN }]);
+        drop((a, d, leases));
+        queue.close().await;
+    }
 }
 
 #[tokio::test]

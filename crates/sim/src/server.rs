@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 use crate::chance::stream;
@@ -148,7 +148,15 @@ async fn converse(
                 tokio::time::sleep(PIECE_WAIT).await;
             }
         }
-        _ => wire.write_all(&request.body).await?,
+        // As Go's client: an answer that comes before all is written is an answer.
+        _ => {
+            let (mut answer, mut question) = tokio::io::split(&mut wire);
+            tokio::select! {
+                biased;
+                early = status(&mut answer) => return early,
+                written = question.write_all(&request.body) => written?,
+            }
+        }
     }
     world.whole_post(number);
     if how == Some(DoorFault::HangsUp) {
@@ -158,7 +166,7 @@ async fn converse(
 }
 
 /// The status of an answer.
-async fn status(wire: &mut Wire) -> io::Result<u16> {
+async fn status(wire: &mut (impl AsyncRead + Unpin)) -> io::Result<u16> {
     let mut answer = Vec::with_capacity(256);
     while !answer.contains(&b'\n') {
         if wire.read_buf(&mut answer).await? == 0 {

@@ -1,5 +1,7 @@
 //! Where a message goes, as far as is known, and what signs for it there.
 
+use std::time::Duration;
+
 use azure::key::{DeviceKey, Signer};
 use queue::UnixMillis;
 
@@ -29,7 +31,7 @@ impl Place {
 pub(super) enum Whereabouts {
     At(Place),
     Held {
-        until: UnixMillis,
+        wait: Duration,
         cause: String,
         never: bool,
     },
@@ -98,7 +100,7 @@ impl Shared {
         }
         match self.provision.known(&outbound.way.name()) {
             Known::Assigned(assignment) => self.assigned(outbound, assignment),
-            Known::Held { until, cause, never } => Whereabouts::Held { until, cause, never },
+            Known::Held { wait, cause, never } => Whereabouts::Held { wait, cause, never },
             Known::Nothing => Whereabouts::Unknown,
         }
     }

@@ -9,7 +9,6 @@ use azure::hub::https::{HttpsHub, HttpsOptions};
 use azure::hub::{self, Capabilities, Delivered, SendError, Telemetry};
 use azure::key::Signer;
 use azure::net::{Dial, Endpoint};
-use queue::UnixMillis;
 
 use crate::config::{self, Transport};
 use crate::world::{Random, ServerClock, World};
@@ -95,7 +94,7 @@ impl Client {
             return Self::Https(https);
         }
         let (clock, world) = (clock.clone(), world.clone());
-        let time = Arc::new(move || clock.now(world.now()));
+        let time = Arc::new(move || clock.now(&world));
         let hub = AmqpHub::new(at(options.hub_port), dial.clone(), options.amqp.clone(), time);
         Self::Amqp { hub, capabilities: options.amqp.transport.capabilities(), clock: https }
     }
@@ -146,15 +145,14 @@ impl Client {
 
     pub(super) async fn send(
         &self,
-        clock: &ServerClock,
-        now: UnixMillis,
+        (clock, world): (&ServerClock, &World),
         device: &str,
         signer: &Signer,
         telemetry: &Telemetry,
     ) -> Result<Delivered, SendError> {
         match self {
             Self::Https(hub) => {
-                let expiry = clock.now(now) + HTTPS_TOKEN_LIFE.as_secs().cast_signed();
+                let expiry = clock.now(world) + HTTPS_TOKEN_LIFE.as_secs().cast_signed();
                 let token = azure::sas::device_token(&hub.endpoint().host, device, signer, expiry);
                 hub.send(device, &token, telemetry).await
             }

@@ -121,7 +121,7 @@ impl Registrars {
     pub(super) async fn look_up(&self, target: &Target, key: GroupKey, id: &str, world: &World) -> Option<Registered> {
         let TargetKind::Dps(dps) = &target.kind else { return None };
         let service = self.dps(dps);
-        let token = token(dps, key, id, service.clock.now(world.now()) + TOKEN_LIFE_S);
+        let token = token(dps, key, id, service.clock.now(world) + TOKEN_LIFE_S);
         let assignment = service.client.look_up(applicant(dps, id), &token).await?;
         Some(Registered { hub: assignment.hub, device_id: assignment.device_id, key, server_time: None })
     }
@@ -153,13 +153,13 @@ impl<C> Service<C> {
         world: &World,
         call: impl AsyncFnOnce(&C, UnixSeconds) -> Result<Registered, Refused>,
     ) -> (Result<Registered, Refused>, bool) {
-        let believed = self.clock.ahead();
-        let expiry = self.clock.now(world.now()) + TOKEN_LIFE_S;
+        let believed = self.clock.ahead(world);
+        let expiry = self.clock.now(world) + TOKEN_LIFE_S;
         let answer = call(&self.client, expiry).await;
         let server_time = answer.as_ref().map_or_else(|e| e.server_time, |registered| registered.server_time);
-        self.clock.learn(server_time, world.now());
-        let ran_out = self.clock.now(world.now()) >= expiry;
-        (answer, ran_out || self.clock.has_changed_since(believed))
+        self.clock.learn(server_time, world);
+        let ran_out = self.clock.now(world) >= expiry;
+        (answer, ran_out || self.clock.has_changed_since(believed, world))
     }
 }
 

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::message::after;
 use crate::store::{Bounds, GONE_AT_ONCE, Op, Shelf, Totals, bytes_set_aside, remember};
 use crate::{DeadLetter, Message, Note, Put, Retry, Seen, Seq, Settle, UnixMillis};
 
@@ -36,10 +37,17 @@ pub(super) enum Row {
     Note(Note),
 }
 
+/// When the last counted attempt ended, and until when the message waits.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tried {
+    pub(super) at: Option<UnixMillis>,
+    pub(super) not_before: UnixMillis,
+}
+
 #[derive(Clone, Debug, Default)]
 pub(super) struct Image {
     pub(super) next_seq: u64,
-    pub(super) waiting: BTreeMap<(String, Seq), (UnixMillis, Message)>,
+    pub(super) waiting: BTreeMap<(String, Seq), (Tried, Message)>,
     waiting_bytes: u64,
     /// With the time at which they were set aside.
     kept: BTreeMap<Seq, (UnixMillis, Message)>,
@@ -92,7 +100,7 @@ impl Image {
             Row::Waiting(message) => {
                 self.is_used(message.seq);
                 self.waiting_bytes += size(&message);
-                self.waiting.insert((message.lane.clone(), message.seq), (0, *message));
+                self.waiting.insert((message.lane.clone(), message.seq), (Tried::default(), *message));
             }
             Row::Gone { lane, seq } => {
                 if let Some((_, message)) = self.waiting.remove(&(lane.to_string(), seq)) {
@@ -120,10 +128,11 @@ impl Image {
     }
 
     fn retried(&mut self, lane: &str, seq: Seq, retry: Retry, ended_at: UnixMillis) {
-        if let Some((not_before, message)) = self.waiting.get_mut(&(lane.to_owned(), seq)) {
-            *not_before = retry.at;
+        if let Some((tried, message)) = self.waiting.get_mut(&(lane.to_owned(), seq)) {
+            *tried = Tried { at: Some(ended_at), not_before: after(ended_at, retry.wait) };
             message.attempts = message.attempts.saturating_add(1);
             message.first_attempt_at = message.first_attempt_at.or(Some(ended_at));
+            message.last_attempt_at = Some(ended_at);
             message.last_cause = Some(retry.cause);
             message.frozen = message.frozen.take().or(retry.freeze);
         }
@@ -187,6 +196,7 @@ fn message(seq: Seq, put: &Put) -> Message {
         accepted_at: put.accepted_at,
         attempts: 0,
         first_attempt_at: None,
+        last_attempt_at: None,
         last_cause: None,
         frozen: None,
     }

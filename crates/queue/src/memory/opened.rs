@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::image::Tried;
 use super::journal::Journal;
 use super::{Disk, Fault, Latency};
 use crate::lanes::Head;
@@ -27,8 +28,8 @@ impl Memory {
     }
 }
 
-fn head(seq: Seq, not_before: UnixMillis, message: &Message) -> Head {
-    Head { seq, accepted_at: message.accepted_at, not_before }
+fn head(seq: Seq, tried: Tried, message: &Message) -> Head {
+    Head { seq, accepted_at: message.accepted_at, not_before: tried.not_before, tried_at: tried.at }
 }
 
 impl Store for Memory {
@@ -43,13 +44,13 @@ impl Store for Memory {
     fn lanes_after(&mut self, after: Option<&str>, limit: usize) -> Result<Vec<(String, Head)>, Trouble> {
         let state = self.disk.state();
         let mut lanes: Vec<(String, Head)> = Vec::new();
-        for ((lane, seq), (not_before, message)) in &state.durable.waiting {
+        for ((lane, seq), (tried, message)) in &state.durable.waiting {
             let is_new = lanes.last().is_none_or(|(last, _)| last != lane);
             if after.is_none_or(|after| lane.as_str() > after) && is_new {
                 if lanes.len() == limit {
                     break;
                 }
-                lanes.push((lane.clone(), head(*seq, *not_before, message)));
+                lanes.push((lane.clone(), head(*seq, *tried, message)));
             }
         }
         Ok(lanes)
@@ -61,7 +62,7 @@ impl Store for Memory {
         Ok(lane_rows
             .next()
             .filter(|((name, _), _)| name == lane)
-            .map(|((_, seq), (not_before, message))| head(*seq, *not_before, message)))
+            .map(|((_, seq), (tried, message))| head(*seq, *tried, message)))
     }
 
     fn read(&mut self, lane: &str, seq: Seq) -> Result<Found, Trouble> {

@@ -75,8 +75,8 @@ impl Changes<'_> {
         taken: &(u64, Attempts),
     ) -> Result<()> {
         let insert = "INSERT INTO dead_letters (seq, lane, buried_at, code, detail, attempts, first_attempt_at,
-                      last_cause, frozen, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-        let (bytes, Attempts { attempts, first_attempt_at, last_cause, frozen, .. }) = taken;
+                      last_attempt_at, last_cause, frozen, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        let (bytes, Attempts { attempts, first_attempt_at, last_attempt_at, last_cause, frozen, .. }) = taken;
         let bytes = bytes_set_aside(*bytes);
         let row = params![
             signed(seq.0),
@@ -86,6 +86,7 @@ impl Changes<'_> {
             reason.detail,
             attempts,
             first_attempt_at,
+            last_attempt_at,
             last_cause,
             frozen,
             signed(bytes)

@@ -1,10 +1,11 @@
 //! How each change is written. Runs inside one transaction; what it counts in `Totals` is thrown away with it.
 
 use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension, Result, params};
+use rusqlite::{Connection, OptionalExtension, Result, params, params_from_iter};
 
 use super::failure::is_corrupt;
 use super::rows::{Attempts, attempts_checksum, message_checksum, ring_from, ring_to};
+use crate::message::after;
 use crate::store::{Bounds, Op, Totals, remember};
 use crate::{Note, Put, Retry, Seen, Seq, Settle, UnixMillis};
 
@@ -87,7 +88,7 @@ impl Changes<'_> {
     /// to do.
     pub(super) fn take(&mut self, lane: &str, seq: Seq) -> Result<Option<(u64, Attempts)>> {
         let delete = "DELETE FROM waiting WHERE lane = ? AND seq = ?
-                      RETURNING bytes, not_before, attempts, first_attempt_at, last_cause, frozen";
+                      RETURNING bytes, not_before, attempts, first_attempt_at, last_attempt_at, last_cause, frozen";
         if let Some(taken) = self.take_by(delete, params![lane, signed(seq.0)])? {
             return Ok(Some(taken));
         }
@@ -95,7 +96,7 @@ impl Changes<'_> {
         // where it is, it would be handed out for ever.
         self.strays += 1;
         let scan = "DELETE FROM waiting WHERE +seq = ?
-                    RETURNING bytes, not_before, attempts, first_attempt_at, last_cause, frozen";
+                    RETURNING bytes, not_before, attempts, first_attempt_at, last_attempt_at, last_cause, frozen";
         self.take_by(scan, params![signed(seq.0)])
     }
 
@@ -123,7 +124,7 @@ impl Changes<'_> {
     }
 
     fn retry(&self, lane: &str, seq: Seq, retry: &Retry, ended_at: UnixMillis) -> Result<()> {
-        let select = "SELECT not_before, attempts, first_attempt_at, last_cause, frozen FROM waiting
+        let select = "SELECT not_before, attempts, first_attempt_at, last_attempt_at, last_cause, frozen FROM waiting
                       WHERE lane = ? AND seq = ?";
         let mut select = self.connection.prepare_cached(select)?;
         let old = select
@@ -131,17 +132,20 @@ impl Changes<'_> {
             .optional()?;
         let Some(old) = old else { return Ok(()) };
         let new = Attempts {
-            not_before: retry.at,
+            not_before: after(ended_at, retry.wait),
             attempts: old.attempts.saturating_add(1),
             first_attempt_at: old.first_attempt_at.or(Some(ended_at)),
+            last_attempt_at: Some(ended_at),
             last_cause: Some(retry.cause.clone()),
             frozen: old.frozen.or_else(|| retry.freeze.clone()),
         };
         let crc = attempts_checksum(seq, lane, &new);
-        let update = "UPDATE waiting SET not_before = ?, attempts = ?, first_attempt_at = ?, last_cause = ?,
-                      frozen = ?, crc = ? WHERE lane = ? AND seq = ?";
-        let Attempts { not_before, attempts, first_attempt_at, last_cause, frozen } = new;
-        let row = params![not_before, attempts, first_attempt_at, last_cause, frozen, crc, lane, signed(seq.0)];
+        let update = "UPDATE waiting SET not_before = ?, attempts = ?, first_attempt_at = ?, last_attempt_at = ?,
+                      last_cause = ?, frozen = ?, crc = ? WHERE lane = ? AND seq = ?";
+        let Attempts { not_before, attempts, first_attempt_at, last_attempt_at, last_cause, frozen } = new;
+        let tried = params![not_before, attempts, first_attempt_at, last_attempt_at];
+        let rest = params![last_cause, frozen, crc, lane, signed(seq.0)];
+        let row = params_from_iter(tried.iter().chain(rest));
         self.connection.prepare_cached(update)?.execute(row)?;
         Ok(())
     }

@@ -14,19 +14,21 @@ pub(super) struct Attempts {
     pub(super) not_before: UnixMillis,
     pub(super) attempts: u32,
     pub(super) first_attempt_at: Option<UnixMillis>,
+    pub(super) last_attempt_at: Option<UnixMillis>,
     pub(super) last_cause: Option<String>,
     pub(super) frozen: Option<Vec<u8>>,
 }
 
 impl Attempts {
-    /// The columns not_before, attempts, first_attempt_at, last_cause, frozen, from column `at` on.
+    /// The columns not_before, attempts, first_attempt_at, last_attempt_at, last_cause, frozen, from column `at` on.
     pub(super) fn from_row(row: &Row<'_>, at: usize) -> Result<Self> {
         Ok(Self {
             not_before: row.get(at)?,
             attempts: row.get(at + 1)?,
             first_attempt_at: row.get(at + 2)?,
-            last_cause: row.get(at + 3)?,
-            frozen: row.get(at + 4)?,
+            last_attempt_at: row.get(at + 3)?,
+            last_cause: row.get(at + 4)?,
+            frozen: row.get(at + 5)?,
         })
     }
 }
@@ -45,15 +47,16 @@ pub(super) fn message_checksum(
 
 pub(super) fn attempts_checksum(seq: Seq, lane: &str, of: &Attempts) -> u32 {
     let first = of.first_attempt_at.map(i64::to_le_bytes);
-    Checksum::default()
+    let all_of_1 = Checksum::default()
         .number(signed(seq.0))
         .bytes(lane.as_bytes())
         .number(of.not_before)
         .number(of.attempts.into())
         .maybe(first.as_ref().map(<[u8; 8]>::as_slice))
         .maybe(of.last_cause.as_deref().map(str::as_bytes))
-        .maybe(of.frozen.as_deref())
-        .value()
+        .maybe(of.frozen.as_deref());
+    // What format 1 did not have is nothing where it is missing, so that its rows stay as they are.
+    of.last_attempt_at.map_or(all_of_1.clone(), |at| all_of_1.number(at)).value()
 }
 
 /// A row of `messages` with the lane that it is said to be of; `None` when it is not what was written.
@@ -78,11 +81,11 @@ fn stored(connection: &Connection, lane: &str, seq: Seq) -> Result<Option<Stored
 }
 
 pub(super) fn message(connection: &Connection, lane: &str, seq: Seq) -> Result<Found> {
-    let select = "SELECT not_before, attempts, first_attempt_at, last_cause, frozen, crc FROM waiting
+    let select = "SELECT not_before, attempts, first_attempt_at, last_attempt_at, last_cause, frozen, crc FROM waiting
                   WHERE lane = ? AND seq = ?";
     let mut select = connection.prepare_cached(select)?;
     let row =
-        select.query_row(params![lane, signed(seq.0)], |row| Ok((Attempts::from_row(row, 0)?, row.get::<_, u32>(5)?)));
+        select.query_row(params![lane, signed(seq.0)], |row| Ok((Attempts::from_row(row, 0)?, row.get::<_, u32>(6)?)));
     let Some((attempts, crc)) = row.optional()? else { return Ok(Found::Missing) };
     if crc != attempts_checksum(seq, lane, &attempts) {
         return Ok(Found::Damaged);
@@ -96,7 +99,7 @@ pub(super) fn message(connection: &Connection, lane: &str, seq: Seq) -> Result<F
 
 fn assemble(lane: &str, seq: Seq, stored: Stored, attempts: Attempts) -> Message {
     let Stored { kind, accepted_at, head, body, .. } = stored;
-    let Attempts { attempts, first_attempt_at, last_cause, frozen, .. } = attempts;
+    let Attempts { attempts, first_attempt_at, last_attempt_at, last_cause, frozen, .. } = attempts;
     Message {
         seq,
         lane: lane.to_owned(),
@@ -106,18 +109,21 @@ fn assemble(lane: &str, seq: Seq, stored: Stored, attempts: Attempts) -> Message
         accepted_at,
         attempts,
         first_attempt_at,
+        last_attempt_at,
         last_cause,
         frozen,
     }
 }
 
-/// The columns lane, seq, accepted_at, not_before.
+/// The columns lane, seq, accepted_at, not_before, last_attempt_at.
 fn lane_head(row: &Row<'_>) -> Result<(String, Head)> {
-    let head = Head { seq: Seq(unsigned(row.get(1)?)?), accepted_at: row.get(2)?, not_before: row.get(3)? };
+    let seq = Seq(unsigned(row.get(1)?)?);
+    let head = Head { seq, accepted_at: row.get(2)?, not_before: row.get(3)?, tried_at: row.get(4)? };
     Ok((row.get(0)?, head))
 }
 
-const HEAD_OF: &str = "SELECT lane, seq, accepted_at, not_before FROM waiting WHERE lane = ? ORDER BY seq LIMIT 1";
+const HEAD_OF: &str = "SELECT lane, seq, accepted_at, not_before, last_attempt_at FROM waiting
+                       WHERE lane = ? ORDER BY seq LIMIT 1";
 
 pub(super) fn head_of(connection: &Connection, lane: &str) -> Result<Option<Head>> {
     let head = connection.prepare_cached(HEAD_OF)?.query_row([lane], lane_head).optional()?;
@@ -129,8 +135,10 @@ pub(super) type Lanes = (Vec<(String, Head)>, bool);
 
 /// One step per lane, not one per message: a lane with a million messages costs no more than one with a single one.
 pub(super) fn lanes_after(connection: &Connection, after: Option<&str>, limit: usize) -> Result<Lanes> {
-    let first = "SELECT lane, seq, accepted_at, not_before FROM waiting ORDER BY lane, seq LIMIT 1";
-    let next = "SELECT lane, seq, accepted_at, not_before FROM waiting WHERE lane > ? ORDER BY lane, seq LIMIT 1";
+    let first = "SELECT lane, seq, accepted_at, not_before, last_attempt_at FROM waiting
+                 ORDER BY lane, seq LIMIT 1";
+    let next = "SELECT lane, seq, accepted_at, not_before, last_attempt_at FROM waiting
+                WHERE lane > ? ORDER BY lane, seq LIMIT 1";
     let mut next = connection.prepare_cached(next)?;
     let mut lanes: Vec<(String, Head)> = Vec::new();
     while lanes.len() < limit {
@@ -149,8 +157,9 @@ pub(super) fn lanes_after(connection: &Connection, after: Option<&str>, limit: u
 }
 
 pub(super) fn dead_letters(connection: &Connection, after: Option<Seq>, limit: usize) -> Result<Vec<DeadLetter>> {
-    let select = "SELECT seq, lane, buried_at, code, detail, 0, attempts, first_attempt_at, last_cause, frozen
-                  FROM dead_letters WHERE seq > ? ORDER BY seq LIMIT ?";
+    let select =
+        "SELECT seq, lane, buried_at, code, detail, 0, attempts, first_attempt_at, last_attempt_at, last_cause,
+                  frozen FROM dead_letters WHERE seq > ? ORDER BY seq LIMIT ?";
     let mut select = connection.prepare_cached(select)?;
     let bounds = params![after.map_or(-1, |after| signed(after.0)), signed(limit as u64)];
     let rows = select.query_map(bounds, |row| dead_letter(connection, row))?;
@@ -200,7 +209,8 @@ mod tests {
         let connection = rusqlite::Connection::open_in_memory().unwrap();
         super::super::prepare(&connection).unwrap();
         for lane in 0..10 {
-            let row = format!("INSERT INTO waiting VALUES ('lane {lane}', {lane}, 0, 0, 0, 0, NULL, NULL, NULL, 0)");
+            let row =
+                format!("INSERT INTO waiting VALUES ('lane {lane}', {lane}, 0, 0, 0, 0, NULL, NULL, NULL, 0, NULL)");
             connection.execute(&row, []).unwrap();
         }
         for lane in 0..10 {

@@ -1,4 +1,4 @@
--- Format 1. See docs/queue-format.md.
+-- Format 2. See docs/queue-format.md.
 
 -- What was accepted, written once, deleted once. `crc` covers seq, lane, kind, accepted_at, head and body.
 CREATE TABLE messages (
@@ -23,6 +23,7 @@ CREATE TABLE waiting (
     last_cause TEXT,
     frozen BLOB,
     crc INTEGER NOT NULL,
+    last_attempt_at INTEGER,
     PRIMARY KEY (lane, seq)
 ) WITHOUT ROWID;
 
@@ -38,7 +39,8 @@ CREATE TABLE dead_letters (
     first_attempt_at INTEGER,
     last_cause TEXT,
     frozen BLOB,
-    bytes INTEGER NOT NULL
+    bytes INTEGER NOT NULL,
+    last_attempt_at INTEGER
 );
 
 CREATE TABLE kept (
@@ -76,4 +78,4 @@ INSERT INTO totals VALUES (1, 1, 0, 0, 0, 0, 0, 0, 0, 0);
 -- Pages that are set aside inside the file. On a full disk they are given up, a row at a time, so that draining goes on.
 CREATE TABLE reserve (n INTEGER PRIMARY KEY, filler BLOB NOT NULL);
 
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;

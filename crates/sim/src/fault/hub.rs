@@ -114,7 +114,8 @@ impl HubFault {
             Self::RefusesOne => some_minutes("hub refuses one device").of_one_device().delays(LONG_AFTER),
             Self::UnknownOne => some_minutes("hub knows no such device").of_one_device().delays(LONG_AFTER),
             Self::DisabledOne => some_minutes("hub calls one device disabled").of_one_device().delays(LONG_AFTER),
-            Self::Suspended => Facts::named("hub suspended").seconds(30, 900).delays(2 * AFTER),
+            // Looked at every ten minutes, or a quarter more.
+            Self::Suspended => Facts::named("hub suspended").seconds(30, 900).delays(13 * 60_000),
             Self::LosesAnswers => some_minutes("hub loses answers").repeats(),
             Self::RefusesArgument => {
                 some_minutes("hub refuses a message for good").of_one_device().buries(&["rejected"]).seconds(5, 60)
