@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::core::{Dropped, Outcome};
-use crate::{DeadLetter, LaneState, LeaseError, Message, Note, Put, PutError, Receipt, Seen, Seq, UnixMillis};
+use crate::{DeadLetter, LaneState, LeaseError, Message, Moved, Note, Put, PutError, Receipt, Seen, Seq, UnixMillis};
 
 pub(crate) type PutReply = oneshot::Sender<Result<Receipt, PutError>>;
 pub(crate) type LeaseReply = oneshot::Sender<Result<(), LeaseError>>;
@@ -44,5 +44,8 @@ pub(crate) enum Call {
     Head { lane: String, reply: Answer<Option<Message>> },
     Hurry { lanes: Vec<String>, reply: Answer<Vec<bool>> },
     DeadLetters { after: Option<Seq>, limit: usize, reply: Answer<Vec<DeadLetter>> },
+    DeadLetter { seq: Seq, reply: Answer<Option<DeadLetter>> },
+    Replay { seqs: Vec<Seq>, reply: Answer<Vec<Moved>> },
+    Discard { seqs: Vec<Seq>, reply: Answer<Vec<Moved>> },
     DeadLetterCounts { reply: Answer<Vec<(String, u64)>> },
 }

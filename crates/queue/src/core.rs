@@ -5,7 +5,7 @@
 //! here before the store has committed it. Relies on being told of every commit. Does not know threads, channels,
 //! clocks or disks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -151,8 +151,16 @@ impl Core {
                     self.leased.remove(seq);
                     self.lanes.wait_until(lane, after(*ended_at, retry.wait), now);
                 }
-                Op::Notes(_) => {}
+                Op::Replay(letters) => letters.iter().for_each(|(lane, _)| self.risen(lane)),
+                Op::Notes(_) | Op::Discard(_) => {}
             }
+        }
+    }
+
+    /// A dead letter is back, most likely before what is the head of its lane now.
+    fn risen(&mut self, lane: &Arc<str>) {
+        if self.is_loaded(lane) {
+            self.lanes.look_anew(lane);
         }
     }
 
@@ -205,10 +213,12 @@ impl Core {
 
     /// The next lanes by name. An empty slice is the end.
     pub(crate) fn loaded(&mut self, slice: &[(String, Head)], now: UnixMillis) {
+        // Not always the head: what came back from the dead letters meanwhile is before what is leased.
+        let leased: HashMap<Arc<str>, Seq> = self.leased.iter().map(|(seq, lane)| (lane.clone(), *seq)).collect();
         for (lane, head) in slice {
-            match self.leased.contains_key(&head.seq) {
-                true => self.lanes.set_leased(lane, *head),
-                false => self.lanes.set_head(lane, Some(*head), now),
+            match leased.get(lane.as_str()) {
+                Some(seq) => self.lanes.set_leased(lane, *head, head.seq != *seq),
+                None => self.lanes.set_head(lane, Some(*head), now),
             }
         }
         self.loading = slice.last().map_or(Loading::Done, |(lane, _)| Loading::UpTo(Some(lane.as_str().into())));
@@ -406,6 +416,42 @@ mod tests {
         assert_eq!((found(0), found(1), found(hour)), (vec![1], vec![], vec![]));
         assert_eq!(found(hour + 1), [1], "the clock was hours ahead when it was written");
         assert_eq!(found(UnixMillis::MAX), [1]);
+    }
+
+    #[test]
+    fn what_comes_back_from_the_dead_letters_comes_first() {
+        let replay = |core: &mut Core| core.committed(&[Op::Replay(vec![("a".into(), Seq(1))])], 0);
+        let mut core = loaded();
+        core.next_seq = NextSeq(2);
+        replay(&mut core);
+        assert_eq!(core.lookup().as_deref(), Some("a"), "of a lane that held nothing");
+        core.found("a", Some(head(1)), 0);
+        assert_eq!(granted(&mut core), [1]);
+        end(&mut core, 1, Outcome::Bury(Reason { code: String::new(), detail: String::new() }, Settle::default()));
+        assert_eq!(core.lookup().as_deref(), Some("a"));
+        core.found("a", None, 0);
+        commit_puts(&mut core, &["a"]);
+        assert_eq!(granted(&mut core), [2]);
+        replay(&mut core);
+        assert_eq!((granted(&mut core), core.lookup()), (vec![], None), "one at a time");
+        end(&mut core, 2, retry(Duration::from_secs(60)));
+        assert_eq!(core.lookup().as_deref(), Some("a"), "and it waits for nothing that is behind it");
+        core.found("a", Some(head(1)), 0);
+        assert_eq!(granted(&mut core), [1]);
+    }
+
+    #[test]
+    fn a_store_that_is_read_again_hands_out_no_second_message_of_a_lane() {
+        let mut core = loaded();
+        core.next_seq = NextSeq(2);
+        commit_puts(&mut core, &["a"]);
+        assert_eq!(granted(&mut core), [2]);
+        core.restart(NextSeq(3));
+        core.loaded(&[("a".to_owned(), head(1))], 0);
+        core.loaded(&[], 0);
+        assert_eq!(granted(&mut core), [], "1 came back from the dead letters while 2 was out");
+        end(&mut core, 2, Outcome::Done(Settle::default()));
+        assert_eq!(core.lookup().as_deref(), Some("a"));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::command::{Answer, Call, Command, LeaseReply, PutReply, Room};
 use crate::core::{Core, Dropped};
 use crate::options::Clock;
 use crate::store::{CommitError, Found, Op, Store, Trouble};
-use crate::{LeaseError, Message, PutError, Reason, Receipt, Seq, Settle, Stats, UnixMillis};
+use crate::{LeaseError, Message, Moved, PutError, Reason, Receipt, Seq, Settle, Stats, UnixMillis};
 
 /// Commands in one commit: enough that the disk's flush is shared, few enough that the last one in waits no longer
 /// than two commits.
@@ -54,6 +54,12 @@ enum Waiter {
     Lease(LeaseReply),
     Notes {
         reply: LeaseReply,
+        _permit: OwnedSemaphorePermit,
+    },
+    /// What becomes of each letter once it is committed.
+    Letters {
+        outcome: Vec<Moved>,
+        reply: Answer<Vec<Moved>>,
         _permit: OwnedSemaphorePermit,
     },
     /// The queue's own doing.
@@ -192,9 +198,42 @@ impl Driver {
             Command::Call(Call::WriteNotes { notes, reply }, permit) => {
                 self.add(Op::Notes(notes), Waiter::Notes { reply, _permit: permit });
             }
+            Command::Call(Call::Replay { seqs, reply }, permit) => self.move_letters(&seqs, true, reply, permit),
+            Command::Call(Call::Discard { seqs, reply }, permit) => self.move_letters(&seqs, false, reply, permit),
             Command::Call(call, permit) => self.calls.push((call, permit)),
             Command::Close { reply } => self.closing = Some(reply),
         }
+    }
+
+    /// Looks at each before: one that is not whole must not come back.
+    fn move_letters(
+        &mut self,
+        seqs: &[Seq],
+        comes_back: bool,
+        reply: Answer<Vec<Moved>>,
+        permit: OwnedSemaphorePermit,
+    ) {
+        let (mut outcome, mut moved) = (Vec::with_capacity(seqs.len()), Vec::new());
+        for seq in seqs {
+            let letter = match self.store.dead_letter(*seq) {
+                Ok(letter) => letter,
+                Err(trouble) => return answer(reply, Err(trouble)),
+            };
+            let letter = letter.filter(|_| moved.iter().all(|(_, moved)| moved != seq));
+            outcome.push(match &letter {
+                None => Moved::Missing,
+                Some(letter) if comes_back && !letter.is_whole => Moved::Damaged,
+                Some(_) => Moved::Done,
+            });
+            if let (Some(Moved::Done), Some(letter)) = (outcome.last(), letter) {
+                moved.push((letter.message.lane.into(), *seq));
+            }
+        }
+        let op = match comes_back {
+            true => Op::Replay(moved),
+            false => Op::Discard(moved.into_iter().map(|(_, seq)| seq).collect()),
+        };
+        self.add(op, Waiter::Letters { outcome, reply, _permit: permit });
     }
 
     fn add(&mut self, op: Op, waiter: Waiter) {
@@ -284,6 +323,7 @@ impl Driver {
             match waiter {
                 Waiter::Put(seq, reply, _room) => drop(reply.send(Ok(Receipt { seq }))),
                 Waiter::Lease(reply) | Waiter::Notes { reply, .. } => drop(reply.send(Ok(()))),
+                Waiter::Letters { outcome, reply, .. } => drop(reply.send(Ok(outcome))),
                 Waiter::Nobody => {}
             }
         }
@@ -309,6 +349,7 @@ impl Driver {
                 Waiter::Lease(reply) | Waiter::Notes { reply, .. } => {
                     drop(reply.send(Err(LeaseError::Failed(why.to_owned()))))
                 }
+                Waiter::Letters { reply, .. } => drop(reply.send(Err(LeaseError::Failed(why.to_owned())))),
                 Waiter::Nobody => {}
             }
         }
@@ -370,7 +411,7 @@ impl Driver {
         for (call, _permit) in calls {
             match call {
                 // Part of the commit.
-                Call::WriteNotes { .. } => {}
+                Call::WriteNotes { .. } | Call::Replay { .. } | Call::Discard { .. } => {}
                 Call::Notes { space, reply } => answer(reply, self.store.notes(&space)),
                 Call::Seen { lane, reply } => answer(reply, self.store.seen(&lane)),
                 Call::LastSeen { lanes, reply } => answer(reply, self.last_seen(&lanes)),
@@ -378,6 +419,7 @@ impl Driver {
                 Call::Head { lane, reply } => answer(reply, self.head(&lane)),
                 Call::Hurry { lanes, reply } => answer(reply, Ok(lanes.iter().map(|l| self.core.hurry(l)).collect())),
                 Call::DeadLetters { after, limit, reply } => answer(reply, self.store.dead_letters(after, limit)),
+                Call::DeadLetter { seq, reply } => answer(reply, self.store.dead_letter(seq)),
                 Call::DeadLetterCounts { reply } => answer(reply, self.store.dead_letter_counts()),
             }
         }

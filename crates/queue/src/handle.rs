@@ -16,8 +16,8 @@ use crate::board::Board;
 use crate::command::{Answer, Call, Command, LeaseReply, Room};
 use crate::core::{Dropped, Outcome};
 use crate::{
-    DeadLetter, LaneState, LeaseError, Message, Note, Put, PutError, Reason, Receipt, Retry, Seen, Seq, Settle, Stats,
-    UnixMillis,
+    DeadLetter, LaneState, LeaseError, Message, Moved, Note, Put, PutError, Reason, Receipt, Retry, Seen, Seq, Settle,
+    Stats, UnixMillis,
 };
 
 /// Questions and notes that may be under way at once; more wait for their turn.
@@ -166,6 +166,31 @@ impl Queue {
     /// When the disk cannot be read.
     pub async fn dead_letters(&self, after: Option<Seq>, limit: usize) -> Result<Vec<DeadLetter>, LeaseError> {
         self.call(|reply| Call::DeadLetters { after, limit, reply }).await
+    }
+
+    /// One dead letter, to look at.
+    ///
+    /// # Errors
+    /// When the disk cannot be read.
+    pub async fn dead_letter(&self, seq: Seq) -> Result<Option<DeadLetter>, LeaseError> {
+        self.call(|reply| Call::DeadLetter { seq, reply }).await
+    }
+
+    /// Dead letters back to their lanes, each to its old place, as if nothing had been tried: all in one commit. Returns in their
+    /// order what became of each. Reads each from the disk first, on the writer's thread: ask for some dozens at a time.
+    ///
+    /// # Errors
+    /// When the disk cannot be read, or they could not be committed.
+    pub async fn replay(&self, seqs: Vec<Seq>) -> Result<Vec<Moved>, LeaseError> {
+        self.call(|reply| Call::Replay { seqs, reply }).await
+    }
+
+    /// Drops dead letters, committed. As [`Queue::replay`] for the rest; one that is damaged goes as well.
+    ///
+    /// # Errors
+    /// As [`Queue::replay`].
+    pub async fn discard(&self, seqs: Vec<Seq>) -> Result<Vec<Moved>, LeaseError> {
+        self.call(|reply| Call::Discard { seqs, reply }).await
     }
 
     /// How many dead letters there are, by reason code.

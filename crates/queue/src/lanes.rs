@@ -59,6 +59,8 @@ struct Meanwhile {
     woken: bool,
     /// A hurry, which ends the wait after a counted attempt.
     hurried: bool,
+    /// An older message than the leased one, which comes before it then.
+    overtaken: bool,
 }
 
 #[derive(Debug)]
@@ -104,11 +106,26 @@ impl Lanes {
         self.enter(&name, if is_wait { State::Waiting(due) } else { State::Ready });
     }
 
-    /// As [`Lanes::set_head`], for a head that is leased already.
-    pub(crate) fn set_leased(&mut self, lane: &str, head: Head) {
+    /// As [`Lanes::set_head`], for a lane of which a message is leased already: its head, unless it is `overtaken`.
+    pub(crate) fn set_leased(&mut self, lane: &str, head: Head, overtaken: bool) {
         self.remove(lane);
         self.heads.insert(head.seq, head.accepted_at);
-        self.lanes.insert(lane.into(), Lane { head: Some(head), state: State::Leased(Meanwhile::default()) });
+        let state = State::Leased(Meanwhile { overtaken, ..Meanwhile::default() });
+        self.lanes.insert(lane.into(), Lane { head: Some(head), state });
+    }
+
+    /// There is a message that may be older than the head.
+    pub(crate) fn look_anew(&mut self, lane: &Arc<str>) {
+        match self.lanes.get_mut(lane) {
+            None => {
+                self.lanes.insert(lane.clone(), Lane { head: None, state: State::Unknown });
+                self.unknown.push_back(lane.clone());
+            }
+            Some(Lane { state: State::Leased(meanwhile), .. }) => meanwhile.overtaken = true,
+            // Its head cannot be trusted to leave: see State::SetAside.
+            Some(Lane { state: State::SetAside, .. }) => {}
+            Some(_) => self.forget_head(lane),
+        }
     }
 
     /// The head has left or cannot be trusted; [`Lanes::next_unknown`] names the lane.
@@ -250,10 +267,12 @@ impl Lanes {
 
     fn give_back(&mut self, lane: &str, state: State) {
         let Some((name, entry)) = self.lanes.get_key_value(lane) else { return };
-        if matches!(entry.state, State::Leased(_)) {
-            let name = name.clone();
-            self.enter(&name, state);
+        let State::Leased(meanwhile) = entry.state else { return };
+        if meanwhile.overtaken && state != State::SetAside {
+            return self.forget_head(lane);
         }
+        let name = name.clone();
+        self.enter(&name, state);
     }
 
     fn enter(&mut self, name: &Arc<str>, state: State) {

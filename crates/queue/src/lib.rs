@@ -23,7 +23,7 @@ mod store;
 
 pub use handle::{Lease, Leases, Queue};
 pub use message::{
-    DeadLetter, LaneState, LeaseError, Message, Note, Place, Put, PutError, Reason, Receipt, Retry, Seen, Seq, Settle,
-    Stats, UnixMillis,
+    Burial, DeadLetter, LaneState, LeaseError, Message, Moved, Note, Place, Put, PutError, Reason, Receipt, Retry,
+    Seen, Seq, Settle, Stats, UnixMillis,
 };
 pub use options::{Clock, Engine, OpenError, Options};

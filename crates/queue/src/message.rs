@@ -41,6 +41,7 @@ impl Put {
             last_attempt_at: None,
             last_cause: None,
             frozen: None,
+            replays: 0,
         }
     }
 }
@@ -52,6 +53,42 @@ pub enum Place {
     Lane,
     /// Straight to the dead letters: it can never be used as it is.
     DeadLetters(Reason),
+    /// To the dead letters as well, with what befell it elsewhere: a letter that comes back from a file.
+    Import(Box<Burial>),
+}
+
+/// What befell a message before it came to the dead letters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Burial {
+    /// Why.
+    pub reason: Reason,
+    /// When.
+    pub buried_at: UnixMillis,
+    /// See [`Message::attempts`].
+    pub attempts: u32,
+    /// See [`Message::first_attempt_at`].
+    pub first_attempt_at: Option<UnixMillis>,
+    /// See [`Message::last_attempt_at`].
+    pub last_attempt_at: Option<UnixMillis>,
+    /// See [`Message::last_cause`].
+    pub last_cause: Option<String>,
+    /// See [`Message::replays`].
+    pub replays: u32,
+}
+
+impl Burial {
+    /// Nothing was tried.
+    pub fn at_once(reason: Reason, buried_at: UnixMillis) -> Self {
+        Self {
+            reason,
+            buried_at,
+            attempts: 0,
+            first_attempt_at: None,
+            last_attempt_at: None,
+            last_cause: None,
+            replays: 0,
+        }
+    }
 }
 
 /// Why a message was buried.
@@ -95,6 +132,8 @@ pub struct Message {
     pub last_cause: Option<String>,
     /// What [`Retry::freeze`] stored.
     pub frozen: Option<Vec<u8>>,
+    /// How often it came back from the dead letters; what was tried and frozen before that is forgotten.
+    pub replays: u32,
 }
 
 /// Done. Committed together with what it says.
@@ -162,6 +201,20 @@ pub struct DeadLetter {
     pub reason: Reason,
     /// When.
     pub buried_at: UnixMillis,
+    /// The message is what was accepted. Where it is not, its checksum did not match: it has no head and no body, and cannot come
+    /// back.
+    pub is_whole: bool,
+}
+
+/// What became of a letter that was asked for by its position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moved {
+    /// Done, and committed.
+    Done,
+    /// There is none, or not any more.
+    Missing,
+    /// It is not what was accepted any more; it stays where it is.
+    Damaged,
 }
 
 /// What the queue holds, as of the last commit.

@@ -227,6 +227,10 @@ impl Store for Sqlite {
         Ok(rows::dead_letters(self.connection()?, after, limit)?)
     }
 
+    fn dead_letter(&mut self, seq: Seq) -> Result<Option<DeadLetter>, Trouble> {
+        Ok(rows::letter(self.connection()?, seq)?)
+    }
+
     fn dead_letter_counts(&mut self) -> Result<Vec<(String, u64)>, Trouble> {
         let select = "SELECT code, count(*) FROM dead_letters GROUP BY code ORDER BY code";
         let mut select = self.connection()?.prepare_cached(select)?;

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::lanes::Head;
-use crate::{DeadLetter, Message, Note, Place, Put, Reason, Retry, Seen, Seq, Settle, UnixMillis};
+use crate::{Burial, DeadLetter, Message, Note, Place, Put, Reason, Retry, Seen, Seq, Settle, UnixMillis};
 
 /// How many seen keys a lane keeps: a network repeats a message within a few tries, and 64 uplinks of one device are
 /// minutes at the fastest data rate. 64 x 24 bytes = 1.5 KiB per device.
@@ -61,6 +61,10 @@ pub(crate) enum Op {
         ended_at: UnixMillis,
     },
     Notes(Vec<Note>),
+    /// Dead letters back to their lanes, each to its old place.
+    Replay(Vec<(Arc<str>, Seq)>),
+    /// Dead letters that nobody wants.
+    Discard(Vec<Seq>),
 }
 
 impl Op {
@@ -76,15 +80,16 @@ impl Op {
             | Self::Keep { lane, seq, .. }
             | Self::Bury { lane, seq, .. }
             | Self::Retry { lane, seq, .. } => Some((lane, *seq)),
-            Self::Put { .. } | Self::Notes(_) => None,
+            Self::Put { .. } | Self::Notes(_) | Self::Replay(_) | Self::Discard(_) => None,
         }
     }
 
-    /// Where a put goes when not to its lane.
-    pub(crate) fn buried_at_once(put: &Put) -> Option<&Reason> {
+    /// What is to be written of a put that does not go to its lane.
+    pub(crate) fn buried_at_once(put: &Put) -> Option<Burial> {
         match &put.place {
             Place::Lane => None,
-            Place::DeadLetters(reason) => Some(reason),
+            Place::DeadLetters(reason) => Some(Burial::at_once(reason.clone(), put.accepted_at)),
+            Place::Import(burial) => Some(Burial::clone(burial)),
         }
     }
 }
@@ -136,6 +141,12 @@ impl Shelf {
     pub(crate) fn add(&mut self, bytes: u64) {
         self.count += 1;
         self.bytes += bytes;
+    }
+
+    /// One was taken out by whoever wanted it out. See [`Shelf::lose`].
+    pub(crate) fn take(&mut self, bytes: u64) {
+        self.lose(bytes);
+        self.gone -= 1;
     }
 
     /// One went. What a damaged row says of its bytes must not make the sum run under.
@@ -201,6 +212,7 @@ pub(crate) trait Store {
     fn notes(&mut self, space: &str) -> Result<Vec<(String, Vec<u8>)>, Trouble>;
     fn seen(&mut self, lane: &str) -> Result<Vec<Seen>, Trouble>;
     fn dead_letters(&mut self, after: Option<Seq>, limit: usize) -> Result<Vec<DeadLetter>, Trouble>;
+    fn dead_letter(&mut self, seq: Seq) -> Result<Option<DeadLetter>, Trouble>;
     fn dead_letter_counts(&mut self) -> Result<Vec<(String, u64)>, Trouble>;
     /// Forgets everything that is not on the disk and reads it anew. After `Ok` the next commit can be trusted.
     fn reopen(&mut self) -> Result<(), Trouble>;

@@ -2,16 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use queue::memory::{Disk, Fault, Tail};
 use queue::{
-    Engine, Lease, LeaseError, Leases, Note, Options, Place, Put, PutError, Queue, Reason, Retry, Seen, Settle,
+    Burial, Engine, Lease, LeaseError, Leases, Moved, Note, Options, Place, Put, PutError, Queue, Reason, Retry, Seen,
+    Seq, Settle,
 };
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -33,6 +35,12 @@ enum Step {
     Wake(u8),
     Pass(u16),
     Note(u8),
+    /// Dead letters by their place in the list, some of which are not there.
+    Replay(usize, usize),
+    Discard(usize),
+    Import,
+    /// Sets the clock forward or back, by milliseconds.
+    Clock(i64),
     /// Only on the store whose faults can be ordered.
     Fault(Fault),
     Full(bool),
@@ -50,6 +58,8 @@ enum Within {
     Note(u8),
     /// An outcome of what is held; a put where nothing is.
     Outcome(Box<Step>),
+    /// Of letters from this place on; a put where there are none.
+    Replay(usize),
 }
 
 fn within() -> impl Strategy<Value = Step> {
@@ -62,6 +72,7 @@ fn within() -> impl Strategy<Value = Step> {
     let within = prop_oneof![
         1 => (0..LANES).prop_map(Within::Put),
         1 => (0..3_u8).prop_map(Within::Note),
+        1 => (0..6_usize).prop_map(Within::Replay),
         3 => outcome.prop_map(|step| Within::Outcome(Box::new(step))),
     ];
     let tail = prop_oneof![Just(Tail::Absent), Just(Tail::Whole), (0..4_usize).prop_map(|rows| Tail::Torn { rows })];
@@ -83,6 +94,10 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..LANES).prop_map(Step::Wake),
         3 => (0..6_000_u16).prop_map(Step::Pass),
         1 => (0..3_u8).prop_map(Step::Note),
+        2 => (0..6_usize, 1..4_usize).prop_map(|(which, many)| Step::Replay(which, many)),
+        1 => (0..6_usize).prop_map(Step::Discard),
+        1 => Just(Step::Import),
+        1 => prop_oneof![-1_500..1_500_i64, -4_000_000..4_000_000_i64].prop_map(Step::Clock),
         2 => fault.prop_map(Step::Fault),
         1 => any::<bool>().prop_map(Step::Full),
         1 => Just(Step::Crash),
@@ -92,34 +107,58 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// A message as the model sees it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 struct Row {
     body: u64,
     attempts: u32,
     frozen: Option<u32>,
-    /// Durable.
+    replays: u32,
+    /// Durable: when the last wait began, and its end, by the clock of then.
+    waits: Option<(i64, i64)>,
+    /// In memory: the end of that wait, and of a release. 0 when it was over once.
     not_before: i64,
-    /// In memory only.
     released_until: i64,
     leased: bool,
     woken: bool,
 }
 
-/// What is set aside: body, bytes and time, oldest position first.
+impl Row {
+    fn new(body: u64, replays: u32) -> Self {
+        Self { body, replays, ..Self::default() }
+    }
+
+    /// Read from the store: of what was held in memory nothing is known, and a wait that began in times to come begins anew.
+    fn reread(&mut self, now: i64) {
+        (self.released_until, self.woken) = (0, false);
+        let (begun, end) = self.waits.unwrap_or((0, 0));
+        let end = if begun - now > 1_000 { now + (end - begun) } else { end };
+        self.not_before = if (1..=3_600_000).contains(&(end - now)) { end } else { 0 };
+    }
+}
+
+/// What is set aside, oldest position first.
 #[derive(Debug, Default)]
 struct Shelf {
-    rows: BTreeMap<u64, (u64, i64)>,
+    rows: BTreeMap<u64, Aside>,
     gone: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Aside {
+    bytes: u64,
+    at: i64,
+    lane: u8,
+    replays: u32,
 }
 
 impl Shelf {
     fn bytes(&self) -> u64 {
-        self.rows.values().map(|(bytes, _)| bytes).sum()
+        self.rows.values().map(|aside| aside.bytes).sum()
     }
 
     fn trim(&mut self, (count_max, bytes_max, age_ms_max): (usize, u64, i64), now: i64) {
         while let Some(oldest) = self.rows.first_entry() {
-            let is_old = now - oldest.get().1 > age_ms_max;
+            let is_old = now - oldest.get().at > age_ms_max;
             let is_much = self.rows.len() > count_max || (self.bytes() > bytes_max && self.rows.len() > 1);
             if !is_old && !is_much {
                 break;
@@ -137,6 +176,8 @@ const KEPT_MAX: (usize, u64, i64) = (4, 3_000, 20_000);
 #[derive(Debug, Default)]
 struct Model {
     lanes: BTreeMap<u8, VecDeque<Row>>,
+    /// Lanes of which a message is out, and into which others have come back meanwhile.
+    overtaken: BTreeSet<u8>,
     dead: Shelf,
     kept: Shelf,
     notes: BTreeMap<String, Vec<u8>>,
@@ -145,36 +186,64 @@ struct Model {
 }
 
 impl Model {
-    fn head(&mut self, lane: u8) -> &mut Row {
-        self.lanes.get_mut(&lane).unwrap().front_mut().unwrap()
+    fn front(&mut self, lane: u8) -> Option<&mut Row> {
+        self.lanes.get_mut(&lane)?.front_mut()
+    }
+
+    fn leased(&mut self, lane: u8) -> Option<&mut Row> {
+        self.lanes.get_mut(&lane)?.iter_mut().find(|row| row.leased)
     }
 
     fn is_due(&self, lane: u8, now: i64) -> bool {
-        let head = self.lanes.get(&lane).and_then(VecDeque::front);
-        head.is_some_and(|head| !head.leased && head.not_before <= now && head.released_until <= now)
+        let Some(rows) = self.lanes.get(&lane) else { return false };
+        let is_due = |head: &Row| head.not_before <= now && head.released_until <= now;
+        rows.iter().all(|row| !row.leased) && rows.front().is_some_and(is_due)
     }
 
-    /// The store was read again: what was held in memory is forgotten.
-    fn reread(&mut self) {
-        for row in self.lanes.values_mut().flatten() {
-            (row.released_until, row.woken) = (0, false);
+    /// The store was read again after a failure. What is due was handed out before.
+    fn reopened(&mut self, now: i64) {
+        let due: Vec<u8> = self.lanes.keys().copied().filter(|lane| self.is_due(*lane, now)).collect();
+        self.reread(now);
+        for lane in due {
+            self.front(lane).unwrap().not_before = 0;
         }
     }
 
-    fn leave(&mut self, lane: u8) {
-        self.lanes.get_mut(&lane).unwrap().pop_front();
+    /// The store was read by a process that has just begun.
+    fn reread(&mut self, now: i64) {
+        for (lane, rows) in &mut self.lanes {
+            rows.iter_mut().for_each(|row| row.reread(now));
+            rows.iter_mut().filter(|row| row.leased).for_each(|row| row.not_before = 0);
+            self.overtaken.remove(lane);
+            if rows.iter().skip(1).any(|row| row.leased) {
+                self.overtaken.insert(*lane);
+            }
+        }
+    }
+
+    /// What was out is back, or gone.
+    fn is_back(&mut self, lane: u8, now: i64) {
+        if let Some(row) = self.leased(lane) {
+            (row.leased, row.woken) = (false, false);
+        }
+        if self.overtaken.remove(&lane) {
+            self.front(lane).unwrap().reread(now);
+        }
+    }
+
+    fn leave(&mut self, lane: u8, now: i64) -> Row {
+        let rows = self.lanes.get_mut(&lane).unwrap();
+        let at = rows.iter().position(|row| row.leased).unwrap();
+        let row = rows.remove(at).unwrap();
+        self.overtaken.remove(&lane);
+        if let Some(next) = self.front(lane) {
+            next.reread(now);
+        }
+        row
     }
 
     fn put(&mut self, lane: u8, now: i64) {
-        let row = Row {
-            body: self.next_body,
-            attempts: 0,
-            frozen: None,
-            not_before: 0,
-            released_until: 0,
-            leased: false,
-            woken: false,
-        };
+        let row = Row::new(self.next_body, 0);
         self.lanes.entry(lane).or_default().push_back(row);
         self.committed(now);
     }
@@ -184,29 +253,52 @@ impl Model {
         self.committed(now);
     }
 
-    /// The outcome of a lane's head is committed.
+    fn replay(&mut self, bodies: &[u64], now: i64) {
+        for body in bodies {
+            let Aside { lane, replays, .. } = self.dead.rows.remove(body).unwrap();
+            let rows = self.lanes.entry(lane).or_default();
+            let at = rows.partition_point(|row| row.body < *body);
+            rows.insert(at, Row::new(*body, replays + 1));
+            if self.leased(lane).is_some() {
+                self.overtaken.insert(lane);
+            } else {
+                self.front(lane).unwrap().reread(now);
+            }
+        }
+        self.committed(now);
+    }
+
+    /// Somebody sets the clock: what was to come in a minute still comes in a minute.
+    fn clock(&mut self, by: i64, now: i64) {
+        let moved = |at: i64| if at <= now { 0 } else { at + if by < -1_000 { by } else { 0 } };
+        for row in self.lanes.values_mut().filter_map(VecDeque::front_mut) {
+            (row.not_before, row.released_until) = (moved(row.not_before), moved(row.released_until));
+        }
+    }
+
+    /// The outcome of what is out is committed.
     fn ended(&mut self, step: &Step, lane: u8, now: i64) {
-        let head = self.head(lane);
-        let body = head.body;
-        match *step {
-            Step::Settle(_) => self.leave(lane),
-            Step::Keep(_) => {
-                self.leave(lane);
-                self.kept.rows.insert(body, (bytes_set_aside(body), now));
+        let leased = self.leased(lane).unwrap();
+        let body = leased.body;
+        if let Step::Retry(_, ms) = *step {
+            let end = now + i64::from(ms);
+            leased.attempts += 1;
+            (leased.waits, leased.not_before) = (Some((now, end)), end);
+            leased.frozen = leased.frozen.or(Some(ms.into()));
+            self.is_back(lane, now);
+        } else {
+            let replays = self.leave(lane, now).replays;
+            let aside = Aside { bytes: bytes_set_aside(body), at: now, lane, replays };
+            match step {
+                Step::Keep(_) => drop(self.kept.rows.insert(body, aside)),
+                Step::Bury(_) => drop(self.dead.rows.insert(body, aside)),
+                _ => {}
             }
-            Step::Bury(_) => {
-                self.leave(lane);
-                self.dead.rows.insert(body, (bytes_set_aside(body), now));
-            }
-            Step::Retry(_, ms) => {
-                head.attempts += 1;
-                head.not_before = now + i64::from(ms);
-                head.frozen = head.frozen.or(Some(ms.into()));
-            }
-            _ => unreachable!("only outcomes come here"),
         }
         if matches!(step, Step::Settle(_) | Step::Bury(_)) {
-            self.seen.entry(lane).or_default().push(body);
+            let seen = self.seen.entry(lane).or_default();
+            seen.retain(|old| *old != body);
+            seen.push(body);
         }
         self.committed(now);
     }
@@ -252,6 +344,8 @@ struct Run {
     options: Options,
     disk: Option<Disk>,
     begin: Instant,
+    /// What the clock is ahead of the time that has passed, in milliseconds.
+    ahead: Arc<AtomicI64>,
     queue: Queue,
     driver: JoinHandle<()>,
     leases: Leases,
@@ -259,7 +353,7 @@ struct Run {
     /// Ordered and still to come, as far as is known.
     fault: Option<Fault>,
     full: bool,
-    /// Until when puts may still be refused after the room came back.
+    /// Until when puts may still be refused after the room came back, in time that has passed.
     full_until: i64,
 }
 
@@ -271,8 +365,10 @@ fn start(options: &Options) -> (Queue, JoinHandle<()>, Leases) {
 
 impl Run {
     fn new(engine: Engine) -> Self {
-        let begin = Instant::now();
-        let clock = Arc::new(move || START + i64::try_from(begin.elapsed().as_millis()).unwrap());
+        let (begin, ahead) = (Instant::now(), Arc::new(AtomicI64::new(START)));
+        let clocks = ahead.clone();
+        let clock =
+            Arc::new(move || clocks.load(Ordering::Relaxed) + i64::try_from(begin.elapsed().as_millis()).unwrap());
         let disk = match &engine {
             Engine::Memory(disk) => Some(disk.clone()),
             Engine::Directory(_) => None,
@@ -289,11 +385,15 @@ impl Run {
         };
         let (queue, driver, leases) = start(&options);
         let (model, held, fault) = (Model::default(), Vec::new(), None);
-        Self { model, options, disk, begin, queue, driver, leases, held, fault, full: false, full_until: 0 }
+        Self { model, options, disk, begin, ahead, queue, driver, leases, held, fault, full: false, full_until: 0 }
+    }
+
+    fn passed(&self) -> i64 {
+        i64::try_from(self.begin.elapsed().as_millis()).unwrap()
     }
 
     fn now(&self) -> i64 {
-        START + i64::try_from(self.begin.elapsed().as_millis()).unwrap()
+        self.ahead.load(Ordering::Relaxed) + self.passed()
     }
 
     async fn step(&mut self, step: &Step) {
@@ -312,13 +412,20 @@ impl Run {
                 if !self.held.is_empty() {
                     let (lane, lease) = self.held.remove(which % self.held.len());
                     drop(lease);
-                    let head = self.model.head(lane);
-                    (head.leased, head.woken) = (false, false);
+                    self.model.is_back(lane, self.now());
+                    self.look().await;
                 }
             }
             Step::Wake(lane) => self.wake(lane).await,
-            Step::Pass(ms) => tokio::time::sleep(Duration::from_millis(ms.into())).await,
+            Step::Pass(ms) => {
+                tokio::time::sleep(Duration::from_millis(ms.into())).await;
+                self.look().await;
+            }
             Step::Note(key) => self.note(key).await,
+            Step::Replay(which, many) => self.replay(which, many).await,
+            Step::Discard(which) => self.discard(which).await,
+            Step::Import => self.import().await,
+            Step::Clock(by) => self.set_clock(by).await,
             Step::Fault(fault) => {
                 if let (Some(disk), None) = (&self.disk, self.fault) {
                     disk.fail_next_commit(fault);
@@ -329,7 +436,7 @@ impl Run {
                 if let Some(disk) = &self.disk {
                     disk.set_full(full);
                     self.full = full;
-                    self.full_until = self.now() + 1_000;
+                    self.full_until = self.passed() + 1_000;
                 }
             }
             Step::Crash => self.crash(false).await,
@@ -344,8 +451,8 @@ impl Run {
         if let Some(fault) = met {
             self.fault = None;
             match fault {
-                Fault::Full => self.full_until = self.now() + 1_000,
-                Fault::Failed | Fault::FailedButThere => self.model.reread(),
+                Fault::Full => self.full_until = self.passed() + 1_000,
+                Fault::Failed | Fault::FailedButThere => self.model.reopened(self.now()),
             }
         }
         met
@@ -376,14 +483,84 @@ impl Run {
         let put = self.message(0, Place::DeadLetters(reason));
         let (body, now) = (self.model.next_body, self.now());
         if self.put_is_there(put).await {
-            self.model.dead.rows.insert(body, (bytes_set_aside(body), now));
+            self.model.dead.rows.insert(body, Aside { bytes: bytes_set_aside(body), at: now, lane: 0, replays: 0 });
             self.model.committed(now);
         }
     }
 
+    async fn import(&mut self) {
+        let at = self.now() - 5_000;
+        let reason = Reason { code: "refused".into(), detail: "elsewhere".into() };
+        let burial = Burial { attempts: 3, replays: 2, ..Burial::at_once(reason, at) };
+        let put = self.message(1, Place::Import(Box::new(burial)));
+        let body = self.model.next_body;
+        if self.put_is_there(put).await {
+            self.model.dead.rows.insert(body, Aside { bytes: bytes_set_aside(body), at, lane: 1, replays: 2 });
+            self.model.committed(self.now());
+        }
+    }
+
+    /// The dead letters as they are listed, which is as the model has them.
+    async fn letters(&mut self) -> Vec<(Seq, u64)> {
+        let letters = self.queue.dead_letters(None, 1_000).await.unwrap();
+        let body = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().unwrap());
+        let found = letters.iter().map(|letter| (body(&letter.message.body), letter.message.replays, letter.buried_at));
+        let expected = self.model.dead.rows.iter().map(|(body, aside)| (*body, aside.replays, aside.at));
+        assert_eq!(found.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+        letters.iter().map(|letter| (letter.message.seq, body(&letter.message.body))).collect()
+    }
+
+    async fn replay(&mut self, which: usize, many: usize) {
+        self.take_all().await;
+        let letters: Vec<_> = self.letters().await.into_iter().skip(which).take(many).collect();
+        let bodies: Vec<_> = letters.iter().map(|(_, body)| *body).collect();
+        let seqs: Vec<_> = letters.iter().map(|(seq, _)| *seq).chain(letters.first().map(|(seq, _)| *seq)).collect();
+        let mut expected = vec![Moved::Done; letters.len()];
+        expected.resize(seqs.len(), Moved::Missing);
+        let answer = self.queue.replay(seqs).await;
+        let fault = self.failed();
+        match fault {
+            None => assert_eq!(answer.unwrap(), expected, "twice is once"),
+            Some(_) => assert!(answer.is_err()),
+        }
+        if fault != Some(Fault::Failed) {
+            self.model.replay(&bodies, self.now());
+        }
+        if fault.is_some() {
+            self.model.reopened(self.now());
+        }
+    }
+
+    async fn discard(&mut self, which: usize) {
+        let letter = self.letters().await.into_iter().nth(which);
+        let missing = Seq(u64::MAX / 2);
+        let answer = self.queue.discard(letter.iter().map(|(seq, _)| *seq).chain([missing]).collect()).await;
+        let fault = self.failed();
+        assert_eq!(answer.is_err(), fault.is_some());
+        if let (Some((_, body)), true) = (letter, fault != Some(Fault::Failed)) {
+            self.model.dead.rows.remove(&body);
+        }
+        if fault != Some(Fault::Failed) {
+            self.model.committed(self.now());
+        }
+    }
+
+    /// The queue looks at the clock before and after: how long ago it has looked is what it cannot know of.
+    async fn set_clock(&mut self, by: i64) {
+        self.look().await;
+        self.model.clock(by, self.now());
+        self.ahead.fetch_add(by, Ordering::Relaxed);
+        self.look().await;
+    }
+
+    /// The queue knows what time it is, and has handed out what is due.
+    async fn look(&self) {
+        let _ = self.queue.head("of nobody").await;
+    }
+
     /// Puts, checks the answer, and tells whether the message is in the store now.
     async fn put_is_there(&mut self, put: Put) -> bool {
-        let may_be_full = self.full || self.now() < self.full_until;
+        let may_be_full = self.full || self.passed() < self.full_until;
         let answer = self.queue.put(put).await;
         let met = self.met();
         match (&answer, met) {
@@ -402,30 +579,41 @@ impl Run {
         let next = tokio::time::timeout(Duration::from_millis(1), self.leases.next()).await;
         let Ok(lease) = next else {
             assert!(!any_due, "something is due and does not come");
+            self.look().await;
             return false;
         };
         let lease = lease.unwrap();
         let message = lease.message();
         let lane = message.head[0];
-        assert!(self.model.is_due(lane, self.now()), "lane {lane} is not due: {:?}", self.model.lanes.get(&lane));
-        let head = self.model.head(lane);
+        assert!(
+            self.model.is_due(lane, self.now()),
+            "lane {lane} is not due at {}: {:?}",
+            self.now(),
+            self.model.lanes.get(&lane)
+        );
+        let head = self.model.front(lane).unwrap();
         let frozen = message.frozen.as_deref().map(|bytes| u32::from_le_bytes(bytes.try_into().unwrap()));
-        let found = (u64::from_le_bytes(message.body.as_slice().try_into().unwrap()), message.attempts, frozen);
-        assert_eq!(found, (head.body, head.attempts, head.frozen), "the oldest, as it was left");
-        head.leased = true;
+        let body = u64::from_le_bytes(message.body.as_slice().try_into().unwrap());
+        let found = (body, message.attempts, frozen, message.replays);
+        assert_eq!(found, (head.body, head.attempts, head.frozen, head.replays), "the oldest, as it was left");
+        (head.leased, head.not_before, head.released_until) = (true, 0, 0);
         self.held.push((lane, lease));
         true
     }
 
     async fn end(&mut self, step: &Step, lane: u8, lease: Lease) {
         let now = self.now();
-        let answer = outcome(step.clone(), lease, self.model.head(lane).body, now).await;
+        let body = self.model.leased(lane).unwrap().body;
+        let answer = outcome(step.clone(), lease, body, now).await;
         let fault = self.failed();
         assert_eq!(answer.is_err(), fault.is_some(), "{answer:?} for {fault:?}");
-        let head = self.model.head(lane);
-        (head.leased, head.woken) = (false, false);
         if fault != Some(Fault::Failed) {
             self.model.ended(step, lane, now);
+        }
+        self.model.is_back(lane, now);
+        // Read again, and out of nobody's hands since.
+        if let (Some(_), Some(front)) = (fault, self.model.front(lane)) {
+            front.reread(now);
         }
     }
 
@@ -437,13 +625,15 @@ impl Run {
         (self.fault, self.full) = (None, false);
         // Until it was found to have room.
         tokio::time::sleep(Duration::from_secs(1)).await;
+        let letters = self.letters().await;
         disk.set_latency(|| Duration::from_millis(5));
         let (now, queue) = (self.now(), self.queue.clone());
         let is_whole = tail == Tail::Whole;
         let asking = match within {
             Within::Outcome(step) if !self.held.is_empty() => {
                 let (lane, lease) = self.held.remove(0);
-                let asking = tokio::spawn(outcome(Step::clone(step), lease, self.model.head(lane).body, now));
+                let asking =
+                    tokio::spawn(outcome(Step::clone(step), lease, self.model.leased(lane).unwrap().body, now));
                 if is_whole {
                     self.model.ended(step, lane, now);
                 }
@@ -457,7 +647,14 @@ impl Run {
                 }
                 tokio::spawn(async move { drop(queue.write_notes(vec![note]).await) })
             }
-            Within::Put(_) | Within::Outcome(_) => {
+            Within::Replay(which) if *which < letters.len() => {
+                let (seqs, bodies): (Vec<_>, Vec<_>) = letters.into_iter().skip(*which).unzip();
+                if is_whole {
+                    self.model.replay(&bodies, now);
+                }
+                tokio::spawn(async move { drop(queue.replay(seqs).await) })
+            }
+            Within::Put(_) | Within::Outcome(_) | Within::Replay(_) => {
                 let lane = if let Within::Put(lane) = within { *lane } else { 0 };
                 let put = self.message(lane, Place::Lane);
                 if is_whole {
@@ -484,19 +681,27 @@ impl Run {
         let (lane, lease) = self.held.remove(which % self.held.len());
         let until = self.now() + i64::from(ms);
         lease.release_for(Duration::from_millis(ms.into()));
-        let head = self.model.head(lane);
-        head.released_until = if head.woken { 0 } else { until };
-        (head.leased, head.woken) = (false, false);
+        let row = self.model.leased(lane).unwrap();
+        row.released_until = if row.woken { 0 } else { until };
+        self.model.is_back(lane, self.now());
+        self.look().await;
+    }
+
+    /// What waits in the stream already is leased to the queue; lets it be so to the model. Each look takes a millisecond, in which
+    /// the next may become due.
+    async fn take_all(&mut self) {
+        while self.lease().await || (0..LANES).any(|lane| self.model.is_due(lane, self.now())) {}
     }
 
     async fn wake(&mut self, lane: u8) {
-        // One that waits in the stream already is leased to the queue; let it be so to the model.
-        while self.lease().await {}
+        self.take_all().await;
         self.queue.wake(&format!("lane-{lane}"));
-        if let Some(head) = self.model.lanes.get_mut(&lane).and_then(VecDeque::front_mut) {
-            head.woken = head.leased;
+        if let Some(row) = self.model.leased(lane) {
+            row.woken = true;
+        } else if let Some(head) = self.model.front(lane) {
             head.released_until = 0;
         }
+        self.look().await;
     }
 
     async fn note(&mut self, key: u8) {
@@ -520,7 +725,7 @@ impl Run {
         for row in self.model.lanes.values_mut().flatten() {
             row.leased = false;
         }
-        self.model.reread();
+        self.model.reread(self.now());
         // The new one has not heard of it.
         (self.queue, self.driver, self.leases) = start(&self.options);
         if !self.full {
@@ -538,11 +743,16 @@ impl Run {
         self.fault = None;
         self.crash(true).await;
         tokio::time::sleep(Duration::from_secs(60)).await;
-        while self.lease().await {
-            let (lane, lease) = self.held.pop().unwrap();
-            lease.settle(Settle::default()).await.unwrap();
-            self.model.leave(lane);
-            self.model.committed(self.now());
+        // What another came before waits anew, five seconds at the most.
+        for _ in 0..=self.model.waiting() {
+            while self.lease().await {
+                let (lane, lease) = self.held.pop().unwrap();
+                lease.settle(Settle::default()).await.unwrap();
+                let now = self.now();
+                self.model.leave(lane, now);
+                self.model.committed(now);
+            }
+            tokio::time::sleep(Duration::from_secs(5)).await;
         }
         assert_eq!(self.model.waiting(), 0);
         let stats = self.queue.stats();
@@ -552,9 +762,7 @@ impl Run {
         assert_eq!(found, (dead.rows.len() as u64, dead.bytes(), dead.gone));
         let found = (stats.kept, stats.kept_bytes, stats.kept_gone);
         assert_eq!(found, (kept.rows.len() as u64, kept.bytes(), kept.gone));
-        let letters = self.queue.dead_letters(None, 1_000).await.unwrap();
-        let bodies = letters.iter().map(|letter| letter.message.body.as_slice().try_into().unwrap());
-        assert!(bodies.map(u64::from_le_bytes).eq(dead.rows.keys().copied()));
+        self.letters().await;
         assert_eq!(self.queue.notes("notes").await.unwrap(), self.model.notes.into_iter().collect::<Vec<_>>());
         for (lane, bodies) in self.model.seen {
             let seen = self.queue.seen(&format!("lane-{lane}")).await.unwrap();
@@ -582,10 +790,18 @@ fn runner(cases: u32) -> TestRunner {
     TestRunner::new(config)
 }
 
+/// Histories of so many steps at the most; a million of them in the long run.
+fn histories(steps: usize) -> impl Strategy<Value = Vec<Step>> {
+    proptest::collection::vec(step(), 1..=steps)
+}
+
+fn cases(short: u32, long: u32) -> u32 {
+    if std::env::var_os("LONGHAUL_TEST_LONG").is_some() { long } else { short }
+}
+
 #[test]
 fn the_reference_store_keeps_to_the_model() {
-    let histories = proptest::collection::vec(step(), 1..80);
-    let outcome = runner(2_000).run(&histories, |steps| {
+    let outcome = runner(cases(20_000, 1_000_000)).run(&histories(100), |steps| {
         holds(Engine::Memory(Disk::new()), &steps);
         Ok(())
     });
@@ -595,8 +811,7 @@ fn the_reference_store_keeps_to_the_model() {
 #[test]
 fn files_keep_to_the_model() {
     let dir = scratch();
-    let histories = proptest::collection::vec(step(), 1..80);
-    let outcome = runner(200).run(&histories, |steps| {
+    let outcome = runner(cases(2_000, 20_000)).run(&histories(50), |steps| {
         let _ = std::fs::remove_dir_all(&dir);
         holds(Engine::Directory(dir.clone()), &steps);
         Ok(())

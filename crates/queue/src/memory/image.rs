@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::message::after;
 use crate::store::{Bounds, GONE_AT_ONCE, Op, Shelf, Totals, bytes_set_aside, remember};
-use crate::{DeadLetter, Message, Note, Put, Retry, Seen, Seq, Settle, UnixMillis};
+use crate::{Burial, DeadLetter, Message, Note, Put, Retry, Seen, Seq, Settle, UnixMillis};
 
 /// The least that is written at a time.
 #[derive(Clone, Debug)]
@@ -24,6 +24,10 @@ pub(super) enum Row {
         message: Box<Message>,
     },
     Dead(Box<DeadLetter>),
+    /// Back to its lane.
+    Risen(Seq),
+    /// Out of the dead letters for good.
+    Discarded(Seq),
     Retried {
         lane: Arc<str>,
         seq: Seq,
@@ -72,7 +76,8 @@ impl Image {
                 Op::Keep { lane, seq, at } => self.keep_rows(lane, *seq, *at, &mut rows),
                 Op::Bury { lane, seq, reason, settle, at } => {
                     rows.push(Row::Gone { lane: lane.clone(), seq: *seq });
-                    let letter = |message| DeadLetter { message, reason: reason.clone(), buried_at: *at };
+                    let letter =
+                        |message| DeadLetter { message, reason: reason.clone(), buried_at: *at, is_whole: true };
                     rows.extend(self.message(lane, *seq).map(|message| Row::Dead(Box::new(letter(message)))));
                     settle_rows(lane, settle, &mut rows);
                 }
@@ -81,6 +86,8 @@ impl Image {
                     rows.push(Row::Retried { lane, seq: *seq, retry, ended_at: *ended_at });
                 }
                 Op::Notes(notes) => rows.extend(notes.iter().cloned().map(Row::Note)),
+                Op::Replay(letters) => rows.extend(letters.iter().map(|(_, seq)| Row::Risen(*seq))),
+                Op::Discard(seqs) => rows.extend(seqs.iter().map(|seq| Row::Discarded(*seq))),
             }
         }
         rows
@@ -116,10 +123,33 @@ impl Image {
                 self.dead_shelf.add(bytes_set_aside(size(&letter.message)));
                 self.dead.insert(letter.message.seq, *letter);
             }
+            Row::Risen(seq) => self.risen(seq),
+            Row::Discarded(seq) => drop(self.out_of_the_dead(seq)),
             Row::Retried { lane, seq, retry, ended_at } => self.retried(&lane, seq, retry, ended_at),
             Row::Seen { lane, seen } => remember(self.seen.entry(lane.to_string()).or_default(), seen),
             Row::Note(Note { space, key, value: Some(value) }) => drop(self.notes.insert((space, key), value)),
             Row::Note(Note { space, key, value: None }) => drop(self.notes.remove(&(space, key))),
+        }
+    }
+
+    fn out_of_the_dead(&mut self, seq: Seq) -> Option<DeadLetter> {
+        let letter = self.dead.remove(&seq)?;
+        self.dead_shelf.take(bytes_set_aside(size(&letter.message)));
+        Some(letter)
+    }
+
+    fn risen(&mut self, seq: Seq) {
+        if let Some(DeadLetter { message, .. }) = self.out_of_the_dead(seq) {
+            let message = Message {
+                attempts: 0,
+                first_attempt_at: None,
+                last_attempt_at: None,
+                last_cause: None,
+                frozen: None,
+                replays: message.replays.saturating_add(1),
+                ..message
+            };
+            self.write(Row::Waiting(Box::new(message)));
         }
     }
 
@@ -173,9 +203,9 @@ fn put_row(seq: Seq, put: &Put) -> Row {
     let message = message(seq, put);
     match Op::buried_at_once(put) {
         None => Row::Waiting(Box::new(message)),
-        Some(reason) => {
-            let letter = DeadLetter { message, reason: reason.clone(), buried_at: put.accepted_at };
-            Row::Dead(Box::new(letter))
+        Some(Burial { reason, buried_at, attempts, first_attempt_at, last_attempt_at, last_cause, replays }) => {
+            let message = Message { attempts, first_attempt_at, last_attempt_at, last_cause, replays, ..message };
+            Row::Dead(Box::new(DeadLetter { message, reason, buried_at, is_whole: true }))
         }
     }
 }
@@ -199,5 +229,6 @@ fn message(seq: Seq, put: &Put) -> Message {
         last_attempt_at: None,
         last_cause: None,
         frozen: None,
+        replays: 0,
     }
 }

@@ -115,6 +115,10 @@ impl Store for Memory {
         Ok(later.take(limit).map(|(_, letter)| letter.clone()).collect())
     }
 
+    fn dead_letter(&mut self, seq: Seq) -> Result<Option<DeadLetter>, Trouble> {
+        Ok(self.disk.state().durable.dead.get(&seq).cloned())
+    }
+
     fn dead_letter_counts(&mut self) -> Result<Vec<(String, u64)>, Trouble> {
         let mut counts = BTreeMap::new();
         for letter in self.disk.state().durable.dead.values() {

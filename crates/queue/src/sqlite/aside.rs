@@ -75,8 +75,8 @@ impl Changes<'_> {
         taken: &(u64, Attempts),
     ) -> Result<()> {
         let insert = "INSERT INTO dead_letters (seq, lane, buried_at, code, detail, attempts, first_attempt_at,
-                      last_attempt_at, last_cause, frozen, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-        let (bytes, Attempts { attempts, first_attempt_at, last_attempt_at, last_cause, frozen, .. }) = taken;
+                      last_attempt_at, last_cause, frozen, replays, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        let (bytes, Attempts { attempts, first_attempt_at, last_attempt_at, last_cause, frozen, replays, .. }) = taken;
         let bytes = bytes_set_aside(*bytes);
         let row = params![
             signed(seq.0),
@@ -89,11 +89,53 @@ impl Changes<'_> {
             last_attempt_at,
             last_cause,
             frozen,
+            replays,
             signed(bytes)
         ];
         self.connection.prepare_cached(insert)?.execute(row)?;
         self.totals.dead_letters.add(bytes);
         Ok(())
+    }
+
+    /// Back to its old place in its lane, as if nothing had been tried. The message stays where it is.
+    pub(super) fn replay(&mut self, lane: &str, seq: Seq) -> Result<()> {
+        let Some(replays) = self.out_of_the_dead(seq)? else { return Ok(()) };
+        let select = "SELECT accepted_at, length(head) + length(body) FROM messages WHERE seq = ?";
+        let found = self
+            .connection
+            .prepare_cached(select)?
+            .query_row([signed(seq.0)], |row| Ok((row.get::<_, UnixMillis>(0)?, row.get::<_, i64>(1)?)));
+        match found.optional()? {
+            Some((accepted_at, bytes)) => {
+                self.wait(lane, seq, accepted_at, (unsigned(bytes)?, replays.saturating_add(1)))
+            }
+            None => {
+                self.strays += 1;
+                self.totals.dead_letters.gone += 1;
+                tracing::error!(seq = seq.0, "a dead letter without its message cannot come back");
+                Ok(())
+            }
+        }
+    }
+
+    /// Nobody wants it.
+    pub(super) fn discard(&mut self, seq: Seq) -> Result<()> {
+        match self.out_of_the_dead(seq)? {
+            Some(_) => self.delete_message(seq),
+            None => Ok(()),
+        }
+    }
+
+    /// How often it has come back before.
+    fn out_of_the_dead(&mut self, seq: Seq) -> Result<Option<u32>> {
+        let delete = "DELETE FROM dead_letters WHERE seq = ? RETURNING bytes, replays";
+        let taken = self
+            .connection
+            .prepare_cached(delete)?
+            .query_row([signed(seq.0)], |row| Ok((unsigned(row.get(0)?).unwrap_or(0), row.get(1).unwrap_or(0))));
+        let Some((bytes, replays)) = taken.optional()? else { return Ok(None) };
+        self.totals.dead_letters.take(bytes);
+        Ok(Some(replays))
     }
 
     /// What the bounds push out.

@@ -7,7 +7,7 @@ use super::failure::is_corrupt;
 use super::rows::{Attempts, attempts_checksum, message_checksum, ring_from, ring_to};
 use crate::message::after;
 use crate::store::{Bounds, Op, Totals, remember};
-use crate::{Note, Put, Retry, Seen, Seq, Settle, UnixMillis};
+use crate::{Burial, Note, Put, Retry, Seen, Seq, Settle, UnixMillis};
 
 pub(super) struct Changes<'a> {
     pub(super) connection: &'a Connection,
@@ -37,6 +37,8 @@ impl Changes<'_> {
             }
             Op::Retry { lane, seq, retry, ended_at } => self.retry(lane, *seq, retry, *ended_at),
             Op::Notes(notes) => self.write_notes(notes),
+            Op::Replay(letters) => letters.iter().try_for_each(|(lane, seq)| self.replay(lane, *seq)),
+            Op::Discard(seqs) => seqs.iter().try_for_each(|seq| self.discard(*seq)),
         }
     }
 
@@ -68,16 +70,28 @@ impl Changes<'_> {
         self.connection.prepare_cached(insert)?.execute(row)?;
         let bytes = (put.head.len() + put.body.len()) as u64;
         match Op::buried_at_once(put) {
-            None => self.wait(seq, put, bytes),
-            Some(reason) => self.bury(&put.lane, seq, (reason, put.accepted_at), &(bytes, Attempts::default())),
+            None => self.wait(&put.lane, seq, put.accepted_at, (bytes, 0)),
+            Some(Burial { reason, buried_at, attempts, first_attempt_at, last_attempt_at, last_cause, replays }) => {
+                let (not_before, frozen) = (0, None);
+                let tried =
+                    Attempts { not_before, attempts, first_attempt_at, last_attempt_at, last_cause, frozen, replays };
+                self.bury(&put.lane, seq, (&reason, buried_at), &(bytes, tried))
+            }
         }
     }
 
-    fn wait(&mut self, seq: Seq, put: &Put, bytes: u64) -> Result<()> {
-        let insert = "INSERT INTO waiting (lane, seq, accepted_at, bytes, not_before, attempts, crc)
-                      VALUES (?, ?, ?, ?, 0, 0, ?)";
-        let crc = attempts_checksum(seq, &put.lane, &Attempts::default());
-        let row = params![put.lane, signed(seq.0), put.accepted_at, signed(bytes), crc];
+    /// Into its lane, untried.
+    pub(super) fn wait(
+        &mut self,
+        lane: &str,
+        seq: Seq,
+        accepted_at: UnixMillis,
+        (bytes, replays): (u64, u32),
+    ) -> Result<()> {
+        let insert = "INSERT INTO waiting (lane, seq, accepted_at, bytes, not_before, attempts, crc, replays)
+                      VALUES (?, ?, ?, ?, 0, 0, ?, ?)";
+        let crc = attempts_checksum(seq, lane, &Attempts { replays, ..Attempts::default() });
+        let row = params![lane, signed(seq.0), accepted_at, signed(bytes), crc, replays];
         self.connection.prepare_cached(insert)?.execute(row)?;
         self.totals.waiting += 1;
         self.totals.waiting_bytes += bytes;
@@ -88,7 +102,7 @@ impl Changes<'_> {
     /// to do.
     pub(super) fn take(&mut self, lane: &str, seq: Seq) -> Result<Option<(u64, Attempts)>> {
         let delete = "DELETE FROM waiting WHERE lane = ? AND seq = ?
-                      RETURNING bytes, not_before, attempts, first_attempt_at, last_attempt_at, last_cause, frozen";
+                      RETURNING bytes, not_before, attempts, first_attempt_at, last_attempt_at, last_cause, frozen, replays";
         if let Some(taken) = self.take_by(delete, params![lane, signed(seq.0)])? {
             return Ok(Some(taken));
         }
@@ -96,7 +110,7 @@ impl Changes<'_> {
         // where it is, it would be handed out for ever.
         self.strays += 1;
         let scan = "DELETE FROM waiting WHERE +seq = ?
-                    RETURNING bytes, not_before, attempts, first_attempt_at, last_attempt_at, last_cause, frozen";
+                    RETURNING bytes, not_before, attempts, first_attempt_at, last_attempt_at, last_cause, frozen, replays";
         self.take_by(scan, params![signed(seq.0)])
     }
 
@@ -124,8 +138,8 @@ impl Changes<'_> {
     }
 
     fn retry(&self, lane: &str, seq: Seq, retry: &Retry, ended_at: UnixMillis) -> Result<()> {
-        let select = "SELECT not_before, attempts, first_attempt_at, last_attempt_at, last_cause, frozen FROM waiting
-                      WHERE lane = ? AND seq = ?";
+        let select = "SELECT not_before, attempts, first_attempt_at, last_attempt_at, last_cause, frozen, replays
+                      FROM waiting WHERE lane = ? AND seq = ?";
         let mut select = self.connection.prepare_cached(select)?;
         let old = select
             .query_row(params![lane, signed(seq.0)], |row| Ok(Attempts::from_row(row, 0).unwrap_or_default()))
@@ -138,11 +152,12 @@ impl Changes<'_> {
             last_attempt_at: Some(ended_at),
             last_cause: Some(retry.cause.clone()),
             frozen: old.frozen.or_else(|| retry.freeze.clone()),
+            replays: old.replays,
         };
         let crc = attempts_checksum(seq, lane, &new);
         let update = "UPDATE waiting SET not_before = ?, attempts = ?, first_attempt_at = ?, last_attempt_at = ?,
                       last_cause = ?, frozen = ?, crc = ? WHERE lane = ? AND seq = ?";
-        let Attempts { not_before, attempts, first_attempt_at, last_attempt_at, last_cause, frozen } = new;
+        let Attempts { not_before, attempts, first_attempt_at, last_attempt_at, last_cause, frozen, replays: _ } = new;
         let tried = params![not_before, attempts, first_attempt_at, last_attempt_at];
         let rest = params![last_cause, frozen, crc, lane, signed(seq.0)];
         let row = params_from_iter(tried.iter().chain(rest));

@@ -17,10 +17,11 @@ pub(super) struct Attempts {
     pub(super) last_attempt_at: Option<UnixMillis>,
     pub(super) last_cause: Option<String>,
     pub(super) frozen: Option<Vec<u8>>,
+    pub(super) replays: u32,
 }
 
 impl Attempts {
-    /// The columns not_before, attempts, first_attempt_at, last_attempt_at, last_cause, frozen, from column `at` on.
+    /// The columns not_before, attempts, first_attempt_at, last_attempt_at, last_cause, frozen, replays, from column `at` on.
     pub(super) fn from_row(row: &Row<'_>, at: usize) -> Result<Self> {
         Ok(Self {
             not_before: row.get(at)?,
@@ -29,6 +30,7 @@ impl Attempts {
             last_attempt_at: row.get(at + 3)?,
             last_cause: row.get(at + 4)?,
             frozen: row.get(at + 5)?,
+            replays: row.get(at + 6)?,
         })
     }
 }
@@ -46,7 +48,7 @@ pub(super) fn message_checksum(
 }
 
 pub(super) fn attempts_checksum(seq: Seq, lane: &str, of: &Attempts) -> u32 {
-    let first = of.first_attempt_at.map(i64::to_le_bytes);
+    let (first, last) = (of.first_attempt_at.map(i64::to_le_bytes), of.last_attempt_at.map(i64::to_le_bytes));
     let all_of_1 = Checksum::default()
         .number(signed(seq.0))
         .bytes(lane.as_bytes())
@@ -55,8 +57,10 @@ pub(super) fn attempts_checksum(seq: Seq, lane: &str, of: &Attempts) -> u32 {
         .maybe(first.as_ref().map(<[u8; 8]>::as_slice))
         .maybe(of.last_cause.as_deref().map(str::as_bytes))
         .maybe(of.frozen.as_deref());
-    // What format 1 did not have is nothing where it is missing, so that its rows stay as they are.
-    of.last_attempt_at.map_or(all_of_1.clone(), |at| all_of_1.number(at)).value()
+    // What format 1 did not have is nothing where there is nothing of it, so that its rows stay as they are.
+    let has_more = last.is_some() || of.replays > 0;
+    let more = |sum: Checksum| sum.maybe(last.as_ref().map(<[u8; 8]>::as_slice)).number(of.replays.into());
+    if has_more { more(all_of_1) } else { all_of_1 }.value()
 }
 
 /// A row of `messages` with the lane that it is said to be of; `None` when it is not what was written.
@@ -81,11 +85,11 @@ fn stored(connection: &Connection, lane: &str, seq: Seq) -> Result<Option<Stored
 }
 
 pub(super) fn message(connection: &Connection, lane: &str, seq: Seq) -> Result<Found> {
-    let select = "SELECT not_before, attempts, first_attempt_at, last_attempt_at, last_cause, frozen, crc FROM waiting
-                  WHERE lane = ? AND seq = ?";
+    let select = "SELECT not_before, attempts, first_attempt_at, last_attempt_at, last_cause, frozen, replays, crc
+                  FROM waiting WHERE lane = ? AND seq = ?";
     let mut select = connection.prepare_cached(select)?;
     let row =
-        select.query_row(params![lane, signed(seq.0)], |row| Ok((Attempts::from_row(row, 0)?, row.get::<_, u32>(6)?)));
+        select.query_row(params![lane, signed(seq.0)], |row| Ok((Attempts::from_row(row, 0)?, row.get::<_, u32>(7)?)));
     let Some((attempts, crc)) = row.optional()? else { return Ok(Found::Missing) };
     if crc != attempts_checksum(seq, lane, &attempts) {
         return Ok(Found::Damaged);
@@ -99,7 +103,7 @@ pub(super) fn message(connection: &Connection, lane: &str, seq: Seq) -> Result<F
 
 fn assemble(lane: &str, seq: Seq, stored: Stored, attempts: Attempts) -> Message {
     let Stored { kind, accepted_at, head, body, .. } = stored;
-    let Attempts { attempts, first_attempt_at, last_attempt_at, last_cause, frozen, .. } = attempts;
+    let Attempts { attempts, first_attempt_at, last_attempt_at, last_cause, frozen, replays, .. } = attempts;
     Message {
         seq,
         lane: lane.to_owned(),
@@ -112,6 +116,7 @@ fn assemble(lane: &str, seq: Seq, stored: Stored, attempts: Attempts) -> Message
         last_attempt_at,
         last_cause,
         frozen,
+        replays,
     }
 }
 
@@ -156,11 +161,19 @@ pub(super) fn lanes_after(connection: &Connection, after: Option<&str>, limit: u
     Ok((lanes, true))
 }
 
+/// As [`dead_letter`] reads them.
+const LETTER: &str =
+    "seq, lane, buried_at, code, detail, 0, attempts, first_attempt_at, last_attempt_at, last_cause, frozen,
+                      replays";
+
+pub(super) fn letter(connection: &Connection, seq: Seq) -> Result<Option<DeadLetter>> {
+    let mut select = connection.prepare_cached(&format!("SELECT {LETTER} FROM dead_letters WHERE seq = ?"))?;
+    select.query_row([signed(seq.0)], |row| dead_letter(connection, row)).optional()
+}
+
 pub(super) fn dead_letters(connection: &Connection, after: Option<Seq>, limit: usize) -> Result<Vec<DeadLetter>> {
-    let select =
-        "SELECT seq, lane, buried_at, code, detail, 0, attempts, first_attempt_at, last_attempt_at, last_cause,
-                  frozen FROM dead_letters WHERE seq > ? ORDER BY seq LIMIT ?";
-    let mut select = connection.prepare_cached(select)?;
+    let select = format!("SELECT {LETTER} FROM dead_letters WHERE seq > ? ORDER BY seq LIMIT ?");
+    let mut select = connection.prepare_cached(&select)?;
     let bounds = params![after.map_or(-1, |after| signed(after.0)), signed(limit as u64)];
     let rows = select.query_map(bounds, |row| dead_letter(connection, row))?;
     rows.collect()
@@ -178,7 +191,8 @@ fn dead_letter(connection: &Connection, row: &Row<'_>) -> Result<DeadLetter> {
             (unreadable(), Reason { code: "damaged".into(), detail: format!("was {}: {}", reason.code, reason.detail) })
         }
     };
-    Ok(DeadLetter { message: assemble(&lane, seq, stored, attempts), reason, buried_at })
+    let is_whole = stored.is_whole;
+    Ok(DeadLetter { message: assemble(&lane, seq, stored, attempts), reason, buried_at, is_whole })
 }
 
 fn unreadable() -> Stored {
@@ -210,7 +224,7 @@ mod tests {
         super::super::prepare(&connection).unwrap();
         for lane in 0..10 {
             let row =
-                format!("INSERT INTO waiting VALUES ('lane {lane}', {lane}, 0, 0, 0, 0, NULL, NULL, NULL, 0, NULL)");
+                format!("INSERT INTO waiting VALUES ('lane {lane}', {lane}, 0, 0, 0, 0, NULL, NULL, NULL, 0, NULL, 0)");
             connection.execute(&row, []).unwrap();
         }
         for lane in 0..10 {

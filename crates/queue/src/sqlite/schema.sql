@@ -24,6 +24,7 @@ CREATE TABLE waiting (
     frozen BLOB,
     crc INTEGER NOT NULL,
     last_attempt_at INTEGER,
+    replays INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (lane, seq)
 ) WITHOUT ROWID;
 
@@ -40,7 +41,8 @@ CREATE TABLE dead_letters (
     last_cause TEXT,
     frozen BLOB,
     bytes INTEGER NOT NULL,
-    last_attempt_at INTEGER
+    last_attempt_at INTEGER,
+    replays INTEGER NOT NULL DEFAULT 0
 );
 
 CREATE TABLE kept (
