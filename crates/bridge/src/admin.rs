@@ -1,6 +1,6 @@
 //! The admin listener: page, metrics, probes, `/api/v1`. Reads snapshots only; nothing in the flow waits for it.
 
-mod dead_letters; // what could never be sent
+pub mod dead_letters; // what could not be sent, and what becomes of it
 pub mod devices; // who is there, and how it stands
 mod guard; // who may ask
 mod metrics; // counters and gauges
@@ -81,7 +81,14 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/page.js", get(page::script))
         .route("/metrics", get(metrics::metrics))
         .route("/api/v1/snapshot", get(snapshot))
-        .route("/api/v1/dead-letters", get(dead_letters::dead_letters))
+        .route("/api/v1/dead-letters", get(dead_letters::list))
+        .route("/api/v1/dead-letters/{seq}", get(dead_letters::show))
+        .route("/api/v1/dead-letters/replay", post(dead_letters::replay))
+        .route("/api/v1/dead-letters/drop", post(dead_letters::discard))
+        .route(
+            "/api/v1/dead-letters/import",
+            post(dead_letters::import).layer(DefaultBodyLimit::max(dead_letters::IMPORT_BYTES_MAX)),
+        )
         .route("/api/v1/devices", get(devices::list))
         .route("/api/v1/devices/retry", post(devices::retry))
         .route(

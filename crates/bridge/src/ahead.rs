@@ -9,11 +9,12 @@ use serde::{Deserialize, Serialize};
 use crate::claims::NotOurs;
 use crate::config::Config;
 use crate::device::Shared;
-use crate::device::plan::{Way, find_route, find_way, reason};
+use crate::device::plan::{Way, find_route, find_way};
 use crate::identity::Name;
 use crate::lane::{DeviceKey, Lane};
 use crate::provision::line::Joined;
 use crate::provision::{Applicant, Assignment, Known};
+use crate::reason::reason;
 
 /// Longest id that is looked at. The Things Stack's have 36 characters.
 const ID_MAX: usize = 128;

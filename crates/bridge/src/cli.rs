@@ -4,6 +4,7 @@
 
 pub mod azure_sim;
 pub mod check;
+pub mod dead_letters;
 pub mod demo;
 pub mod devices;
 pub mod explain;
@@ -15,6 +16,7 @@ mod admin_api;
 mod duration;
 mod follow;
 mod log;
+mod moment;
 mod plain;
 mod private_memory;
 mod rate;
@@ -48,6 +50,8 @@ enum Command {
     Run(run::Arguments),
     /// Every mistake in the configuration at once; then reaches each target
     Check(check::Arguments),
+    /// What could not be sent: why, and what becomes of it
+    DeadLetters(dead_letters::Arguments),
     /// The devices of a running bridge, and their keys
     Devices(devices::Arguments),
     /// What would happen to a message: route, identity, exact body; no network
@@ -73,6 +77,7 @@ pub fn main() -> ExitCode {
             Command::Demo(a) => demo::main(a).await,
             Command::Run(a) => run::main(a).await,
             Command::Check(a) => check::main(a).await,
+            Command::DeadLetters(a) => dead_letters::main(a).await,
             Command::Devices(a) => devices::main(a).await,
             Command::Explain(a) => explain::main(&a),
             Command::Init(a) => init::main(&a),

@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use crate::claims::{Claims, NotOurs};
 use crate::config::Config;
 use crate::device::decide::{Effect, Moment, Remedies, after_send};
-use crate::device::plan::{Outbound, Plan, Way, plan, reason};
+use crate::device::plan::{Outbound, Plan, Way, plan};
 use crate::device::whereabouts::{Place, Whereabouts};
 use crate::events::{Event, Events};
 use crate::gate::{Admission, Sign};
@@ -31,8 +31,10 @@ use crate::lane::Lane;
 use crate::pool::{Hub, Pool, Turn};
 use crate::provision::breaker::Verdict;
 use crate::provision::{Applicant, Provision};
+use crate::reason::reason;
 use crate::swap::Swap;
 use crate::uplink::Telemetry;
+use crate::webhook::sort::sort_again;
 use crate::world::{Point, World};
 
 /// A worker without anything to do for this long ends. Its state is small and comes back from the queue.
@@ -54,6 +56,8 @@ pub enum Happening {
     Telemetry(Lease),
     /// The network reports something else about it.
     NetworkEvent(Lease),
+    /// Nobody knew whose it was; it came back from the dead letters.
+    Unsorted(Lease),
 }
 
 /// What all workers share.
@@ -115,7 +119,10 @@ impl Worker {
     }
 
     async fn handle(&mut self, happening: Happening) {
-        let (Happening::Telemetry(lease) | Happening::NetworkEvent(lease)) = happening;
+        let lease = match happening {
+            Happening::Telemetry(lease) | Happening::NetworkEvent(lease) => lease,
+            Happening::Unsorted(lease) => return self.shared.sort_again(lease).await,
+        };
         self.shared.world.point(Point::DeviceLeased).await;
         match plan(lease.message(), &self.shared.config.get()) {
             Plan::Keep(kind) => self.shared.keep(lease, kind).await,
@@ -127,6 +134,8 @@ impl Worker {
 
     async fn telemetry(&mut self, lease: Lease, outbound: Box<Outbound>) {
         match self.seen_before(&lease, &outbound.telemetry).await {
+            // Whoever replays it wants it to be sent, also when a copy of it was.
+            Ok(Some(_)) if lease.message().replays > 0 => {}
             Ok(None) => {}
             Ok(Some(seen)) => return self.shared.settle_duplicate(lease, &outbound, seen).await,
             Err(_) => return lease.release_for(AFTER_DISK),
@@ -314,6 +323,20 @@ impl Shared {
         let lane = lease.message().lane.clone();
         lease.release_for(REST_MAX);
         self.pool.rest(hub, &lane);
+    }
+
+    /// Perhaps it is understood by now. Then it begins its life where it belongs, with the time at which it was accepted.
+    async fn sort_again(&self, lease: Lease) {
+        let message = lease.message();
+        let sorted = sort_again(&Head::read(&message.head).unwrap_or_default(), &message.body);
+        let put = match sorted {
+            Ok(sorted) => sorted.into_put(message.accepted_at),
+            Err(reason) => return self.bury(lease, reason).await,
+        };
+        match self.queue.put(put).await {
+            Ok(_) => drop(self.done(lease.settle(Settle::default()).await)),
+            Err(_) => lease.release_for(REST_MAX),
+        }
     }
 
     async fn keep(&self, lease: Lease, kind: &'static str) {

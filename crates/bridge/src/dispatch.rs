@@ -46,7 +46,7 @@ impl Workers {
         let (device, happening) = match Lane::parse(&lease.message().lane) {
             Some(Lane::Telemetry(owner)) => (owner.to_string(), Happening::Telemetry(lease)),
             Some(Lane::News(owner)) => (owner.to_string(), Happening::NetworkEvent(lease)),
-            Some(Lane::Unsorted { .. }) | None => (lease.message().lane.clone(), Happening::NetworkEvent(lease)),
+            Some(Lane::Unsorted { .. }) | None => (lease.message().lane.clone(), Happening::Unsorted(lease)),
         };
         let happening = match self.mailboxes.get(&device) {
             Some(mailbox) => match mailbox.try_send(happening) {

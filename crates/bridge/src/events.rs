@@ -118,6 +118,21 @@ pub enum Event<'a> {
         /// One sentence.
         detail: &'a str,
     },
+    /// Dead letters are back in their lanes.
+    LettersReplayed {
+        /// How many.
+        count: usize,
+    },
+    /// Dead letters were thrown away.
+    LettersDropped {
+        /// How many.
+        count: usize,
+    },
+    /// Dead letters came from elsewhere.
+    LettersImported {
+        /// How many.
+        count: usize,
+    },
     /// IoT Hub has it and the queue let it go.
     Delivered {
         /// Who sent it.
@@ -505,6 +520,9 @@ impl Events {
                 c.kept.get_or_create(&Kind { kind: kind.to_owned() }).inc();
                 debug!(kind, "up.keep");
             }
+            Event::LettersReplayed { count } => info!(count, "letters.replay"),
+            Event::LettersDropped { count } => info!(count, "letters.drop"),
+            Event::LettersImported { count } => info!(count, "letters.import"),
             Event::Dropped { route } => {
                 c.dropped.get_or_create(&RouteName { route: route.to_owned() }).inc();
                 debug!(route, "up.drop");

@@ -17,6 +17,7 @@ pub mod identity; // under which name
 pub mod lane; // where a message waits
 pub mod pool; // hub connections
 pub mod provision; // where a device lives
+pub mod reason; // why a message was buried, and the mend
 pub mod reload; // a configuration that changed
 pub mod route; // which target
 pub mod swap; // a value that is replaced while others read it

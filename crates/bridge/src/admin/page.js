@@ -19,7 +19,7 @@ const fill = (id, head, rows, empty) => {
     ...rows.map((cells) => line(cells, "td")),
   );
 };
-const show = (s, dead) => {
+const show = (s, { letters: dead }) => {
   const state = document.getElementById("state");
   state.textContent = s.queue.writable ? "takes messages" : `cannot keep messages: ${s.queue.trouble}`;
   state.className = s.queue.writable ? "good" : "bad";
@@ -48,8 +48,8 @@ const show = (s, dead) => {
   fill("devices", [["device"], ["goes to"], ["delivered", "n"], ["last took", "n"]],
     Object.entries(s.recent.devices).slice(0, 200).map(([from, d]) => [
       [from], [d.to], [number(d.delivered), "n"], [`${d.waited_ms} ms`, "n"]]), "none yet");
-  fill("dead", [["id", "n"], ["reason"], ["detail"], ["from"]], dead.slice(-50).reverse().map((d) => [
-    [d.seq, "n"], [d.reason], [d.detail], [d.lane]]), "none");
+  fill("dead", [["position", "n"], ["reason"], ["detail"], ["what can be done"], ["from"]], dead.slice(-50).reverse().map((d) => [
+    [d.seq, "n"], [d.reason], [d.detail], [d.mend], [d.lane]]), "none");
   fill("messages", [["from"], ["took", "n"], ["body"]], s.recent.messages.map((m) => [
     [m.from], [`${m.waited_ms} ms`, "n"], [m.body, "body"]]), "none yet");
 };

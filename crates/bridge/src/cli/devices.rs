@@ -11,7 +11,6 @@ mod show;
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use queue::UnixMillis;
 
 use super::admin_api::{AdminApi, BridgeArguments};
 use crate::admin::devices::view::State;
@@ -54,11 +53,6 @@ async fn at(bridge: &BridgeArguments, ask: impl AsyncFnOnce(&AdminApi) -> ExitCo
         Ok(bridge) => ask(&bridge).await,
         Err(code) => code,
     }
-}
-
-/// A time for a person, UTC.
-fn moment(at: UnixMillis) -> String {
-    jiff::Timestamp::from_millisecond(at).map_or("-".to_owned(), |at| format!("{at:.0}"))
 }
 
 /// One of the words of [`State`].

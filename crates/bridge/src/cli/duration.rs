@@ -1,4 +1,4 @@
-//! Durations as people write them: `500ms`, `20s`, `5m`, `2h`; a bare number is seconds.
+//! Durations as people write them: `500ms`, `20s`, `5m`, `2h`, `3d`; a bare number is seconds.
 
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ pub(super) fn parse(text: &str) -> Result<Duration, String> {
         "" | "s" => 1000,
         "m" => 60_000,
         "h" => 3_600_000,
-        _ => return Err(format!("`{unit}` is no unit of time; use ms, s, m or h")),
+        "d" => 86_400_000,
+        _ => return Err(format!("`{unit}` is no unit of time; use ms, s, m, h or d")),
     };
     number.checked_mul(millis).map(Duration::from_millis).ok_or_else(|| format!("`{text}` is too long"))
 }
@@ -27,7 +28,8 @@ mod tests {
         assert_eq!(parse("20"), Ok(Duration::from_secs(20)));
         assert_eq!(parse("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(parse("2h"), Ok(Duration::from_secs(7200)));
-        for bad in ["", "s", "20 s", "-1s", "1d", "99999999999999999999s", "18446744073709551615h"] {
+        assert_eq!(parse("3d"), Ok(Duration::from_secs(3 * 86_400)));
+        for bad in ["", "s", "20 s", "-1s", "1y", "99999999999999999999s", "18446744073709551615h"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

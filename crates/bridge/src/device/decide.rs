@@ -8,7 +8,7 @@ use std::time::Duration;
 use azure::hub::{SendError, Why};
 use queue::{Reason, UnixMillis};
 
-use crate::device::plan::reason;
+use crate::reason::reason;
 use crate::wait::in_words;
 
 /// First counted retry; doubles.

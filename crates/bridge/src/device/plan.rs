@@ -11,6 +11,7 @@ use crate::config::{Config, Route, Target, TargetKind};
 use crate::head::Head;
 use crate::identity::{self, Name, Unnamed};
 use crate::lane::DeviceKey;
+use crate::reason::reason;
 use crate::route;
 use crate::uplink::{self, Style, Telemetry};
 
@@ -128,16 +129,12 @@ fn target(config: &Config, way: &Way) -> Result<Arc<Target>, Reason> {
     let target = config.targets.get(&way.target).filter(|target| identity::is_of(&way.name(), target));
     target.cloned().ok_or_else(|| {
         let detail = format!(
-            "it was tried as `{}` ({}) at target `{}`, which is not in the configuration any more; put it back and replay",
+            "it was tried as `{}` ({}) at target `{}`, which is not in the configuration any more; \
+             put it back, or replay it to where its route leads now",
             way.id, way.scope, way.target
         );
         reason("target_gone", &detail)
     })
-}
-
-/// A reason with its fixed word.
-pub fn reason(code: &str, detail: &(impl std::fmt::Display + ?Sized)) -> Reason {
-    Reason { code: code.to_owned(), detail: detail.to_string() }
 }
 
 #[cfg(test)]

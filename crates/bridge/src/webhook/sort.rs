@@ -13,6 +13,7 @@ use super::answer::Answer;
 use super::keys::Admission;
 use crate::head::Head;
 use crate::lane::{DeviceKey, Lane};
+use crate::reason::reason;
 
 /// Characters of a path that are kept; the ones that mean something have fewer.
 const MAX_PATH_KEPT: usize = 128;
@@ -78,6 +79,20 @@ pub fn sort(arrival: Arrival<'_>) -> Result<Sorted, Answer> {
     }
 }
 
+/// What becomes of a letter that could not be sorted when it came.
+///
+/// # Errors
+/// Why it still cannot.
+pub fn sort_again(head: &Head, body: &[u8]) -> Result<Sorted, Reason> {
+    let admission = Admission { network: head.network.clone(), applications: None };
+    let arrival = Arrival { body, binary: head.format == "protobuf", path: &head.path, admission: &admission };
+    match sort(arrival) {
+        Ok(sorted @ Sorted { useless: None, .. }) => Ok(sorted),
+        Ok(Sorted { useless: Some(useless), .. }) => Err(useless),
+        Err(answer) => Err(reason("not_understood", &format!("still {}", answer.word().replace('_', " ")))),
+    }
+}
+
 fn message(arrival: Arrival<'_>, envelope: Envelope) -> Result<Sorted, Answer> {
     if !arrival.admission.allows(envelope.application.as_deref()) {
         return Err(Answer::WrongApplication);
@@ -107,7 +122,7 @@ fn key(head: &Head) -> Result<DeviceKey, Reason> {
             "the message names no {what}, or one beyond {MAX_NAME_BYTES} bytes; does the webhook's field mask cut the \
              device's identifiers off?"
         );
-        Reason { code: "no_identity".to_owned(), detail }
+        reason("no_identity", &detail)
     };
     Ok(DeviceKey {
         network: head.network.clone(),
@@ -117,9 +132,8 @@ fn key(head: &Head) -> Result<DeviceKey, Reason> {
 }
 
 fn not_understood(arrival: Arrival<'_>, detail: String) -> Sorted {
-    let detail = detail.chars().take(MAX_DETAIL).collect();
-    let reason = Reason { code: "not_understood".to_owned(), detail };
-    unsorted(arrival, "unknown", reason, secrets::strip(arrival.body).into_owned())
+    let detail: String = detail.chars().take(MAX_DETAIL).collect();
+    unsorted(arrival, "unknown", reason("not_understood", &detail), secrets::strip(arrival.body).into_owned())
 }
 
 fn protobuf(arrival: Arrival<'_>) -> Sorted {
@@ -130,7 +144,7 @@ fn protobuf(arrival: Arrival<'_>) -> Sorted {
         detail += &format!(" (not readable as such: {} bytes, SHA-256 {digest}, not stored)", arrival.body.len());
         Vec::new()
     });
-    unsorted(arrival, "protobuf", Reason { code: "protobuf_format".to_owned(), detail }, body)
+    unsorted(arrival, "protobuf", reason("protobuf_format", &detail), body)
 }
 
 fn unsorted(arrival: Arrival<'_>, word: &'static str, reason: Reason, body: Vec<u8>) -> Sorted {

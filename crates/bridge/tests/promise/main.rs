@@ -25,6 +25,7 @@ mod bad_input;
 mod check;
 mod core_dumps;
 mod corpus;
+mod dead_letters;
 mod demo;
 mod device_commands;
 mod devices;

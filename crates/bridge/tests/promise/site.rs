@@ -212,14 +212,14 @@ impl Site {
 
     /// All dead letters.
     pub(crate) async fn dead_letters(&self) -> Vec<Value> {
-        let mut letters: Vec<Value> = Vec::new();
+        let (mut letters, mut after): (Vec<Value>, _) = (Vec::new(), None);
         loop {
-            let after = letters.last().and_then(|l| l["seq"].as_u64());
-            let query = after.map_or_else(String::new, |seq| format!("?after={seq}"));
+            let query = after.map_or_else(String::new, |seq: u64| format!("?after={seq}"));
             let page = self.admin(&format!("/api/v1/dead-letters{query}")).await.json();
-            match page.as_array() {
-                Some(page) if !page.is_empty() => letters.extend(page.iter().cloned()),
-                _ => return letters,
+            letters.extend(page["letters"].as_array().expect("a page of letters").iter().cloned());
+            after = page["next"].as_u64();
+            if after.is_none() {
+                return letters;
             }
         }
     }

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::super::admin_api::{AdminApi, BridgeArguments};
+use super::super::moment::moment;
 use super::super::plain::plain;
 use super::super::{fail, say};
-use super::moment;
 use crate::admin::devices::view::{Device, Page, State};
 
 /// `longhaul devices list`

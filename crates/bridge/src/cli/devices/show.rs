@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 
 use super::super::admin_api::{AdminApi, BridgeArguments};
+use super::super::moment::moment;
 use super::super::plain::plain;
 use super::super::{fail, say};
 use super::find::find;
-use super::moment;
 use crate::admin::devices::view::{Device, Named};
 
 /// `longhaul devices show`
