@@ -82,6 +82,7 @@ impl Sqlite {
     /// One transaction, and the totals with it.
     fn change<T>(&mut self, change: impl FnOnce(&mut Changes<'_>) -> rusqlite::Result<T>) -> Result<T, CommitError> {
         let connection = self.connection.as_ref().ok_or_else(|| CommitError::Failed("the store is not open".into()))?;
+        self.room.own(connection).map_err(|Trouble(why)| CommitError::Failed(why))?;
         let transaction = connection.unchecked_transaction()?;
         let (totals, next_seq) = (self.totals, self.next_seq);
         let mut changes = Changes { connection, bounds: self.bounds, totals, next_seq, strays: 0 };

@@ -168,3 +168,65 @@ fn full_disk_drains() {
     }
     assert!(output.status.success() && said.contains("1 passed"), "{said}");
 }
+
+/// As often as in `./test`.
+const CYCLES: u32 = 20;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "run by a_full_disk_of_somebody_without_rights_is_left_again_and_again as nobody, on a disk of its own"]
+async fn cycles() {
+    let dir = std::path::PathBuf::from(std::env::var_os("QUEUE_TEST_FULL_DISK").expect("set by who runs this"));
+    let queue = open(&dir);
+    let mut waiting = 0;
+    let (mut refused, mut again) = (Duration::ZERO, Duration::ZERO);
+    for cycle in 0..CYCLES {
+        let greedy = take_the_rest(&dir);
+        waiting += fill(&queue).await;
+        let begun = Instant::now();
+        assert!(matches!(queue.put(put(0)).await, Err(PutError::Full(_))), "cycle {cycle}");
+        refused = refused.max(begun.elapsed());
+        let mut leases = queue.leases(100);
+        waiting -= drain_some(&mut leases, waiting).await;
+        drop(leases);
+        assert_eq!(queue.stats().waiting, waiting, "cycle {cycle}");
+        std::fs::remove_file(greedy).unwrap();
+        let begun = Instant::now();
+        while queue.put(put(waiting)).await.is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(5), "cycle {cycle}: {:?}", queue.stats());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        again = again.max(begun.elapsed());
+        waiting += 1;
+    }
+    assert!(refused < Duration::from_millis(100), "{refused:?}");
+    eprintln!("{CYCLES} times full: refused within {refused:?}, took puts again within {again:?}, {waiting} kept");
+}
+
+#[test]
+fn a_full_disk_of_somebody_without_rights_is_left_again_and_again() {
+    let at = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("full-{}", std::process::id()));
+    let volume = match disks::Volume::new(&at, 48) {
+        Ok(volume) => volume,
+        Err(why) => return eprintln!("NOT PROVED: {why}"),
+    };
+    volume.open_to_all();
+    // Where nobody may read it.
+    let this = Path::new("/dev/shm").join(format!("full-disk-{}", std::process::id()));
+    std::fs::copy(std::env::current_exe().unwrap(), &this).unwrap();
+    let disk = Path::new("/dev/shm").join(format!("full-disk-{}-mount", std::process::id()));
+    std::fs::create_dir_all(&disk).unwrap();
+    let bound = Command::new("mount").arg("--bind").args([volume.path(), &disk]).status().unwrap();
+    assert!(bound.success());
+    let output = Command::new("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .arg(&this)
+        .args(["--exact", "cycles", "--ignored", "--nocapture"])
+        .env("QUEUE_TEST_FULL_DISK", &disk)
+        .output()
+        .expect("setpriv is there (util-linux)");
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let _ = Command::new("umount").arg(&disk).status();
+    let _ = (std::fs::remove_file(&this), std::fs::remove_dir(&disk));
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    eprintln!("{}", said.lines().find(|line| line.contains("times full")).unwrap_or_default());
+}

@@ -3,7 +3,8 @@
 //! Promises, on file systems that overwrite in place:
 //! - Every page that a transaction may use has its blocks: the file is extended with written zeros *ahead* of the
 //!   transaction, and `max_page_count` is the length of the file. So a checkpoint never meets a full disk, and the log
-//!   can always be emptied into the file and begun anew.
+//!   can always be emptied into the file and begun anew. A checkpoint that empties the whole log cuts the file to the pages
+//!   in use, so before each transaction it is looked at again: what was cut off is bought back, or not counted on.
 //! - The log has its blocks: it is made [`LOG_BYTES`] long once and never shorter.
 //! - A reserve of used pages inside the file is given up, a row at a time, when a change other than a put finds no free
 //!   page. Nobody else can take it, as somebody could take the room of a ballast file after it was deleted.
@@ -86,6 +87,16 @@ impl Room {
         result
     }
 
+    /// Before each transaction: no page is counted on that the last checkpoint has cut off and that cannot be had again.
+    pub(super) fn own(&mut self, connection: &Connection) -> Result<(), Trouble> {
+        let length = self.file.metadata()?.len() / PAGE_BYTES;
+        if length >= self.limit || self.extend(length, self.limit).is_ok() {
+            return Ok(());
+        }
+        let used = number(connection, "PRAGMA page_count")?;
+        self.set_limit(connection, length.max(used))
+    }
+
     fn set_limit(&mut self, connection: &Connection, pages: u64) -> Result<(), Trouble> {
         if self.limit != pages {
             number(connection, &format!("PRAGMA max_page_count = {pages}"))?;
@@ -113,6 +124,7 @@ impl Room {
         let missing = RESERVE_ROWS.saturating_sub(rows);
         self.ensure(connection, missing * 5 + AHEAD_PAGES)?;
         for _ in 0..missing {
+            self.own(connection)?;
             let insert = "INSERT INTO reserve (filler) VALUES (zeroblob(?))";
             connection.prepare_cached(insert)?.execute([RESERVE_ROW_BYTES as i64])?;
         }
