@@ -30,6 +30,7 @@ use crate::events::Events;
 use crate::pool::{self, Pool};
 use crate::provision::Provision;
 use crate::reload::{Reload, admin_keys};
+use crate::suspects::Suspects;
 use crate::swap::Swap;
 use crate::webhook;
 use crate::webhook::accept::{self, Listen};
@@ -73,6 +74,8 @@ pub struct Parts<L> {
     pub dial: Arc<dyn Dial>,
     /// Open. It is closed by [`App::drain`].
     pub queue: Queue,
+    /// What the last process died of.
+    pub suspects: Suspects,
 }
 
 /// Why the bridge could not start.
@@ -137,10 +140,14 @@ impl App {
         let pages = bind("admin.listen", config.admin.listen, listeners.admin)?;
         let dial: Arc<dyn Dial> = Arc::new(Tls::new(config.azure.ca_file.as_deref())?);
         let queue = Queue::open(queue_options(&config, &world))?;
+        let suspects = Suspects::open(&config.queue.dir).unwrap_or_else(|cause| {
+            tracing::warn!(%cause, "what is being read cannot be noted: a message that ends the process may do so again");
+            Suspects::in_memory()
+        });
         let tls = config.webhook.tls.as_ref().map(webhook::tls::Tls::load).transpose()?;
         let (webhook, admin) = (door.as_ref().map(addr), addr(&pages));
         let dir = config.queue.dir.clone();
-        let parts = Parts { door, pages: Some(pages), tls, dial, queue };
+        let parts = Parts { door, pages: Some(pages), tls, dial, queue, suspects };
         let app = Self::build(config, role, world, parts).await?;
         tracing::info!(webhook = webhook.map(tracing::field::display), %admin, dir = %dir.display(), "up");
         Ok(Self { webhook, admin: Some(admin), ..app })
@@ -157,7 +164,7 @@ impl App {
         world: World,
         parts: Parts<L>,
     ) -> Result<Self, StartError> {
-        let Parts { door: listener, pages, tls, dial, queue } = parts;
+        let Parts { door: listener, pages, tls, dial, queue, suspects } = parts;
         let mut metrics = Registry::with_prefix("longhaul");
         let events = Events::new(&mut metrics);
         let gauges = Gauges::new(&mut metrics);
@@ -175,7 +182,7 @@ impl App {
         };
         let door = listener.map(|listener| open_door(listener, door, options, &config.webhook, door_stops.clone()));
         let flow = match role {
-            Role::Worker | Role::All => Some(Arc::new(flow(&config, &dial, &queue, &world, &events).await?)),
+            Role::Worker | Role::All => Some(Arc::new(flow(&config, &dial, &queue, &world, &events, suspects).await?)),
             Role::Webhook => None,
         };
         let pool = flow.as_ref().map(|f| f.pool.clone());
@@ -273,6 +280,7 @@ pub async fn flow(
     queue: &Queue,
     world: &World,
     events: &Events,
+    suspects: Suspects,
 ) -> Result<Shared, StartError> {
     let pool = Pool::new(
         pool::Options::of(&config.azure, &world.random),
@@ -289,6 +297,7 @@ pub async fn flow(
         pool: Arc::new(pool),
         queue: queue.clone(),
         world: world.clone(),
+        suspects,
         events: events.clone(),
     })
 }

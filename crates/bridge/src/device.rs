@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use azure::hub::{SendError, Why};
-use queue::{Lease, LeaseError, Queue, Reason, Retry, Seen, Settle, UnixMillis};
+use queue::{Lease, LeaseError, Message, Queue, Reason, Retry, Seen, Settle, UnixMillis};
 use tokio::sync::mpsc;
 
 use crate::claims::{Claims, NotOurs};
@@ -32,6 +32,7 @@ use crate::pool::{Hub, Pool, Turn};
 use crate::provision::breaker::Verdict;
 use crate::provision::{Applicant, Provision};
 use crate::reason::reason;
+use crate::suspects::{Deadly, Suspects};
 use crate::swap::Swap;
 use crate::uplink::Telemetry;
 use crate::webhook::sort::sort_again;
@@ -75,6 +76,8 @@ pub struct Shared {
     pub queue: Queue,
     /// Clock and random source.
     pub world: World,
+    /// What breaks whoever reads it.
+    pub suspects: Suspects,
     /// Facts.
     pub events: Events,
 }
@@ -124,7 +127,11 @@ impl Worker {
             Happening::Unsorted(lease) => return self.shared.sort_again(lease).await,
         };
         self.shared.world.point(Point::DeviceLeased).await;
-        match plan(lease.message(), &self.shared.config.get()) {
+        let plan = match self.shared.read(lease.message(), |message| plan(message, &self.shared.config.get())) {
+            Ok(plan) => plan,
+            Err(deadly) => return self.shared.bury_deadly(lease, deadly).await,
+        };
+        match plan {
             Plan::Keep(kind) => self.shared.keep(lease, kind).await,
             Plan::Bury(reason) => self.shared.bury(lease, reason).await,
             Plan::Drop(route) => self.shared.drop_on_purpose(lease, &route).await,
@@ -325,13 +332,26 @@ impl Shared {
         self.pool.rest(hub, &lane);
     }
 
+    /// Whatever may break over a message, in the sight of [`Suspects`].
+    fn read<T>(&self, message: &Message, read: impl FnOnce(&Message) -> T) -> Result<T, Deadly> {
+        let _reading = self.suspects.read(message.seq)?;
+        self.world.reads(message);
+        Ok(read(message))
+    }
+
+    async fn bury_deadly(&self, lease: Lease, deadly: Deadly) {
+        let seq = lease.message().seq;
+        self.bury(lease, reason("worker_broke", &deadly)).await;
+        self.suspects.forget(seq);
+    }
+
     /// Perhaps it is understood by now. Then it begins its life where it belongs, with the time at which it was accepted.
     async fn sort_again(&self, lease: Lease) {
-        let message = lease.message();
-        let sorted = sort_again(&Head::read(&message.head).unwrap_or_default(), &message.body);
-        let put = match sorted {
-            Ok(sorted) => sorted.into_put(message.accepted_at),
-            Err(reason) => return self.bury(lease, reason).await,
+        let sort = |message: &Message| sort_again(&Head::read(&message.head).unwrap_or_default(), &message.body);
+        let put = match self.read(lease.message(), sort) {
+            Ok(Ok(sorted)) => sorted.into_put(lease.message().accepted_at),
+            Ok(Err(reason)) => return self.bury(lease, reason).await,
+            Err(deadly) => return self.bury_deadly(lease, deadly).await,
         };
         match self.queue.put(put).await {
             Ok(_) => drop(self.done(lease.settle(Settle::default()).await)),

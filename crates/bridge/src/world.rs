@@ -89,6 +89,13 @@ impl World {
         }
     }
 
+    /// A message is about to be read.
+    pub fn reads(&self, message: &queue::Message) {
+        if let Some(points) = &self.points {
+            points.reads(message);
+        }
+    }
+
     /// Now, in milliseconds since 1970.
     pub fn now(&self) -> queue::UnixMillis {
         self.clock.now()

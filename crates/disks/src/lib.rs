@@ -107,6 +107,7 @@ fn mount(image: &Path, at: &Path) -> Result<(), String> {
     told(Command::new("mount").args(["-o", "loop,noatime"]).arg(image).arg(at).output())
 }
 
+#[expect(clippy::disallowed_methods, reason = "a test's own patience, outside of any runtime")]
 fn unmount(at: &Path) {
     let begun = Instant::now();
     while let Err(why) = told(Command::new("umount").arg(at).output()) {

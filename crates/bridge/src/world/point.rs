@@ -15,6 +15,11 @@ use std::pin::Pin;
 pub trait Points: Send + Sync + fmt::Debug {
     /// The flow goes on when this is ready.
     fn reached(&self, point: Point) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
+    /// This message is about to be read: the place to break over it.
+    fn reads(&self, message: &queue::Message) {
+        let _ = message;
+    }
 }
 
 macro_rules! points {

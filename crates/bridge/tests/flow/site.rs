@@ -12,6 +12,7 @@ use bridge::head::Head;
 use bridge::identity;
 use bridge::lane::{DeviceKey, Lane};
 use bridge::provision::Applicant;
+use bridge::suspects::Suspects;
 use bridge::world::{Clock as _, Random, World};
 use bridge::{app, config, dispatch};
 use prometheus_client::registry::Registry;
@@ -129,7 +130,7 @@ impl Life {
         tokio::spawn(writer);
         let config = read(&site.config);
         let events = Events::new(&mut Registry::default());
-        let shared = Arc::new(app::flow(&config, &dial, &queue, &world, &events).await.unwrap());
+        let shared = Arc::new(app::flow(&config, &dial, &queue, &world, &events, Suspects::in_memory()).await.unwrap());
         let (stop, stops) = watch::channel(false);
         let leases = queue.leases(config.azure.max_in_flight);
         let dispatch = tokio::spawn(dispatch::run(leases, shared.clone(), stops));

@@ -36,6 +36,7 @@ mod mission;
 mod new_devices;
 mod outage;
 mod pace;
+mod poison;
 mod policy;
 mod predecessor;
 mod readers;

@@ -38,6 +38,7 @@ async fn child() {
 }
 
 /// Starts a child, kills it after `life`, and returns what it said.
+#[expect(clippy::disallowed_methods, reason = "not a wait for something to happen: the moment of death is the point")]
 fn run_and_kill(dir: &Path, round: u64, life: Duration) -> Vec<String> {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(CHILD)
@@ -57,7 +58,6 @@ fn run_and_kill(dir: &Path, round: u64, life: Duration) -> Vec<String> {
         lines.collect::<Vec<_>>()
     });
     begun.recv_timeout(Duration::from_secs(30)).expect("the child begins to put");
-    // Not a wait for something to happen: the moment of death is the point.
     std::thread::sleep(life);
     child.kill().unwrap();
     child.wait().unwrap();

@@ -40,6 +40,7 @@ fn cuts(name: &str, count: u64) -> Result<Sum, String> {
     Ok(sum)
 }
 
+#[expect(clippy::disallowed_methods, reason = "not a wait for something to happen: the moment of the cut is the point")]
 fn work_until_cut(dir: &Path, round: u64, life: Duration, volume: &mut Volume) -> Vec<String> {
     let said = Arc::new(Mutex::new(Some(Vec::new())));
     let hears = said.clone();
