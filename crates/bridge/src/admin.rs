@@ -6,6 +6,7 @@ mod guard; // who may ask
 mod metrics; // counters and gauges
 mod page; // for people
 mod problem; // what went wrong
+pub mod verify; // is it what was written
 
 use std::sync::{Arc, Mutex};
 
@@ -20,6 +21,7 @@ use serde::Serialize;
 
 pub use metrics::Gauges;
 
+use crate::alarm::{Outlook, Seen};
 use crate::device::Shared;
 use crate::events::Events;
 use crate::feed::Recent;
@@ -36,6 +38,8 @@ const BODY_MAX: usize = 4096;
 pub struct Admin {
     /// Depths and health of the queue.
     pub queue: Queue,
+    /// How long it will have room.
+    pub seen: Arc<Seen>,
     /// Feed of the recent past.
     pub events: Events,
     /// Hubs, assignments, claims. None while the process only takes messages.
@@ -72,6 +76,8 @@ struct Depths {
     kept_gone: u64,
     writable: bool,
     trouble: Option<String>,
+    /// None in the first seconds.
+    outlook: Option<Outlook>,
 }
 
 /// All routes.
@@ -89,6 +95,7 @@ pub fn router(admin: Arc<Admin>) -> Router {
             "/api/v1/dead-letters/import",
             post(dead_letters::import).layer(DefaultBodyLimit::max(dead_letters::IMPORT_BYTES_MAX)),
         )
+        .route("/api/v1/queue/verify", get(verify::verify))
         .route("/api/v1/devices", get(devices::list))
         .route("/api/v1/devices/retry", post(devices::retry))
         .route(
@@ -141,6 +148,7 @@ impl Admin {
                 kept_gone: q.kept_gone,
                 writable: q.writable,
                 trouble: q.trouble,
+                outlook: self.seen.outlook(),
             },
             hubs: self.flow.as_ref().map_or_else(Vec::new, |flow| flow.pool.standing()),
             devices_assigned: self.flow.as_ref().map_or(0, |flow| flow.provision.assigned()),

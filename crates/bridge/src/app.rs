@@ -9,7 +9,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -74,8 +74,8 @@ pub struct Parts<L> {
     pub dial: Arc<dyn Dial>,
     /// Open. It is closed by [`App::drain`].
     pub queue: Queue,
-    /// What the last process died of.
-    pub suspects: Suspects,
+    /// The queue's directory, where it is on a disk.
+    pub home: Option<PathBuf>,
 }
 
 /// Why the bridge could not start.
@@ -140,14 +140,10 @@ impl App {
         let pages = bind("admin.listen", config.admin.listen, listeners.admin)?;
         let dial: Arc<dyn Dial> = Arc::new(Tls::new(config.azure.ca_file.as_deref())?);
         let queue = Queue::open(queue_options(&config, &world))?;
-        let suspects = Suspects::open(&config.queue.dir).unwrap_or_else(|cause| {
-            tracing::warn!(%cause, "what is being read cannot be noted: a message that ends the process may do so again");
-            Suspects::in_memory()
-        });
         let tls = config.webhook.tls.as_ref().map(webhook::tls::Tls::load).transpose()?;
         let (webhook, admin) = (door.as_ref().map(addr), addr(&pages));
         let dir = config.queue.dir.clone();
-        let parts = Parts { door, pages: Some(pages), tls, dial, queue, suspects };
+        let parts = Parts { door, pages: Some(pages), tls, dial, queue, home: Some(dir.clone()) };
         let app = Self::build(config, role, world, parts).await?;
         tracing::info!(webhook = webhook.map(tracing::field::display), %admin, dir = %dir.display(), "up");
         Ok(Self { webhook, admin: Some(admin), ..app })
@@ -164,7 +160,7 @@ impl App {
         world: World,
         parts: Parts<L>,
     ) -> Result<Self, StartError> {
-        let Parts { door: listener, pages, tls, dial, queue, suspects } = parts;
+        let Parts { door: listener, pages, tls, dial, queue, home } = parts;
         let mut metrics = Registry::with_prefix("longhaul");
         let events = Events::new(&mut metrics);
         let gauges = Gauges::new(&mut metrics);
@@ -182,11 +178,18 @@ impl App {
         };
         let door = listener.map(|listener| open_door(listener, door, options, &config.webhook, door_stops.clone()));
         let flow = match role {
-            Role::Worker | Role::All => Some(Arc::new(flow(&config, &dial, &queue, &world, &events, suspects).await?)),
+            Role::Worker | Role::All => {
+                let suspects = suspects(home.as_deref());
+                Some(Arc::new(flow(&config, &dial, &queue, &world, &events, suspects).await?))
+            }
             Role::Webhook => None,
         };
         let pool = flow.as_ref().map(|f| f.pool.clone());
+        let seen = Arc::<alarm::Seen>::default();
+        let place = home.map(|dir| alarm::Place { dir, max_bytes: config.queue.max_bytes });
+        tokio::spawn(alarm::watch(queue.clone(), events.clone(), place, seen.clone()));
         let pictures = Admin {
+            seen,
             queue: queue.clone(),
             events: events.clone(),
             flow: flow.clone(),
@@ -207,7 +210,6 @@ impl App {
             let leases = queue.leases(config.azure.max_in_flight);
             tokio::spawn(dispatch::run(leases, shared, work_stops))
         });
-        tokio::spawn(alarm::watch(queue.clone(), events.clone()));
         let (webhook, admin) = (None, None);
         Ok(Self { webhook, admin, reload, events, queue, pool, dispatch, door, pages, world, stop_work, stop_door })
     }
@@ -359,6 +361,16 @@ fn bind(key: &'static str, address: SocketAddr, handed: Option<StdListener>) -> 
         address,
         source,
     })
+}
+
+/// What the last process died of, where there is a disk to note it on.
+fn suspects(home: Option<&Path>) -> Suspects {
+    let open = |dir: &Path| {
+        Suspects::open(dir).inspect_err(|cause| {
+            tracing::warn!(%cause, "what is being read cannot be noted: a message that ends the process may do so again");
+        })
+    };
+    home.and_then(|dir| open(dir).ok()).unwrap_or_else(Suspects::in_memory)
 }
 
 fn addr(listener: &TcpListener) -> SocketAddr {

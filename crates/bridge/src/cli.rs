@@ -9,6 +9,7 @@ pub mod demo;
 pub mod devices;
 pub mod explain;
 pub mod init;
+pub mod queue;
 pub mod run;
 pub mod send;
 
@@ -54,6 +55,8 @@ enum Command {
     DeadLetters(dead_letters::Arguments),
     /// The devices of a running bridge, and their keys
     Devices(devices::Arguments),
+    /// The embedded queue: what is in it, whether it is whole, a copy of it
+    Queue(queue::Arguments),
     /// What would happen to a message: route, identity, exact body; no network
     Explain(explain::Arguments),
     /// Writes a commented configuration
@@ -79,6 +82,7 @@ pub fn main() -> ExitCode {
             Command::Check(a) => check::main(a).await,
             Command::DeadLetters(a) => dead_letters::main(a).await,
             Command::Devices(a) => devices::main(a).await,
+            Command::Queue(a) => queue::main(a).await,
             Command::Explain(a) => explain::main(&a),
             Command::Init(a) => init::main(&a),
             Command::AzureSim(a) => azure_sim::main(a).await,

@@ -189,6 +189,13 @@ pub enum Event<'a> {
     },
     /// It can again.
     QueueOpen,
+    /// At this pace there will soon be no room.
+    QueueFills {
+        /// Until then.
+        seconds_left: u64,
+        /// Bytes of messages that still fit.
+        bytes_left: u64,
+    },
     /// A hub stopped working; its devices' messages rest in the queue.
     HubDown {
         /// Host and port.
@@ -541,6 +548,9 @@ impl Events {
                 error!(count, "queue.dead_letters_gone: nobody dealt with them in time")
             }
             Event::QueueShut { trouble } => error!(trouble, "queue.shut: messages are refused"),
+            Event::QueueFills { seconds_left, bytes_left } => {
+                warn!(seconds_left, bytes_left, "queue.fills: make room on its disk, or raise queue.max_bytes");
+            }
             Event::QueueOpen => info!("queue.open: messages are taken again"),
             Event::HubDown { hub, cause } => {
                 c.hub_down.get_or_create(&HubName { hub: hub.to_owned() }).inc();

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::core::{Dropped, Outcome};
+use crate::verify::{Cursor, Verified};
 use crate::{DeadLetter, LaneState, LeaseError, Message, Moved, Note, Put, PutError, Receipt, Seen, Seq, UnixMillis};
 
 pub(crate) type PutReply = oneshot::Sender<Result<Receipt, PutError>>;
@@ -47,5 +48,6 @@ pub(crate) enum Call {
     DeadLetter { seq: Seq, reply: Answer<Option<DeadLetter>> },
     Replay { seqs: Vec<Seq>, reply: Answer<Vec<Moved>> },
     Discard { seqs: Vec<Seq>, reply: Answer<Vec<Moved>> },
+    Verify { after: Option<Cursor>, reply: Answer<Verified> },
     DeadLetterCounts { reply: Answer<Vec<(String, u64)>> },
 }

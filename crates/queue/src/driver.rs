@@ -31,6 +31,9 @@ const LOOKUPS_AT_ONCE: usize = 1_024;
 /// Messages read for handing out between two commits.
 const GRANTS_AT_ONCE: usize = 1_024;
 
+/// Messages looked at between two commits when somebody wants to know whether they are whole: 20 µs each.
+const VERIFIED_AT_ONCE: usize = 256;
+
 /// While the store is full or failed it is tried again this often.
 const TRY_AGAIN: Duration = Duration::from_millis(500);
 
@@ -420,6 +423,7 @@ impl Driver {
                 Call::Hurry { lanes, reply } => answer(reply, Ok(lanes.iter().map(|l| self.core.hurry(l)).collect())),
                 Call::DeadLetters { after, limit, reply } => answer(reply, self.store.dead_letters(after, limit)),
                 Call::DeadLetter { seq, reply } => answer(reply, self.store.dead_letter(seq)),
+                Call::Verify { after, reply } => answer(reply, self.store.verify(after.as_ref(), VERIFIED_AT_ONCE)),
                 Call::DeadLetterCounts { reply } => answer(reply, self.store.dead_letter_counts()),
             }
         }

@@ -15,6 +15,7 @@ use tokio::task::unconstrained;
 use crate::board::Board;
 use crate::command::{Answer, Call, Command, LeaseReply, Room};
 use crate::core::{Dropped, Outcome};
+use crate::verify::{Cursor, Verified};
 use crate::{
     DeadLetter, LaneState, LeaseError, Message, Moved, Note, Put, PutError, Reason, Receipt, Retry, Seen, Seq, Settle,
     Stats, UnixMillis,
@@ -191,6 +192,15 @@ impl Queue {
     /// As [`Queue::replay`].
     pub async fn discard(&self, seqs: Vec<Seq>) -> Result<Vec<Moved>, LeaseError> {
         self.call(|reply| Call::Discard { seqs, reply }).await
+    }
+
+    /// Looks whether the next messages after `after` are what was written, on the writer's thread: a bounded piece, so ask until
+    /// there is no [`Verified::next`].
+    ///
+    /// # Errors
+    /// When the disk cannot be read.
+    pub async fn verify(&self, after: Option<Cursor>) -> Result<Verified, LeaseError> {
+        self.call(|reply| Call::Verify { after, reply }).await
     }
 
     /// How many dead letters there are, by reason code.

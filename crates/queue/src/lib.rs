@@ -20,6 +20,7 @@ mod opening;
 mod options;
 mod sqlite;
 mod store;
+mod verify;
 
 pub use handle::{Lease, Leases, Queue};
 pub use message::{
@@ -27,3 +28,4 @@ pub use message::{
     Seen, Seq, Settle, Stats, UnixMillis,
 };
 pub use options::{Clock, Engine, OpenError, Options};
+pub use verify::{Cursor, Part, Report, Verified};

@@ -8,6 +8,7 @@ mod aside;
 mod changes;
 mod failure;
 mod files;
+pub(crate) mod inspect;
 mod room;
 mod rows;
 
@@ -22,6 +23,7 @@ use self::room::{AHEAD_PAGES, Room};
 use crate::lanes::Head;
 use crate::options::OpenError;
 use crate::store::{Bounds, CommitError, Found, NextSeq, Op, Shelf, Store, Totals, Trouble};
+use crate::verify::{Cursor, Verified};
 use crate::{DeadLetter, Seen, Seq, UnixMillis};
 
 /// Fewer, larger pages: a body of 1.5 KiB shares its page with nine others, and a commit of 512 writes 60 pages.
@@ -230,6 +232,10 @@ impl Store for Sqlite {
 
     fn dead_letter(&mut self, seq: Seq) -> Result<Option<DeadLetter>, Trouble> {
         Ok(rows::letter(self.connection()?, seq)?)
+    }
+
+    fn verify(&mut self, after: Option<&Cursor>, limit: usize) -> Result<Verified, Trouble> {
+        Ok(inspect::piece(self.connection()?, after, limit)?)
     }
 
     fn dead_letter_counts(&mut self) -> Result<Vec<(String, u64)>, Trouble> {

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::lanes::Head;
+use crate::verify::{Cursor, Verified};
 use crate::{Burial, DeadLetter, Message, Note, Place, Put, Reason, Retry, Seen, Seq, Settle, UnixMillis};
 
 /// How many seen keys a lane keeps: a network repeats a message within a few tries, and 64 uplinks of one device are
@@ -213,6 +214,8 @@ pub(crate) trait Store {
     fn seen(&mut self, lane: &str) -> Result<Vec<Seen>, Trouble>;
     fn dead_letters(&mut self, after: Option<Seq>, limit: usize) -> Result<Vec<DeadLetter>, Trouble>;
     fn dead_letter(&mut self, seq: Seq) -> Result<Option<DeadLetter>, Trouble>;
+    /// The next rows after `after`, at most `limit`.
+    fn verify(&mut self, after: Option<&Cursor>, limit: usize) -> Result<Verified, Trouble>;
     fn dead_letter_counts(&mut self) -> Result<Vec<(String, u64)>, Trouble>;
     /// Forgets everything that is not on the disk and reads it anew. After `Ok` the next commit can be trusted.
     fn reopen(&mut self) -> Result<(), Trouble>;

@@ -182,6 +182,44 @@ async fn a_file_of_format_1_is_taken_over_whole() {
 }
 
 #[tokio::test]
+async fn what_is_not_what_was_written_is_named() {
+    let dir = Dir::new("verified");
+    let queue = dir.open();
+    for (lane, body) in [("a", "waits"), ("b", "is buried"), ("c", "is kept"), ("d", "is damaged")] {
+        queue.put(put(lane, body.as_bytes())).await.unwrap();
+    }
+    let mut leases = queue.leases(10);
+    for _ in 0..4 {
+        let lease = next(&mut leases).await;
+        match lease.message().lane.as_str() {
+            "b" => lease.bury(reason(), Settle::default()).await.unwrap(),
+            "c" => lease.keep().await.unwrap(),
+            _ => lease.release_for(std::time::Duration::MAX),
+        }
+    }
+    let verified = queue.verify(None).await.unwrap();
+    assert_eq!((verified.checked, verified.damaged, verified.next), (4, vec![], None));
+    drop(leases);
+    assert!(matches!(Queue::verify_files(&dir.0), Err(OpenError::Locked { .. })));
+    queue.close().await;
+    let report = Queue::verify_files(&dir.0).unwrap();
+    assert!(report.is_whole() && report.checked == 4, "{report:?}");
+    let copy = dir.0.join("copy");
+    assert!(Queue::copy_files(&dir.0, &copy).unwrap() > 0);
+    assert_eq!(Queue::verify_files(&copy).unwrap(), report);
+
+    let file = rusqlite::Connection::open(dir.0.join("queue.db")).unwrap();
+    file.execute("UPDATE messages SET body = 'is otherwise' WHERE seq = 4", []).unwrap();
+    drop(file);
+    let report = Queue::verify_files(&dir.0).unwrap();
+    assert_eq!((report.is_whole(), report.damaged.as_slice()), (false, [queue::Seq(4)].as_slice()));
+    let queue = dir.open();
+    assert_eq!(queue.verify(None).await.unwrap().damaged, [queue::Seq(4)]);
+    queue.close().await;
+    assert!(matches!(Queue::verify_files(&dir.0.join("nowhere")), Err(OpenError::Directory { .. })));
+}
+
+#[tokio::test]
 async fn a_file_of_another_program_is_refused() {
     let dir = Dir::new("foreign");
     std::fs::create_dir_all(&dir.0).unwrap();

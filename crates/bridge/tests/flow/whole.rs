@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use bridge::app::{self, App, Parts, Role};
 use bridge::reload::Outcome;
-use bridge::suspects::Suspects;
 use bridge::webhook::accept::Listen;
 use bridge::world::{Point, Points};
 use queue::memory::Disk;
@@ -77,7 +76,7 @@ impl Process {
             tls: None,
             dial: Arc::new(site.cloud.clone()),
             queue: queue.clone(),
-            suspects: Suspects::in_memory(),
+            home: None,
         };
         let app = App::build(config, Role::All, world, parts).await.unwrap();
         Self { app, door, queue }

@@ -94,6 +94,18 @@ async fn letters_of_a_missing_route_arrive_in_order_once_it_is_there() {
     let accepted: Vec<_> = vans.map(|line| line["properties"]["received_at"].clone()).collect();
     assert_eq!(accepted.len(), 20);
 
+    let queue = async |arguments: &[&str]| {
+        let arguments = [&["queue"], arguments].concat();
+        run(&site.dir, &arguments, PATIENCE).await
+    };
+    let (code, stdout, _) = queue(&["verify"]).await;
+    assert_eq!((code, stdout.as_str()), (0, "1 messages looked at, 0 damaged\n"));
+    let (code, stdout, _) = queue(&["status"]).await;
+    assert!(code == 0 && stdout.starts_with("takes messages  yes\nwaiting         0 of 0 devices"), "{stdout}");
+    assert!(stdout.contains("dead letters    1, 0 gone\n"), "{stdout}");
+    let (code, _, stderr) = queue(&["backup", "--dir", "data", "copy"]).await;
+    assert!(code == 1 && stderr.contains("another process has this queue open"), "{stderr}");
+
     // What cannot be helped comes back as it was.
     let unsorted = site.dead_letters().await[0]["seq"].to_string();
     assert_eq!(done(&site, &["replay", &unsorted, "99"]).await, "replayed: 1\nnot there: 99\n");
@@ -127,8 +139,10 @@ async fn letters_travel_to_another_bridge_in_a_file() {
     };
     let after: Vec<_> = other.dead_letters().await.iter().map(strip).collect();
     assert_eq!(after, before.iter().map(strip).collect::<Vec<_>>(), "with everything that befell them");
-    // They are dead letters like any others, also after a kill.
-    other.bridge().signal("KILL");
+    // They are dead letters like any others, also after a kill; and so they are in a copy.
+    other.bridge().kill();
+    let copy = run(&other.dir, &["queue", "backup", "--dir", "data", "copy"], PATIENCE).await;
+    assert!(copy.0 == 0 && copy.1.ends_with("6 of 6 messages looked at, 0 damaged\n"), "{copy:?}");
     other.start_bridge().await;
     assert_eq!(done(&other, &["replay", "--reason", "no_route"]).await, "replayed: 5\n");
     let verdict = other.settled(&obligations, PATIENCE).await;

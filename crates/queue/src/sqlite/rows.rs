@@ -84,6 +84,11 @@ fn stored(connection: &Connection, lane: &str, seq: Seq) -> Result<Option<Stored
     row.optional()
 }
 
+/// The message of a row that is set aside.
+pub(super) fn is_whole(connection: &Connection, lane: &str, seq: Seq) -> Result<bool> {
+    Ok(stored(connection, lane, seq)?.is_some_and(|stored| stored.is_whole))
+}
+
 pub(super) fn message(connection: &Connection, lane: &str, seq: Seq) -> Result<Found> {
     let select = "SELECT not_before, attempts, first_attempt_at, last_attempt_at, last_cause, frozen, replays, crc
                   FROM waiting WHERE lane = ? AND seq = ?";

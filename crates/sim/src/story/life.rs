@@ -10,7 +10,6 @@ use std::time::Duration;
 use bridge::app::{App, Parts, Role};
 use bridge::config::{self, Config};
 use bridge::reload::Outcome;
-use bridge::suspects::Suspects;
 use bridge::webhook::accept::Listen;
 use bridge::world::{Clock as _, Random, World as Given};
 use queue::Queue;
@@ -132,7 +131,7 @@ impl Life {
             tls: None,
             dial: world.network.dialler(alive.clone()),
             queue: queue.clone(),
-            suspects: Suspects::in_memory(),
+            home: None,
         };
         let config = read(&world.configuration());
         world.inside().door = Some(door);

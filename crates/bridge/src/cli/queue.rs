@@ -1,0 +1,56 @@
+//! `longhaul queue`: the embedded queue, of a bridge that runs or of one that does not.
+
+mod backup;
+mod status;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use super::admin_api::{AdminApi, BridgeArguments};
+use super::fail;
+
+/// `longhaul queue`
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// What is in it, and how long it will have room
+    Status(status::Arguments),
+    /// Whether every message is what was written
+    Verify(verify::Arguments),
+    /// Copies the files of a queue that nobody has open
+    Backup(backup::Arguments),
+}
+
+/// Does what the subcommand says.
+pub async fn main(arguments: Arguments) -> ExitCode {
+    match arguments.command {
+        Command::Status(a) => at(&a.bridge, async |bridge| status::status(&a, bridge).await).await,
+        Command::Verify(a) => match &a.dir {
+            Some(dir) => ended(verify::files(dir)),
+            None => at(&a.bridge, async |bridge| verify::running(bridge).await).await,
+        },
+        Command::Backup(a) => ended(backup::backup(&a)),
+    }
+}
+
+/// Asks the bridge that is meant.
+async fn at(bridge: &BridgeArguments, ask: impl AsyncFnOnce(&AdminApi) -> Result<(), String>) -> ExitCode {
+    match AdminApi::new(bridge) {
+        Ok(bridge) => ended(ask(&bridge).await),
+        Err(code) => code,
+    }
+}
+
+fn ended(result: Result<(), String>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => fail(&e),
+    }
+}
