@@ -38,6 +38,7 @@ mod outage;
 mod pace;
 mod poison;
 mod policy;
+mod power;
 mod predecessor;
 mod readers;
 mod recovery;
