@@ -15,6 +15,8 @@ use crate::events::{Event, Events};
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// How fast it fills is told from so many looks back: five minutes, over which a burst is none.
 const LOOKS: usize = 30;
+/// And not from fewer: a minute.
+const LOOKS_MIN: usize = 7;
 /// A person is told when no more than this is left, once each.
 const LEFT: [u64; 4] = [24 * 3600, 4 * 3600, 3600, 900];
 /// What a stored byte takes on the disk, in percent: pages are not full, and lanes have names.
@@ -104,7 +106,8 @@ fn room(place: &Place) -> Option<u64> {
 fn outlook(looks: &VecDeque<u64>, room: u64) -> Outlook {
     let now = looks.back().copied().unwrap_or(0);
     let bytes_left = (room / TAKES * 100).saturating_sub(now);
-    let grown = now.saturating_sub(looks.front().copied().unwrap_or(now));
+    let first = looks.front().copied().filter(|_| looks.len() >= LOOKS_MIN).unwrap_or(now);
+    let grown = now.saturating_sub(first);
     let seconds = LOOK_EVERY.as_secs() * looks.len().saturating_sub(1) as u64;
     let seconds_left =
         (grown > 0).then(|| u64::try_from(u128::from(bytes_left) * u128::from(seconds) / u128::from(grown)));
@@ -145,11 +148,13 @@ mod tests {
     fn the_time_left_goes_by_the_last_minutes() {
         let looks = |looks: &[u64]| looks.iter().copied().collect::<VecDeque<_>>();
         assert_eq!(outlook(&looks(&[5]), 1_300), Outlook { bytes_left: 995, seconds_left: None });
-        // 1 000 bytes in 20 s, and 10 000 left.
-        let fills = outlook(&looks(&[0, 400, 1_000]), 14_300);
+        // 3 000 bytes in 60 s, and 10 000 left.
+        let fills = outlook(&looks(&[0, 400, 400, 400, 400, 400, 3_000]), 16_900);
         assert_eq!(fills, Outlook { bytes_left: 10_000, seconds_left: Some(200) });
-        assert_eq!(outlook(&looks(&[900, 100]), 1_300).seconds_left, None, "it drains");
-        assert_eq!(outlook(&looks(&[0, 2_000]), 1_300), Outlook { bytes_left: 0, seconds_left: Some(0) });
+        assert_eq!(outlook(&looks(&[0, 3_000]), 16_900).seconds_left, None, "a burst tells nothing");
+        assert_eq!(outlook(&looks(&[9, 9, 9, 9, 9, 9, 0]), 1_300).seconds_left, None, "it drains");
+        let full = outlook(&looks(&[0, 0, 0, 0, 0, 0, 2_000]), 1_300);
+        assert_eq!(full, Outlook { bytes_left: 0, seconds_left: Some(0) });
     }
 
     #[test]
