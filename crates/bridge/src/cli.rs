@@ -104,6 +104,14 @@ fn keep_memory(command: &Command) {
 }
 
 /// One line on standard error, exit code 1.
+/// Done, or what went wrong.
+fn ended(result: Result<(), String>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => fail(&e),
+    }
+}
+
 fn fail(message: &str) -> ExitCode {
     fail_as(FAILED, message)
 }

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{USAGE, fail_as, settings};
+use super::{USAGE, ended, fail_as, settings};
 use crate::config::{Admin, Secret};
 
 /// The whole of one exchange. The largest takes a commit for each of its 200 devices.
@@ -41,6 +41,14 @@ pub(super) struct BridgeArguments {
 pub(super) struct AdminApi {
     address: String,
     token: Option<Secret>,
+}
+
+/// Asks the bridge that is meant, and says what went wrong.
+pub(super) async fn ask(bridge: &BridgeArguments, ask: impl AsyncFnOnce(&AdminApi) -> Result<(), String>) -> ExitCode {
+    match AdminApi::new(bridge) {
+        Ok(bridge) => ended(ask(&bridge).await),
+        Err(code) => code,
+    }
 }
 
 impl AdminApi {

@@ -11,8 +11,8 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::admin_api::{AdminApi, BridgeArguments};
-use super::{USAGE, fail, fail_as};
+use super::admin_api::ask;
+use super::{USAGE, fail_as};
 
 /// `longhaul dead-letters`
 #[derive(Debug, clap::Args)]
@@ -40,29 +40,18 @@ enum Command {
 /// Does what the subcommand says.
 pub async fn main(arguments: Arguments) -> ExitCode {
     match arguments.command {
-        Command::List(a) => at(&a.bridge, async |bridge| list::list(&a, bridge).await).await,
-        Command::Show(a) => at(&a.bridge, async |bridge| show::show(&a, bridge).await).await,
+        Command::List(a) => ask(&a.bridge, async |bridge| list::list(&a, bridge).await).await,
+        Command::Show(a) => ask(&a.bridge, async |bridge| show::show(&a, bridge).await).await,
         Command::Replay(a) => change(&a, change::REPLAY).await,
         Command::Drop(a) => change(&a, change::DROP).await,
-        Command::Export(a) => at(&a.bridge, async |bridge| export::export(&a, bridge).await).await,
-        Command::Import(a) => at(&a.bridge, async |bridge| import::import(&a, bridge).await).await,
+        Command::Export(a) => ask(&a.bridge, async |bridge| export::export(&a, bridge).await).await,
+        Command::Import(a) => ask(&a.bridge, async |bridge| import::import(&a, bridge).await).await,
     }
 }
 
 async fn change(arguments: &change::Arguments, change: change::Change) -> ExitCode {
     match arguments.misuse() {
         Some(misuse) => fail_as(USAGE, misuse),
-        None => at(&arguments.bridge, async |bridge| change::change(arguments, change, bridge).await).await,
-    }
-}
-
-/// Asks the bridge that is meant.
-async fn at(bridge: &BridgeArguments, ask: impl AsyncFnOnce(&AdminApi) -> Result<(), String>) -> ExitCode {
-    match AdminApi::new(bridge) {
-        Ok(bridge) => match ask(&bridge).await {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(e) => fail(&e),
-        },
-        Err(code) => code,
+        None => ask(&arguments.bridge, async |bridge| change::change(arguments, change, bridge).await).await,
     }
 }

@@ -8,8 +8,8 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::admin_api::{AdminApi, BridgeArguments};
-use super::fail;
+use super::admin_api::ask;
+use super::ended;
 
 /// `longhaul queue`
 #[derive(Debug, clap::Args)]
@@ -31,26 +31,11 @@ enum Command {
 /// Does what the subcommand says.
 pub async fn main(arguments: Arguments) -> ExitCode {
     match arguments.command {
-        Command::Status(a) => at(&a.bridge, async |bridge| status::status(&a, bridge).await).await,
+        Command::Status(a) => ask(&a.bridge, async |bridge| status::status(&a, bridge).await).await,
         Command::Verify(a) => match &a.dir {
             Some(dir) => ended(verify::files(dir)),
-            None => at(&a.bridge, async |bridge| verify::running(bridge).await).await,
+            None => ask(&a.bridge, async |bridge| verify::running(bridge).await).await,
         },
         Command::Backup(a) => ended(backup::backup(&a)),
-    }
-}
-
-/// Asks the bridge that is meant.
-async fn at(bridge: &BridgeArguments, ask: impl AsyncFnOnce(&AdminApi) -> Result<(), String>) -> ExitCode {
-    match AdminApi::new(bridge) {
-        Ok(bridge) => ended(ask(&bridge).await),
-        Err(code) => code,
-    }
-}
-
-fn ended(result: Result<(), String>) -> ExitCode {
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => fail(&e),
     }
 }
