@@ -5,9 +5,9 @@ use queue::{LeaseError, Queue, Seq, UnixMillis};
 use super::view::{Letter, Page};
 use crate::reason::Class;
 
-/// Letters read from the queue at once.
-const PIECE: usize = 100;
-/// Letters looked at for one page, matching or not: twenty pieces, each of which the queue's thread reads between two commits.
+/// Letters read from the queue at once: 20 MiB where all are as large as the door takes.
+const PIECE: usize = 20;
+/// Letters looked at for one page, matching or not: a hundred pieces, each of which the queue's thread reads between two commits.
 const LOOKED_AT_MAX: usize = 2_000;
 /// A page with messages ends once they have this many bytes: one more of 1 MiB, and twice as much in JSON, stay below what the
 /// command line takes in an answer.
