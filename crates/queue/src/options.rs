@@ -125,6 +125,20 @@ pub enum OpenError {
         /// What the system said.
         cause: std::io::Error,
     },
+    /// There is none, where one is to be looked at or copied.
+    #[error("{}: there is no queue here; name the directory that holds queue.db", dir.display())]
+    Missing {
+        /// Which.
+        dir: PathBuf,
+    },
+    /// It cannot be copied there.
+    #[error("{}: cannot become a copy: {cause}; name a directory that is not there yet, on a disk with room", to.display())]
+    Copy {
+        /// Where to.
+        to: PathBuf,
+        /// What the system said.
+        cause: std::io::Error,
+    },
     /// Another process has it.
     #[error(
         "queue.dir {}: another process has this queue open; stop it, or choose another queue.dir",

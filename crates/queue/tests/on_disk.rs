@@ -216,7 +216,8 @@ async fn what_is_not_what_was_written_is_named() {
     let queue = dir.open();
     assert_eq!(queue.verify(None).await.unwrap().damaged, [queue::Seq(4)]);
     queue.close().await;
-    assert!(matches!(Queue::verify_files(&dir.0.join("nowhere")), Err(OpenError::Directory { .. })));
+    assert!(matches!(Queue::verify_files(&dir.0.join("nowhere")), Err(OpenError::Missing { .. })));
+    assert!(matches!(Queue::copy_files(&dir.0, &copy), Err(OpenError::Copy { .. })), "it is there already");
 }
 
 #[tokio::test]

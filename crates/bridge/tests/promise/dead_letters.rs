@@ -89,10 +89,6 @@ async fn letters_of_a_missing_route_arrive_in_order_once_it_is_there() {
     let verdict = site.settled(&obligations, PATIENCE).await;
     println!("{verdict}");
     verdict.holds(0);
-    let mut record = site.record();
-    let vans = record.lines().iter().filter(|line| line["device_id"] == "van");
-    let accepted: Vec<_> = vans.map(|line| line["properties"]["received_at"].clone()).collect();
-    assert_eq!(accepted.len(), 20);
 
     let queue = async |arguments: &[&str]| {
         let arguments = [&["queue"], arguments].concat();

@@ -119,7 +119,7 @@ pub(crate) fn files(dir: &Path) -> Result<Report, OpenError> {
 /// File and log as they are, to a directory that is made. Returns their bytes.
 pub(crate) fn copy(dir: &Path, to: &Path) -> Result<u64, OpenError> {
     let _files = existing(dir)?;
-    let failed = |cause| OpenError::Directory { dir: to.to_owned(), cause };
+    let failed = |cause| OpenError::Copy { to: to.to_owned(), cause };
     DirBuilder::new().mode(0o700).create(to).map_err(failed)?;
     let mut bytes = 0;
     for name in ["queue.db", "queue.db-wal"] {
@@ -142,6 +142,7 @@ fn copy_file(from: &Path, to: &Path) -> io::Result<u64> {
 fn existing(dir: &Path) -> Result<Files, OpenError> {
     match fs::metadata(dir.join("queue.db")) {
         Ok(_) => Files::lock(dir.to_owned()),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Err(OpenError::Missing { dir: dir.to_owned() }),
         Err(cause) => Err(OpenError::Directory { dir: dir.to_owned(), cause }),
     }
 }

@@ -102,9 +102,8 @@ impl Letter {
     /// With its message, or without.
     pub(super) fn of(letter: DeadLetter, whole: bool) -> Self {
         let DeadLetter { message, reason, buried_at, is_whole } = letter;
-        let Message { seq, lane, kind, head: stored, body, accepted_at, attempts, first_attempt_at, .. } = message;
-        let Message { last_attempt_at, last_cause, replays, .. } =
-            Message { body: Vec::new(), head: Vec::new(), lane: String::new(), kind: String::new(), ..message };
+        let Message { seq, lane, kind, head: stored, body, accepted_at, attempts, .. } = message;
+        let Message { first_attempt_at, last_attempt_at, last_cause, replays, .. } = message;
         let head = Head::read(&stored).unwrap_or_default();
         let known = reason::of(&reason.code);
         let bytes = body.len();
