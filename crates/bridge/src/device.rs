@@ -249,6 +249,10 @@ impl Worker {
                 self.shared.pool.failed(&hub, Sign::Certain(asked), &cause);
                 self.shared.rest(lease, &hub);
             }
+            Effect::Throttled(asked, cause) => {
+                self.shared.pool.failed(&hub, Sign::Throttled(asked), &cause);
+                self.shared.rest(lease, &hub);
+            }
             Effect::FreshToken => self.forward(lease, outbound).await,
             Effect::RegisterAgain(cause) => self.register_again(lease, outbound, &hub, cause).await,
             Effect::Moved => self.look_anew(lease, outbound, &hub).await,

@@ -17,6 +17,13 @@ const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// A probe that never reports is forgotten after this. A send reports within 90 s (AMQP: 20 s for its turn, 10 s to connect,
 /// 40 s for token and link, 20 s to be answered; HTTPS: 50 s), a registration within 60 s.
 const PROBE_MAX: Duration = Duration::from_secs(100);
+/// First rest of a hub that was given more than it takes and names no time; doubles with every further one. Its pace is learnt
+/// meanwhile (azure::hub::amqp), so that the first may be short: a hub that takes what it is given then is asked no more than it wants.
+const THROTTLED_MIN: Duration = Duration::from_secs(1);
+/// What Microsoft's documentation asks for, for a hub that goes on refusing.
+const THROTTLED_MAX: Duration = Duration::from_secs(10);
+/// After so long without a refusal the next one is a first one again.
+const THROTTLED_FORGOTTEN: Duration = Duration::from_secs(60);
 /// Longest wait of all, also when the hub's own `Retry-After` or its quota asks for more: it is asked at least hourly.
 const ASKED_MAX: Duration = Duration::from_secs(3600);
 
@@ -34,6 +41,8 @@ pub enum Admission {
 pub enum Sign<'a> {
     /// It said so itself (and for how long), or cannot be reached.
     Certain(Option<Duration>),
+    /// It works, and was given more than it takes; it may have said for how long it is to be left alone.
+    Throttled(Option<Duration>),
     /// This device's message got no good answer: the fault may be the hub's or the message's.
     Doubtful(&'a str),
 }
@@ -43,6 +52,9 @@ pub enum Sign<'a> {
 pub struct Gate {
     state: State,
     failures: u32,
+    /// Rests because it was given too much, and until when the last of them was.
+    throttled: u32,
+    throttled_until: UnixMillis,
     /// The device that failed last, without any success since.
     suspect: Option<String>,
 }
@@ -72,10 +84,14 @@ impl Gate {
         }
     }
 
-    /// The hub answered as a working hub does. True when that opened the gate.
-    pub fn worked(&mut self) -> bool {
+    /// The hub answered as a working hub does. True when that opened the gate. A hub that is to rest because it was given too
+    /// much takes some of what was on its way all the same, which is no reason to give it more.
+    pub fn worked(&mut self, now: UnixMillis) -> bool {
         self.failures = 0;
         self.suspect = None;
+        if matches!(self.state, State::Closed(_)) && now < self.throttled_until {
+            return false;
+        }
         std::mem::take(&mut self.state) != State::Open
     }
 
@@ -84,6 +100,7 @@ impl Gate {
     pub fn failed(&mut self, now: UnixMillis, sign: Sign<'_>, jitter: f64) -> Option<UnixMillis> {
         let asked = match sign {
             Sign::Certain(asked) => asked,
+            Sign::Throttled(asked) => return Some(self.throttle(now, asked, jitter)),
             Sign::Doubtful(device) => {
                 let before = self.suspect.replace(device.to_owned());
                 if self.is_open() && before.is_none_or(|before| before == device) {
@@ -93,6 +110,25 @@ impl Gate {
             }
         };
         Some(self.close(now, asked, jitter))
+    }
+
+    fn throttle(&mut self, now: UnixMillis, asked: Option<Duration>, jitter: f64) -> UnixMillis {
+        if let Some(asked) = asked.and_then(in_words) {
+            self.throttled_until = self.close(now, Some(asked), jitter);
+            return self.throttled_until;
+        }
+        if let State::Closed(until) = self.state
+            && now < until
+        {
+            return until; // one of those that were on their way
+        }
+        if now - self.throttled_until > millis(THROTTLED_FORGOTTEN) {
+            self.throttled = 0;
+        }
+        let wait = THROTTLED_MIN.saturating_mul(1_u32 << self.throttled.min(10)).min(THROTTLED_MAX);
+        self.throttled = self.throttled.saturating_add(1);
+        self.throttled_until = self.close(now, Some(wait), jitter);
+        self.throttled_until
     }
 
     fn close(&mut self, now: UnixMillis, asked: Option<Duration>, jitter: f64) -> UnixMillis {
@@ -147,7 +183,7 @@ mod tests {
         for now in 0..10 {
             assert_eq!(gate.failed(now, Sign::Doubtful("a"), 0.0), None);
         }
-        gate.worked();
+        gate.worked(10);
         assert_eq!(gate.failed(10, Sign::Doubtful("b"), 0.0), None, "it worked in between");
         assert_eq!(gate.failed(11, Sign::Doubtful("a"), 0.0), Some(511));
         assert_eq!(gate.admit(511), Admission::Go);
@@ -169,9 +205,9 @@ mod tests {
             now = until;
         }
         assert_eq!(waits, [500, 1000, 2000, 4000, 8000, 16000, 30000, 30000, 30000]);
-        assert!(gate.worked());
+        assert!(gate.worked(now));
         assert_eq!(gate.admit(now), Admission::Go);
-        assert!(!gate.worked(), "already open");
+        assert!(!gate.worked(now), "already open");
     }
 
     #[test]
@@ -181,6 +217,30 @@ mod tests {
         for _ in 0..1000 {
             assert_eq!(close(&mut gate, 1, None, 0.9), first);
         }
+    }
+
+    #[test]
+    fn a_hub_that_is_given_too_much_rests_a_second_first_and_ten_when_it_goes_on_refusing() {
+        let mut gate = Gate::default();
+        let mut now = 1_000_000;
+        let throttled = |gate: &mut Gate, now| gate.failed(now, Sign::Throttled(None), 0.0).expect("it closes");
+        let mut waits = Vec::new();
+        for _ in 0..6 {
+            let until = throttled(&mut gate, now);
+            assert_eq!(throttled(&mut gate, now + 1), until, "one of the same burst");
+            waits.push(until - now);
+            assert!(!gate.worked(until - 1), "one that was on its way");
+            assert_eq!(gate.admit(until - 1), Admission::Rest);
+            assert_eq!(gate.admit(until), Admission::Go);
+            assert!(gate.worked(until), "it takes what it is given for a while");
+            now = until + 5_000;
+        }
+        assert_eq!(waits, [1_000, 2_000, 4_000, 8_000, 10_000, 10_000]);
+        now += 60_000;
+        assert_eq!(throttled(&mut gate, now) - now, 1_000, "a minute later it is forgiven");
+        now += 1_000;
+        let asked = gate.failed(now, Sign::Throttled(Some(Duration::from_secs(17))), 0.0);
+        assert_eq!(asked, Some(now + 17_000), "its own word is obeyed");
     }
 
     #[test]

@@ -281,7 +281,8 @@ impl Pool {
             trouble.breaker.accepted(device);
             self.look_at_breaker(hub, &mut trouble);
         }
-        if !trouble.gate.worked() {
+        let heard_at = trouble.heard_at;
+        if !trouble.gate.worked(heard_at) {
             return;
         }
         let woken = std::mem::take(&mut trouble.resting);

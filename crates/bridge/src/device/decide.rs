@@ -9,7 +9,6 @@ use azure::hub::{SendError, Why};
 use queue::{Reason, UnixMillis};
 
 use crate::reason::reason;
-use crate::wait::in_words;
 
 /// First counted retry; doubles.
 const RETRY_MIN: Duration = Duration::from_secs(1);
@@ -17,8 +16,6 @@ const RETRY_MIN: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(60);
 /// A refused or disabled device is asked for again this often, so that it recovers by itself within five minutes.
 pub const HOLD: Duration = Duration::from_secs(240);
-/// A throttled hub that names no time.
-const THROTTLED: Duration = Duration::from_secs(10);
 /// A suspended hub is looked at this often.
 const SUSPENDED: Duration = Duration::from_secs(600);
 const DAY: UnixMillis = 24 * 3600 * 1000;
@@ -58,6 +55,8 @@ pub enum Effect {
     RetryHubDown(Duration, Option<Duration>, String),
     /// The hub does not work (it may have said for how long): rest, uncounted, until it does.
     HubDown(Option<Duration>, String),
+    /// The hub was given more than it takes (it may have said for how long to leave it alone): rest, uncounted.
+    Throttled(Option<Duration>, String),
     /// It is not this device's turn: again after this long, uncounted.
     NotYet(Duration),
     /// Somebody else sends as this device: keep still for this long, so that one of the two wins. A human must look.
@@ -91,9 +90,7 @@ pub fn after_send(outcome: Result<(), SendError>, remedies: &mut Remedies, momen
         Why::Unavailable { retry_after } => {
             Effect::RetryHubDown(backoff(moment).max(retry_after.unwrap_or_default()), retry_after, cause)
         }
-        Why::Throttled { retry_after } => {
-            Effect::HubDown(Some(retry_after.and_then(in_words).unwrap_or(THROTTLED)), cause)
-        }
+        Why::Throttled { retry_after } => Effect::Throttled(retry_after, cause),
         Why::Quota => Effect::HubDown(Some(until_midnight(moment.now)), cause),
         Why::Suspended => Effect::HubDown(Some(SUSPENDED), cause),
         Why::Unreachable => Effect::HubDown(None, cause),
@@ -227,13 +224,12 @@ mod tests {
     #[test]
     fn what_concerns_the_whole_hub_costs_no_attempt() {
         let asked = |why| match decide(why, moment()) {
-            Effect::HubDown(asked, _) => asked.map(|a| a.as_secs()),
+            Effect::HubDown(asked, _) | Effect::Throttled(asked, _) => asked.map(|a| a.as_secs()),
             other => panic!("{why:?}: {other:?}"),
         };
         assert_eq!(asked(Why::Unreachable), None);
         assert_eq!(asked(Why::Throttled { retry_after: Some(Duration::from_secs(7)) }), Some(7));
-        assert_eq!(asked(Why::Throttled { retry_after: None }), Some(10));
-        assert_eq!(asked(Why::Throttled { retry_after: Some(Duration::ZERO) }), Some(10), "no time is no word");
+        assert_eq!(asked(Why::Throttled { retry_after: None }), None);
         assert_eq!(asked(Why::Quota), Some(12 * 3600), "until midnight UTC");
         assert_eq!(asked(Why::Suspended), Some(600));
     }

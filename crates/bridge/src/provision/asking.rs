@@ -104,7 +104,7 @@ impl Provision {
         self.events.emit(Event::Assigned { registration_id: &name.id, hub: &assignment.hub });
         let mut state = self.state();
         if let Some(scope) = state.scope(name) {
-            scope.assigned();
+            scope.assigned(self.world.steady());
         }
         state.refused.remove(name);
         state.set(name, Some(assignment));

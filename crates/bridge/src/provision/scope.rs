@@ -147,8 +147,8 @@ impl Scope {
     }
 
     /// A device was assigned: the service works, and the group's key with it.
-    pub fn assigned(&mut self) {
-        self.gate.worked();
+    pub fn assigned(&mut self, now: UnixMillis) {
+        self.gate.worked(now);
         self.denials = Breaker::default();
     }
 
@@ -165,7 +165,7 @@ impl Scope {
             self.gate.failed(now, sign, jitter);
             return;
         }
-        self.gate.worked();
+        self.gate.worked(now);
         if let Class::Throttled { .. } = class {
             self.pacer.pause(now, now + i64::try_from(hold.as_millis()).unwrap_or(i64::MAX / 2));
         }
@@ -210,7 +210,7 @@ mod tests {
     fn a_throttling_scope_is_left_alone_although_others_are_assigned() {
         let mut scope = Scope::new(0, &[]);
         refused(&mut scope, "a", Class::Throttled { retry_after: None }, 0);
-        scope.assigned();
+        scope.assigned(0);
         assert_eq!(scope.take(2_000), Err(45_000));
         assert_eq!(scope.take(45_000), Ok(()));
     }

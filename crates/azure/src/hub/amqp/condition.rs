@@ -119,6 +119,7 @@ pub(super) fn judge(error: &Error) -> Judgement {
     let (meaning, scope) = look_up(condition);
     let is_full = meaning == Meaning::Limit && says_full(&read);
     let why = by_words(&read).or_else(|| by_code(&read)).unwrap_or_else(|| by_meaning(meaning, error, &read));
+    let why = if why == THROTTLED { Why::Throttled { retry_after: wait_in_info(error) } } else { why };
     let scope =
         if matches!(why, Why::TooLarge | Why::Rejected) && scope == Scope::Device { Scope::Message } else { scope };
     let server_time = time_in_text(description).or_else(|| time_in_text(tracking_id(error)?));
@@ -133,7 +134,7 @@ pub(super) fn judge_token(status: i64, description: &str) -> Judgement {
     let by_status = || match status {
         401 | 403 => Why::Unauthorized,
         404 => Why::NotFound,
-        429 => Why::Throttled { retry_after },
+        429 => THROTTLED,
         _ => Why::Unavailable { retry_after },
     };
     let why = by_words(&error).or_else(|| by_code(&error)).unwrap_or_else(by_status);
@@ -160,6 +161,10 @@ fn read(error: &Error, description: &str) -> ServiceError {
 fn tracking_id(error: &Error) -> Option<&str> {
     error.info.get("com.microsoft:tracking-id")?.as_str()
 }
+
+/// Whatever was too many, the hub says "Wait 10 seconds and try again" in words, which are no measure of how long anybody has to
+/// wait: the pace that is learnt is. A number beside the words would be one ([`wait_in_info`]).
+const THROTTLED: Why = Why::Throttled { retry_after: None };
 
 /// Words that say more than condition and number do.
 fn by_words(error: &ServiceError) -> Option<Why> {
@@ -194,7 +199,7 @@ fn by_code(error: &ServiceError) -> Option<Why> {
         // The address is wrong (a fault here, and no device's), or the hub is failing over.
         404_006 | 404_012 => Why::Unavailable { retry_after },
         413_000..=413_999 => Why::TooLarge,
-        429_000..=429_999 => Why::Throttled { retry_after },
+        429_000..=429_999 => THROTTLED,
         500_000..=599_999 => Why::Unavailable { retry_after },
         _ => return None,
     })
@@ -208,7 +213,7 @@ fn by_meaning(meaning: Meaning, error: &Error, read: &ServiceError) -> Why {
         Meaning::Rejected => Why::Rejected,
         Meaning::TooLarge => Why::TooLarge,
         Meaning::Suspended => Why::Suspended,
-        Meaning::Throttled => Why::Throttled { retry_after },
+        Meaning::Throttled => THROTTLED,
         Meaning::Stolen => Why::Stolen { retry_after: None },
         // Only the hub's own word stops a whole hub until tomorrow.
         Meaning::Limit if read.says("Total number of messages") || read.says("quota") || read.says("Quota") => {

@@ -275,6 +275,8 @@ fn step(effect: &Effect) -> String {
         Effect::Retry(..) | Effect::RetryHubDown(_, None, _) => "retried".to_owned(),
         Effect::RetryHubDown(_, asked, _) => format!("retried, {}", rests(*asked)),
         Effect::HubDown(asked, _) => rests(*asked),
+        Effect::Throttled(None, _) => "hub rests 1 s to 10".to_owned(),
+        Effect::Throttled(asked, _) => rests(*asked),
         Effect::NotYet(_) => "waits for its turn".to_owned(),
         Effect::Stolen(..) => "keeps still".to_owned(),
         Effect::FreshToken => "fresh token".to_owned(),

@@ -172,7 +172,7 @@ impl Row {
             Means::Again => row(["delivered", LOST, LOST, AGAIN, AGAIN]),
             Means::Refused(why) => all(&refused(why)),
             Means::Bury(why) => row(["delivered", &buried(why), &buried(why), AGAIN, &buried(why)]),
-            Means::Throttled => all("throttled: hub rests 10 s"),
+            Means::Throttled => all("throttled: hub rests 1 s to 10"),
             Means::Quota => all("quota: hub rests until 00:00 UTC"),
             Means::Suspended => all("suspended: hub rests 600 s"),
             Means::Stolen => row(["stolen: keeps still"; 5]),

@@ -92,14 +92,17 @@ fn words_and_info_are_read_where_there_is_no_number() {
         Why::Stolen { retry_after: None }
     );
     assert_eq!(words("amqp:resource-limit-exceeded", "Total number of messages on IotHub 'h' exceeded"), Why::Quota);
-    let wait = Why::Throttled { retry_after: Some(Duration::from_secs(10)) };
-    assert_eq!(words("com.microsoft:device-container-throttled", "Wait 10 seconds and try again"), wait);
+    let throttled = words("com.microsoft:device-container-throttled", "Wait 10 seconds and try again");
+    assert_eq!(throttled, Why::Throttled { retry_after: None }, "whatever was too many, it says so");
+    let unavailable = words("amqp:internal-error", "Wait 17 seconds and try again");
+    assert_eq!(unavailable, Why::Unavailable { retry_after: Some(Duration::from_secs(17)) });
     let mut error = Error::new("com.microsoft:device-container-throttled", "slow down");
     error.info = Fields::default()
         .with("com.microsoft:retry-after", 10)
         .with("com.microsoft:error-code", 429_002)
         .with("com.microsoft:tracking-id", "t2-TimeStamp:08/17/2017 10:48:44");
     let judged = judge(&error);
+    assert_eq!(judged.why, Why::Throttled { retry_after: Some(Duration::from_secs(10)) }, "a number is one");
     assert_eq!((judged.error.code, judged.server_time), (Some(429_002), Some(1_502_966_924)));
     assert_eq!(judged.error.tracking_id.as_deref(), Some("t2-TimeStamp:08/17/2017 10:48:44"));
 }
@@ -132,7 +135,7 @@ fn answers_to_a_token_are_told_apart() {
             true,
         ),
         (500, "internal", Why::Unavailable { retry_after: None }, false),
-        (429, "Wait 10 seconds", Why::Throttled { retry_after: Some(Duration::from_secs(10)) }, false),
+        (429, "Wait 10 seconds", Why::Throttled { retry_after: None }, false),
         (404, r#"{"errorCode":404012}"#, Why::Unavailable { retry_after: None }, false),
         (302, "", Why::Unavailable { retry_after: None }, false),
     ];
