@@ -384,6 +384,8 @@ pub fn queue_options(config: &Config, world: &World) -> queue::Options {
         max_bytes: queue.max_bytes,
         dead_letters_max: queue.dead_letters_max,
         kept_max: queue.kept_max,
+        waiting_per_lane_max: queue.max_waiting_per_device,
+        waiting_per_group_max: queue.max_waiting_per_application,
         waiting_puts_max: webhook.max_waiting,
         waiting_bytes_max: u32::try_from(webhook.max_waiting_bytes).unwrap_or(u32::MAX),
         ..queue::Options::on_disk(PathBuf::from(&queue.dir), Arc::new(move || clock.now()))

@@ -117,6 +117,10 @@ pub struct QueueConfig {
     pub dead_letters_max: u64,
     /// `kept_max`: kept events, the oldest go first beyond this, default 20 000.
     pub kept_max: u64,
+    /// `max_waiting_per_device`: what comes beyond goes to the dead letters; without it there is no such bound.
+    pub max_waiting_per_device: Option<u64>,
+    /// `max_waiting_per_application`: as for a device.
+    pub max_waiting_per_application: Option<u64>,
 }
 
 /// `[azure]`.

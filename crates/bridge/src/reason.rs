@@ -1,7 +1,7 @@
 //! Why a message was buried: the fixed words, and what a person can do about each. They stand in the API, on the page and in
 //! exports, so a word that is here stays.
 
-use queue::Reason;
+use queue::{Reason, TOO_MANY_WAITING};
 use serde::{Deserialize, Serialize};
 
 /// Who has to do something.
@@ -52,7 +52,7 @@ const fn known(code: &'static str, class: Class, mend: &'static str) -> Known {
 }
 
 /// All that is buried for.
-const KNOWN: [Known; 15] = [
+const KNOWN: [Known; 16] = [
     known(
         "not_understood",
         Class::Message,
@@ -86,6 +86,12 @@ const KNOWN: [Known; 15] = [
         "identity_conflict",
         Class::Configuration,
         "another device has this name in Azure; make `registration_id` tell them apart, then replay",
+    ),
+    known(
+        TOO_MANY_WAITING,
+        Class::Configuration,
+        "its device or application had as many waiting as `queue.max_waiting_per_device` and `_per_application` let; see why they \
+         do not go, then replay",
     ),
     known("rejected", Class::Azure, "IoT Hub refuses this message for what it is; see the detail"),
     known(

@@ -147,13 +147,16 @@ fn fixed(old: &Config, new: &Config) -> Vec<Mistake> {
     keys.into_iter().filter(|(_, differs)| *differs).map(mistake).collect()
 }
 
-fn fixed_of_queue(old: &QueueConfig, new: &QueueConfig) -> [(&'static str, bool); 4] {
-    let QueueConfig { dir, max_bytes, dead_letters_max, kept_max } = new;
+fn fixed_of_queue(old: &QueueConfig, new: &QueueConfig) -> [(&'static str, bool); 6] {
+    let QueueConfig { dir, max_bytes, dead_letters_max, kept_max, max_waiting_per_device, max_waiting_per_application } =
+        new;
     [
         ("queue.dir", *dir != old.dir),
         ("queue.max_bytes", *max_bytes != old.max_bytes),
         ("queue.dead_letters_max", *dead_letters_max != old.dead_letters_max),
         ("queue.kept_max", *kept_max != old.kept_max),
+        ("queue.max_waiting_per_device", *max_waiting_per_device != old.max_waiting_per_device),
+        ("queue.max_waiting_per_application", *max_waiting_per_application != old.max_waiting_per_application),
     ]
 }
 

@@ -24,7 +24,7 @@ use http::request::Parts;
 use http::{HeaderMap, Request, Response, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Body;
-use queue::{PutError, Queue, Receipt};
+use queue::{PutError, Queue, Receipt, TOO_MANY_WAITING};
 use tokio::time::{Instant, timeout_at};
 
 use self::accept::Listen;
@@ -36,6 +36,7 @@ use self::room::{Held, Room, Waiting};
 use self::sort::{Arrival, Sorted};
 use crate::config;
 use crate::events::{Event, Events};
+use crate::reason::reason;
 use crate::swap::Swap;
 use crate::world::{Point, World};
 
@@ -190,7 +191,8 @@ impl Door {
         let application = head.application.as_deref().unwrap_or("-");
         let device = head.device.as_deref().unwrap_or("-");
         events.emit(Event::Accepted { kind, application, device, seq, seconds });
-        if let Some(reason) = useless {
+        let over_share = || reason(TOO_MANY_WAITING, "as many messages of its device or its application wait as may");
+        if let Some(reason) = useless.or_else(|| receipt.is_over_share.then(over_share)) {
             events.emit(Event::Buried { reason: &reason.code, application, device, seq, detail: &reason.detail });
         }
         if Instant::now() >= late_after {

@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use crate::lanes::{Head, Lanes, SET_BACK_MS};
 use crate::message::after;
+use crate::shares::Shares;
 use crate::store::{NextSeq, Op};
-use crate::{LaneState, Place, Put, Reason, Retry, Seq, Settle, UnixMillis};
+use crate::{LaneState, Place, Put, Reason, Receipt, Retry, Seq, Settle, UnixMillis};
 
 /// After a failed commit, an unreadable message or a panic over one its lane rests this long, so that a broken disk or
 /// a message that breaks its reader does not go round as fast as the machine can.
@@ -49,6 +50,7 @@ enum Loading {
 #[derive(Debug)]
 pub(crate) struct Core {
     lanes: Lanes,
+    shares: Shares,
     loading: Loading,
     leased: BTreeMap<Seq, Arc<str>>,
     leases_max: usize,
@@ -59,9 +61,10 @@ pub(crate) struct Core {
 
 impl Core {
     /// Begins with a store that has not been read yet: puts are taken at once, lanes come with [`Core::loaded`].
-    pub(crate) fn new(next_seq: NextSeq) -> Self {
+    pub(crate) fn new(next_seq: NextSeq, shares: Shares) -> Self {
         Self {
             lanes: Lanes::default(),
+            shares,
             loading: Loading::UpTo(None),
             leased: BTreeMap::new(),
             leases_max: 0,
@@ -74,6 +77,7 @@ impl Core {
     /// The store was opened anew after a failure: only what it says now counts. Leases that are out stay valid.
     pub(crate) fn restart(&mut self, next_seq: NextSeq) {
         self.lanes = Lanes::default();
+        self.shares.clear();
         self.loading = Loading::UpTo(None);
         self.next_seq = self.next_seq.max(next_seq);
     }
@@ -94,9 +98,14 @@ impl Core {
 
     // ---- what is asked ----
 
-    pub(crate) fn put(&mut self, put: Put) -> (Seq, Op) {
+    pub(crate) fn put(&mut self, mut put: Put) -> (Receipt, Op) {
         let seq = self.next_seq.take();
-        (seq, Op::Put { seq, put })
+        let over_share = if matches!(put.place, Place::Lane) { self.shares.refuse(&put.lane) } else { None };
+        let is_over_share = over_share.is_some();
+        if let Some(reason) = over_share {
+            put.place = Place::DeadLetters(reason);
+        }
+        (Receipt { seq, is_over_share }, Op::Put { seq, put })
     }
 
     /// `None` when the message is not leased, which a lease that is spent once cannot bring about.
@@ -147,6 +156,9 @@ impl Core {
                 Op::Done { lane, seq, .. } | Op::Keep { lane, seq, .. } | Op::Bury { lane, seq, .. } => {
                     self.leased.remove(seq);
                     self.lanes.forget_head(lane);
+                    if self.is_loaded(lane) {
+                        self.shares.take(lane);
+                    }
                 }
                 Op::Retry { lane, seq, retry, ended_at } => {
                     self.leased.remove(seq);
@@ -162,6 +174,7 @@ impl Core {
     fn risen(&mut self, lane: &Arc<str>) {
         if self.is_loaded(lane) {
             self.lanes.look_anew(lane);
+            self.shares.add(lane);
         }
     }
 
@@ -184,8 +197,13 @@ impl Core {
     }
 
     fn arrived(&mut self, seq: Seq, put: &Put, now: UnixMillis) {
-        // A lane that is known holds older messages; one that is not loaded yet will show this one when it is.
-        if matches!(put.place, Place::Lane) && self.is_loaded(&put.lane) && !self.lanes.contains(&put.lane) {
+        // One that is not loaded yet will show this one when it is.
+        if !matches!(put.place, Place::Lane) || !self.is_loaded(&put.lane) {
+            return;
+        }
+        self.shares.add(&put.lane);
+        // A lane that is known holds older messages.
+        if !self.lanes.contains(&put.lane) {
             let head = Head { seq, accepted_at: put.accepted_at, not_before: 0, tried_at: None };
             self.lanes.set_head(&put.lane, Some(head), now);
         }
@@ -197,6 +215,9 @@ impl Core {
     }
 
     pub(crate) fn found(&mut self, lane: &str, head: Option<Head>, now: UnixMillis) {
+        if head.is_none() {
+            self.shares.set(lane, 0);
+        }
         self.lanes.set_head(lane, head, now);
     }
 
@@ -210,6 +231,16 @@ impl Core {
             Loading::UpTo(lane) => Some(lane.clone()),
             Loading::Done => None,
         }
+    }
+
+    /// Whether [`Core::counted`] is to be told of lanes before they are loaded.
+    pub(crate) fn counts_lanes(&self) -> bool {
+        self.shares.are_bounded()
+    }
+
+    /// So many messages are in a lane that is loaded next.
+    pub(crate) fn counted(&mut self, lane: &str, waiting: u64) {
+        self.shares.set(lane, waiting);
     }
 
     /// The next lanes by name. An empty slice is the end.
@@ -312,7 +343,7 @@ mod tests {
 
     /// A core whose store was empty.
     fn loaded() -> Core {
-        let mut core = Core::new(NextSeq(1));
+        let mut core = Core::new(NextSeq(1), Shares::default());
         core.loaded(&[], 0);
         core.lease_at_most(100);
         core
@@ -347,7 +378,7 @@ mod tests {
 
     #[test]
     fn puts_during_loading_never_overtake_what_is_not_loaded_yet() {
-        let mut core = Core::new(NextSeq(10));
+        let mut core = Core::new(NextSeq(10), Shares::default());
         core.lease_at_most(100);
         core.loaded(&[("b".to_owned(), head(3))], 0);
         commit_puts(&mut core, &["a", "b", "c"]);
@@ -393,7 +424,7 @@ mod tests {
     #[test]
     fn a_wait_that_began_under_a_clock_ahead_is_no_longer_for_a_restart() {
         let found = |tried_at, now| {
-            let mut core = Core::new(NextSeq(2));
+            let mut core = Core::new(NextSeq(2), Shares::default());
             core.tick(now);
             core.loaded(
                 &[("a".into(), Head { not_before: tried_at + 60_000, tried_at: Some(tried_at), ..head(1) })],
@@ -414,7 +445,7 @@ mod tests {
     fn a_wait_from_before_a_restart_counts_unless_only_another_clock_can_have_set_it() {
         let hour = 3_600_000;
         let found = |not_before| {
-            let mut core = Core::new(NextSeq(2));
+            let mut core = Core::new(NextSeq(2), Shares::default());
             core.lease_at_most(1);
             core.tick(0);
             core.loaded(&[("a".into(), Head { not_before, ..head(1) })], 0);
@@ -427,7 +458,7 @@ mod tests {
 
     #[test]
     fn two_lanes_with_one_message_do_not_both_get_it() {
-        let mut core = Core::new(NextSeq(2));
+        let mut core = Core::new(NextSeq(2), Shares::default());
         core.lease_at_most(100);
         core.loaded(&[("a".to_owned(), head(1)), ("b".to_owned(), head(1)), ("c".to_owned(), head(2))], 0);
         assert_eq!(granted(&mut core), [1, 2]);
@@ -488,5 +519,30 @@ mod tests {
         assert_eq!(granted(&mut core), [1]);
         end(&mut core, 1, Outcome::Keep);
         assert!(core.outcome(Seq(1), Outcome::Keep, 0).is_none());
+    }
+
+    #[test]
+    fn what_is_over_a_lanes_share_is_buried_and_what_was_there_before_the_start_counts() {
+        let mut core = Core::new(NextSeq(10), Shares::new(Some(2), None));
+        core.lease_at_most(100);
+        let places = |core: &mut Core, lane: &str, count: usize| {
+            let mut one = || {
+                let (receipt, op) = core.put(put(lane));
+                core.committed(&[op], 0);
+                receipt.is_over_share
+            };
+            (0..count).map(|_| one()).collect::<Vec<_>>()
+        };
+        core.counted("a", 1);
+        core.loaded(&[("a".to_owned(), head(3))], 0);
+        core.loaded(&[], 0);
+        assert_eq!((places(&mut core, "a", 3), places(&mut core, "b", 1)), (vec![false, true, true], vec![false]));
+        assert_eq!(granted(&mut core), [3, 13]);
+        end(&mut core, 3, Outcome::Done(Settle::default()));
+        assert_eq!(places(&mut core, "a", 2), [false, true]);
+        core.committed(&[Op::Replay(vec![("b".into(), Seq(1))])], 0);
+        assert_eq!(places(&mut core, "b", 1), [true], "what came back counts");
+        core.restart(NextSeq(20));
+        assert_eq!(places(&mut core, "a", 1), [false], "nothing is known before it is read");
     }
 }

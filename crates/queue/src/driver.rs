@@ -14,7 +14,9 @@ use tokio::time::{Instant, sleep_until};
 use crate::board::Board;
 use crate::command::{Answer, Call, Command, LeaseReply, PutReply, Room};
 use crate::core::{Core, Dropped};
+use crate::lanes::Head;
 use crate::options::Clock;
+use crate::shares::Shares;
 use crate::store::{CommitError, Found, Op, Store, Trouble};
 use crate::{LeaseError, Message, Moved, PutError, Reason, Receipt, Seq, Settle, Stats, UnixMillis};
 
@@ -53,7 +55,7 @@ enum Condition {
 /// Who waits for a change of the batch.
 #[derive(Debug)]
 enum Waiter {
-    Put(Seq, PutReply, Room),
+    Put(Receipt, PutReply, Room),
     Lease(LeaseReply),
     Notes {
         reply: LeaseReply,
@@ -99,12 +101,13 @@ impl Drop for ClosedAtLast {
 impl Driver {
     pub(crate) fn new(
         store: Box<dyn Store + Send>,
+        shares: Shares,
         clock: Clock,
         board: Arc<Board>,
         commands: mpsc::UnboundedReceiver<Command>,
     ) -> Self {
         let driver = Self {
-            core: Core::new(store.next_seq()),
+            core: Core::new(store.next_seq(), shares),
             store,
             clock,
             board,
@@ -183,8 +186,8 @@ impl Driver {
             Command::Put { put, reply, room } => match self.refusal() {
                 Some(refusal) => drop(reply.send(Err(refusal))),
                 None => {
-                    let (seq, op) = self.core.put(put);
-                    self.add(op, Waiter::Put(seq, reply, room));
+                    let (receipt, op) = self.core.put(put);
+                    self.add(op, Waiter::Put(receipt, reply, room));
                 }
             },
             Command::Outcome { seq, outcome, reply } => match self.core.outcome(seq, outcome, now) {
@@ -324,7 +327,7 @@ impl Driver {
         self.publish();
         for waiter in self.waiters.drain(..) {
             match waiter {
-                Waiter::Put(seq, reply, _room) => drop(reply.send(Ok(Receipt { seq }))),
+                Waiter::Put(receipt, reply, _room) => drop(reply.send(Ok(receipt))),
                 Waiter::Lease(reply) | Waiter::Notes { reply, .. } => drop(reply.send(Ok(()))),
                 Waiter::Letters { outcome, reply, .. } => drop(reply.send(Ok(outcome))),
                 Waiter::Nobody => {}
@@ -462,10 +465,20 @@ impl Driver {
             return;
         }
         let Some(after) = self.core.load_after() else { return };
-        match self.store.lanes_after(after.as_deref(), LANES_AT_ONCE) {
+        match self.next_lanes(after.as_deref()) {
             Ok(slice) => self.core.loaded(&slice, now),
             Err(Trouble(why)) => self.is_failing(why),
         }
+    }
+
+    fn next_lanes(&mut self, after: Option<&str>) -> Result<Vec<(String, Head)>, Trouble> {
+        let slice = self.store.lanes_after(after, LANES_AT_ONCE)?;
+        if self.core.counts_lanes() {
+            for (lane, _) in &slice {
+                self.core.counted(lane, self.store.waiting_in(lane)?);
+            }
+        }
+        Ok(slice)
     }
 
     fn hand_out(&mut self, now: UnixMillis) {

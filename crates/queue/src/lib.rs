@@ -18,6 +18,7 @@ pub mod memory;
 mod message;
 mod opening;
 mod options;
+mod shares;
 mod sqlite;
 mod store;
 mod verify;
@@ -28,4 +29,5 @@ pub use message::{
     Seen, Seq, Settle, Stats, UnixMillis,
 };
 pub use options::{Clock, Engine, OpenError, Options};
+pub use shares::TOO_MANY_WAITING;
 pub use verify::{Cursor, Part, Report, Verified};

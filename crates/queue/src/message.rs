@@ -105,6 +105,9 @@ pub struct Reason {
 pub struct Receipt {
     /// Its position.
     pub seq: Seq,
+    /// It went to the dead letters, because as many of its lane or group wait as may
+    /// ([`Options::waiting_per_lane_max`](crate::Options)).
+    pub is_over_share: bool,
 }
 
 /// A message as it is leased.

@@ -57,7 +57,7 @@ fn parts(options: &Options) -> Result<(Queue, Driver, Arc<Board>), OpenError> {
     let board = Arc::new(Board::default());
     let (to, commands) = mpsc::unbounded_channel();
     let queue = Queue::new(to, board.clone(), options.waiting_puts_max, options.waiting_bytes_max);
-    Ok((queue, Driver::new(store, options.clock.clone(), board.clone(), commands), board))
+    Ok((queue, Driver::new(store, options.shares(), options.clock.clone(), board.clone(), commands), board))
 }
 
 fn no_thread(engine: &Engine, cause: &std::io::Error) -> OpenError {

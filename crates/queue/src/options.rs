@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::UnixMillis;
 use crate::memory::Disk;
+use crate::shares::Shares;
 use crate::store::{Bound, Bounds};
 
 const DAY_MS: UnixMillis = 24 * 60 * 60 * 1_000;
@@ -53,6 +54,11 @@ pub struct Options {
     pub kept_bytes_max: Option<u64>,
     /// As [`Options::dead_letters_age_ms_max`], since they were set aside.
     pub kept_age_ms_max: UnixMillis,
+    /// Messages that may wait in one lane; what comes beyond goes to the dead letters (`too_many_waiting`), so that one sender
+    /// cannot take the room of all. May be passed by as many as one commit holds (512). `None` is no bound.
+    pub waiting_per_lane_max: Option<u64>,
+    /// As [`Options::waiting_per_lane_max`], for all lanes together whose names are the same up to their last `/`.
+    pub waiting_per_group_max: Option<u64>,
     /// Puts that may wait for the disk; more are refused as `Busy`.
     pub waiting_puts_max: usize,
     /// Bytes of bodies and heads that may wait for the disk; more are refused as `Busy`. At most 4 GiB.
@@ -86,11 +92,17 @@ impl Options {
             kept_bytes_max: None,
             // A week: enough to look into what a device said lately.
             kept_age_ms_max: 7 * DAY_MS,
+            waiting_per_lane_max: None,
+            waiting_per_group_max: None,
             // Eight batches: at 5 ms for a commit they wait 40 ms.
             waiting_puts_max: 4_096,
             // 4 096 uplinks take about 6 MiB; 64 bodies of the largest size (1 MiB) must not starve the small ones.
             waiting_bytes_max: 64 << 20,
         }
+    }
+
+    pub(crate) fn shares(&self) -> Shares {
+        Shares::new(self.waiting_per_lane_max, self.waiting_per_group_max)
     }
 
     pub(crate) fn bounds(&self) -> Bounds {

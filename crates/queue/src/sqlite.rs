@@ -187,6 +187,10 @@ impl Store for Sqlite {
         Ok(rows::head_of(self.connection()?, lane)?)
     }
 
+    fn waiting_in(&mut self, lane: &str) -> Result<u64, Trouble> {
+        Ok(rows::waiting_in(self.connection()?, lane)?)
+    }
+
     fn read(&mut self, lane: &str, seq: Seq) -> Result<Found, Trouble> {
         match rows::message(self.connection()?, lane, seq) {
             Err(error) if is_corrupt(&error) => Ok(Found::Damaged),

@@ -206,6 +206,8 @@ pub(crate) trait Store {
     /// The heads of at most `limit` lanes in the order of their names, after `after`.
     fn lanes_after(&mut self, after: Option<&str>, limit: usize) -> Result<Vec<(String, Head)>, Trouble>;
     fn head_of(&mut self, lane: &str) -> Result<Option<Head>, Trouble>;
+    /// How many messages are in a lane: a step for each, 50 ms for half a million.
+    fn waiting_in(&mut self, lane: &str) -> Result<u64, Trouble>;
     fn read(&mut self, lane: &str, seq: Seq) -> Result<Found, Trouble>;
     /// All of `ops`, and then what the [`Bounds`] push out at `now`. Before puts are refused for lack of room, what is
     /// set aside makes room for them.

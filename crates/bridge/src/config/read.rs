@@ -151,9 +151,16 @@ fn queue(reader: &mut Reader<'_>, mut section: Section) -> QueueConfig {
         max_bytes: count(section.number(reader, "max_bytes", QUEUE_BYTES_MIN..=i64::MAX, QUEUE_BYTES)),
         dead_letters_max: count(section.number(reader, "dead_letters_max", 1..=1_000_000_000, 100_000)),
         kept_max: count(section.number(reader, "kept_max", 0..=1_000_000_000, 20_000)),
+        max_waiting_per_device: bound(section.number(reader, "max_waiting_per_device", 0..=1_000_000_000, 0)),
+        max_waiting_per_application: bound(section.number(reader, "max_waiting_per_application", 0..=1_000_000_000, 0)),
     };
     section.finish(reader);
     queue
+}
+
+/// 0 is none.
+fn bound(number: i64) -> Option<u64> {
+    Some(count(number)).filter(|bound| *bound > 0)
 }
 
 fn azure(reader: &mut Reader<'_>, mut section: Section) -> Azure {

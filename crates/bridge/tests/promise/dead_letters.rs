@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::http;
 use crate::oracle::Obligations;
 use crate::processes::{run, until};
 use crate::settings::{Settings, main_target};
@@ -176,4 +177,37 @@ async fn a_command_that_means_nothing_says_so() {
         assert_eq!(found, code, "{arguments:?}: {stdout}{stderr}");
         assert!(stderr.contains(says), "{arguments:?}: {stderr}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_that_floods_takes_no_more_room_than_its_own_also_after_a_restart() {
+    let (mut site, obligations) = (Site::empty("share"), Obligations::default());
+    site.start_simulator().await;
+    site.env.push(("LONGHAUL__QUEUE__MAX_WAITING_PER_DEVICE".to_owned(), "3".to_owned()));
+    let faults = async |site: &Site, faults: &str| {
+        let reply = http::post(site.ports.page, "/api/faults", &[], faults.as_bytes()).await.expect("the page answers");
+        assert_eq!(reply.status, 200, "{}", reply.text());
+    };
+    faults(&site, r#"{"hub":{"outage":"unavailable"}}"#).await;
+    site.start_bridge().await;
+    for counter in 1..=4 {
+        post(&site, &obligations, "building", "flood", counter).await;
+    }
+    buried(&site, 1).await;
+    site.bridge().kill();
+    site.start_bridge().await;
+    until("the lane is read again", PATIENCE, async || {
+        let snapshot = site.admin("/api/v1/snapshot").await.json();
+        (snapshot["queue"]["lanes"] == 1).then_some(())
+    })
+    .await;
+    post(&site, &obligations, "building", "flood", 5).await;
+    post(&site, &obligations, "building", "calm", 1).await;
+    for letter in buried(&site, 2).await {
+        assert_eq!((&letter["reason"], &letter["device"]), (&"too_many_waiting".into(), &"flood".into()), "{letter}");
+    }
+    faults(&site, "{}").await;
+    until("those that wait go", PATIENCE, async || site.record().lines().len().checked_sub(4)).await;
+    done(&site, &["replay", "--reason", "too_many_waiting"]).await;
+    site.settled(&obligations, PATIENCE).await.holds(0);
 }

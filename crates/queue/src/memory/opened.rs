@@ -66,6 +66,12 @@ impl Store for Memory {
             .map(|((_, seq), (tried, message))| head(*seq, *tried, message)))
     }
 
+    fn waiting_in(&mut self, lane: &str) -> Result<u64, Trouble> {
+        let state = self.disk.state();
+        let rows = state.durable.waiting.range((lane.to_owned(), Seq(0))..);
+        Ok(rows.take_while(|((name, _), _)| name == lane).count() as u64)
+    }
+
     fn read(&mut self, lane: &str, seq: Seq) -> Result<Found, Trouble> {
         let state = self.disk.state();
         if state.damaged.contains(&seq) {

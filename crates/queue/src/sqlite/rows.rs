@@ -140,6 +140,11 @@ pub(super) fn head_of(connection: &Connection, lane: &str) -> Result<Option<Head
     Ok(head.map(|(_, head)| head))
 }
 
+pub(super) fn waiting_in(connection: &Connection, lane: &str) -> Result<u64> {
+    let mut count = connection.prepare_cached("SELECT count(*) FROM waiting WHERE lane = ?")?;
+    count.query_row([lane], |row| unsigned(row.get(0)?))
+}
+
 /// The next lanes, and whether they came in order, as they must.
 pub(super) type Lanes = (Vec<(String, Head)>, bool);
 
