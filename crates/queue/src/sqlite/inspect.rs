@@ -9,7 +9,7 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
 use super::changes::{signed, unsigned};
-use super::failure::is_corrupt;
+use super::failure::{Refusal, is_corrupt};
 use super::files::Files;
 use super::{connect, rows};
 use crate::Seq;
@@ -82,7 +82,10 @@ fn set_aside(connection: &Connection, table: &'static str, after: &Cursor) -> Re
 pub(crate) fn files(dir: &Path) -> Result<Report, OpenError> {
     let files = existing(dir)?;
     let broken = |cause: String| OpenError::Store { dir: dir.to_owned(), cause };
-    let connection = connect(&files)?;
+    let connection = connect(&files).map_err(|refusal| match refusal {
+        Refusal::Damaged(why) => files.broken(why),
+        Refusal::Other(error) => error,
+    })?;
     let mut report = Report::default();
     let check = connection.prepare(&format!("PRAGMA integrity_check({STRUCTURE_MAX})")).and_then(|mut check| {
         let lines = check.query_map([], |row| row.get::<_, String>(0))?;

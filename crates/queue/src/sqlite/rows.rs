@@ -99,10 +99,10 @@ pub(super) fn message(connection: &Connection, lane: &str, seq: Seq) -> Result<F
     if crc != attempts_checksum(seq, lane, &attempts) {
         return Ok(Found::Damaged);
     }
-    // A row that waits without its message is damage too: it was accepted, and cannot be handed out.
     Ok(match stored(connection, lane, seq)? {
         Some(stored) if stored.is_whole => Found::Message(Box::new(assemble(lane, seq, stored, attempts))),
-        Some(_) | None => Found::Damaged,
+        Some(_) => Found::Damaged,
+        None => Found::Missing,
     })
 }
 
