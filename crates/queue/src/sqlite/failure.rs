@@ -46,6 +46,7 @@ pub(super) enum Refusal {
 pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
     let codes = [ErrorCode::Unknown, ErrorCode::ConstraintViolation, ErrorCode::TypeMismatch, ErrorCode::SchemaChanged];
     is_corrupt(error)
+        || matches!(error, rusqlite::Error::SqlInputError { .. })
         || error.sqlite_error_code().is_some_and(|code| codes.contains(&code))
         || matches!(error, rusqlite::Error::QueryReturnedNoRows)
 }

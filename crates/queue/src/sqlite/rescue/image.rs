@@ -10,10 +10,7 @@ use std::io;
 use std::path::Path;
 
 use super::log::{self, Log};
-use super::pages::{self, Bytes, Cell, PAGE, Page, be32};
-
-/// Where the first page's tree begins, behind the file's own head.
-const FIRST_HEAD: usize = 100;
+use super::pages::{self, Bytes, Cell, FIRST_HEAD, PAGE, Page, be32};
 
 /// Entries of five bytes on a page that says what the pages behind it are.
 const MAP_ENTRIES: u32 = (PAGE / 5) as u32;

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use super::pages::{Bytes, PAGE, be32};
+use super::pages::{self, Bytes, FIRST_HEAD, PAGE, be32};
 
 const HEAD: usize = 32;
 const FRAME_HEAD: usize = 24;
@@ -130,8 +130,8 @@ fn summed(frame: &[u8], head: &Head, sum: Sum) -> Sum {
     sum.over(covered, head.is_big).over(content, head.is_big)
 }
 
-/// The one bit by which this frame differs from a whole one. What was there before, or a write that was torn, differs by more:
-/// of the 130 000 bits of a frame none fits 64 bits of a sum by chance but once in 10^14.
+/// A bit by which this frame differs from a whole one. What was there before, or a write that was torn, differs by more: of the
+/// 130 000 bits of a frame none fits 64 bits of a sum by chance but once in 10^14.
 fn flipped(frame: &[u8], head: &Head, before: Sum) -> Option<Flip> {
     let (found, stored) = (summed(frame, head, before), Sum::at(frame, 16));
     let salts = frame.get(8..16)?;
@@ -149,15 +149,27 @@ fn flipped(frame: &[u8], head: &Head, before: Sum) -> Option<Flip> {
     let bytes = |sum: Sum| [sum.0.to_be_bytes(), sum.1.to_be_bytes()].concat();
     single(&bytes(found), &bytes(stored), 16).or_else(|| {
         let missing = Sum(stored.0.wrapping_sub(found.0), stored.1.wrapping_sub(found.1));
-        let flip = flipped_in_content(frame, head.is_big, missing)?;
+        let possible = flipped_in_content(frame, head.is_big, missing);
         let mut mended = frame.to_vec();
-        *mended.get_mut(flip.at as usize)? ^= flip.mask;
-        is_whole(&mended, head, before).then_some(flip)
+        let mut adds_up = |flip: &Flip| {
+            let Some(byte) = mended.get_mut(flip.at as usize) else { return false };
+            *byte ^= flip.mask;
+            let head = if be32(&mended, 0) == 1 { FIRST_HEAD } else { 0 };
+            let adds_up = pages::adds_up(mended.get(FRAME_HEAD..).unwrap_or_default(), head);
+            if let Some(byte) = mended.get_mut(flip.at as usize) {
+                *byte ^= flip.mask;
+            }
+            adds_up
+        };
+        possible.iter().copied().find(|flip| adds_up(flip)).or(possible.first().copied())
     })
 }
 
-/// The sum is linear: one more in a word adds to it what only the number of pairs behind it decides.
-fn flipped_in_content(frame: &[u8], is_big: bool, missing: Sum) -> Option<Flip> {
+/// The bits that may be the one. The sum is linear: one more in a word adds to it what only the number of pairs behind it
+/// decides. Of the upper bits of a word little is left of that, so that of those there may be hundreds: a wrong one is a second
+/// flipped bit on the page, which costs no more than its own row.
+fn flipped_in_content(frame: &[u8], is_big: bool, missing: Sum) -> Vec<Flip> {
+    let mut possible = Vec::new();
     let word_at = |word: usize| if word < 2 { word * 4 } else { FRAME_HEAD + (word - 2) * 4 };
     let words = 2 + PAGE / 4;
     let (mut first, mut second) = (Sum(1, 1), Sum(0, 1));
@@ -166,10 +178,10 @@ fn flipped_in_content(frame: &[u8], is_big: bool, missing: Sum) -> Option<Flip> 
             for bit in 0..32_u32 {
                 let at = word_at(word) + if is_big { 3 - bit as usize / 8 } else { bit as usize / 8 };
                 let mask = 1 << (bit % 8);
-                let is_set = frame.get(at)? & mask != 0;
+                let is_set = frame.get(at).is_some_and(|byte| byte & mask != 0);
                 let change = if is_set { (1_u32 << bit).wrapping_neg() } else { 1 << bit };
                 if Sum(weight.0.wrapping_mul(change), weight.1.wrapping_mul(change)) == missing {
-                    return Some(Flip { at: at as u64, mask });
+                    possible.push(Flip { at: at as u64, mask });
                 }
             }
         }
@@ -178,7 +190,7 @@ fn flipped_in_content(frame: &[u8], is_big: bool, missing: Sum) -> Option<Flip> 
             weight.1 = weight.1.wrapping_add(weight.0);
         }
     }
-    None
+    possible
 }
 
 /// Whether frames of this log follow a commit behind its end. A commit is flushed before the next is written: what a power cut

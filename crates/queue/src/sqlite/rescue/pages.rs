@@ -13,6 +13,9 @@ use rusqlite::types::ValueRef;
 /// Nothing is reserved at the end of our pages, so all of it is used.
 pub(super) const PAGE: usize = 16_384;
 
+/// Where the first page's tree begins, behind the file's own head; that of all others begins at 0.
+pub(super) const FIRST_HEAD: usize = 100;
+
 /// Something that can be read from anywhere.
 pub(super) trait Bytes {
     /// False when it ends before `into` is full.
@@ -100,7 +103,7 @@ pub(super) struct Page<'a> {
     pub(super) cells: Vec<Cell<'a>>,
 }
 
-/// `head` is where the page's head begins: at 100 on the first page, at 0 on all others.
+/// `head` is where the page's head begins.
 pub(super) fn read(page: &[u8], head: usize) -> Option<Page<'_>> {
     let kind = Kind::of(*page.get(head)?)?;
     let cells = pointers(page, head, kind).filter_map(|at| cell(page, at, kind)).collect();
