@@ -65,7 +65,8 @@ pub(super) fn write_anew(files: &Files, why: &str) -> Result<String, Trouble> {
         built => {
             let nothing = || Trouble(format!("{why}: nothing of this program is in this file"));
             let failed = |Trouble(cause)| Trouble(format!("{why}; it cannot be written anew: {cause}"));
-            swap::discard(&files.dir)?;
+            // Tried again at the next start.
+            let _ = swap::discard(&files.dir);
             return Err(built.map_or_else(failed, |_| nothing()));
         }
     };

@@ -21,9 +21,9 @@ pub(super) fn unfinished(dir: &Path) -> PathBuf {
     dir.join(UNFINISHED)
 }
 
-/// What an interruption left is finished, or removed.
+/// What an interruption left is finished, or removed; that it cannot be removed is no reason not to go on.
 pub(in crate::sqlite) fn settle(dir: &Path) -> io::Result<()> {
-    discard(dir)?;
+    let _ = discard(dir);
     if dir.join(FINISHED).exists() {
         finish(dir, &mut || Ok(()))?;
     }
