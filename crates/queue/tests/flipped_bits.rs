@@ -289,7 +289,8 @@ fn flips(share: u64, mut one: impl FnMut(&mut u64) -> (u64, (&'static str, u64))
 
 fn assert_kept_promise(outcomes: &Outcomes) {
     assert!(!outcomes.contains_key("silent") && !outcomes.contains_key("refused to open"), "{outcomes:?}");
-    let beyond: u64 = outcomes.iter().filter(|(outcome, _)| **outcome != "newer").map(|(_, (_, beyond, _))| beyond).sum();
+    let beyond: u64 =
+        outcomes.iter().filter(|(outcome, _)| **outcome != "newer").map(|(_, (_, beyond, _))| beyond).sum();
     assert_eq!(beyond, 0, "{outcomes:?}");
 }
 

@@ -188,17 +188,8 @@ impl Changes<'_> {
 /// The one row that counts everything.
 pub(super) fn write_totals(connection: &Connection, next_seq: u64, totals: &Totals) -> Result<()> {
     let Totals { waiting, waiting_bytes, dead_letters: dead, kept } = totals;
-    let numbers = [
-        next_seq,
-        *waiting,
-        *waiting_bytes,
-        dead.count,
-        dead.bytes,
-        dead.gone,
-        kept.count,
-        kept.bytes,
-        kept.gone,
-    ];
+    let numbers =
+        [next_seq, *waiting, *waiting_bytes, dead.count, dead.bytes, dead.gone, kept.count, kept.bytes, kept.gone];
     let update = "UPDATE totals SET next_seq = ?, waiting = ?, waiting_bytes = ?, dead_letters = ?,
                   dead_letters_bytes = ?, dead_letters_gone = ?, kept = ?, kept_bytes = ?, kept_gone = ?";
     connection.prepare_cached(update)?.execute(numbers.map(signed))?;

@@ -11,6 +11,8 @@ mod image;
 mod log;
 mod pages;
 pub(super) mod swap;
+#[cfg(test)]
+mod tests;
 
 use std::fs::File;
 use std::io;

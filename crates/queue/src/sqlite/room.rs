@@ -109,13 +109,18 @@ impl Room {
     /// the last page, where SQLite has nothing.
     fn extend(&self, from: u64, to: u64) -> Result<(), CommitError> {
         if to > self.max_pages {
-            return Err(CommitError::Full(format!("queue.max_bytes ({} MiB) is reached", (self.max_pages * PAGE_BYTES) >> 20)));
+            return Err(CommitError::Full(format!(
+                "queue.max_bytes ({} MiB) is reached",
+                (self.max_pages * PAGE_BYTES) >> 20
+            )));
         }
         let written = write_zeros(&self.file, from * PAGE_BYTES, to * PAGE_BYTES);
         if written.is_err() {
             self.file.set_len(from * PAGE_BYTES)?;
         }
-        written.map_err(|error| CommitError::Full(format!("no room for the queue's next {} KiB: {error}", (to - from) * 16)))
+        written.map_err(|error| {
+            CommitError::Full(format!("no room for the queue's next {} KiB: {error}", (to - from) * 16))
+        })
     }
 
     /// The reserve whole again, or why not. To be called between transactions.

@@ -234,9 +234,8 @@ impl<'a> Copied<'a> {
         };
         changes::write_totals(self.connection, next_seq, &totals)?;
         self.connection.execute_batch("COMMIT")?;
-        let counted = self.old.map(|[_, waiting, _, dead, _, _, kept, ..]| {
-            waiting.saturating_add(dead).saturating_add(kept)
-        });
+        let counted =
+            self.old.map(|[_, waiting, _, dead, _, _, kept, ..]| waiting.saturating_add(dead).saturating_add(kept));
         let rows = self.rows + u64::from(self.old.is_some());
         Ok(Tally { rows, saved, lost, counted })
     }

@@ -87,7 +87,8 @@ pub(super) fn read(log: &impl Bytes) -> io::Result<Log> {
     let mut at = HEAD as u64;
     while log.fill(at, &mut frame)? {
         if !is_whole(&frame, &head, sum) {
-            let Some(flip) = flipped(&frame, &head, sum) else { break };
+            let follows = |before| follows(log, at + FRAME as u64, &head, before);
+            let Some(flip) = flipped(&frame, &head, sum, follows)? else { break };
             since_commit.flips.push(Flip { at: at + flip.at, ..flip });
             if let Some(byte) = frame.get_mut(flip.at as usize) {
                 *byte ^= flip.mask;
@@ -132,37 +133,51 @@ fn summed(frame: &[u8], head: &Head, sum: Sum) -> Sum {
 
 /// A bit by which this frame differs from a whole one. What was there before, or a write that was torn, differs by more: of the
 /// 130 000 bits of a frame none fits 64 bits of a sum by chance but once in 10^14.
-fn flipped(frame: &[u8], head: &Head, before: Sum) -> Option<Flip> {
+/// Where the sum itself and something that it covers may be the one, the next frame knows: it `follows` what was written.
+fn flipped(
+    frame: &[u8],
+    head: &Head,
+    before: Sum,
+    follows: impl Fn(Sum) -> io::Result<bool>,
+) -> io::Result<Option<Flip>> {
     let (found, stored) = (summed(frame, head, before), Sum::at(frame, 16));
-    let salts = frame.get(8..16)?;
+    let salts = frame.get(8..16).unwrap_or_default();
     let single = |one: &[u8], other: &[u8], at: u64| {
         let mut differing = one.iter().zip(other).zip(at..).filter(|((a, b), _)| a != b);
         let ((a, b), at) = differing.next()?;
         ((a ^ b).is_power_of_two() && differing.next().is_none()).then_some(Flip { at, mask: a ^ b })
     };
     if found == stored {
-        return single(salts, &head.salts, 8);
+        return Ok(single(salts, &head.salts, 8));
     }
     if salts != head.salts {
-        return None;
+        return Ok(None);
     }
     let bytes = |sum: Sum| [sum.0.to_be_bytes(), sum.1.to_be_bytes()].concat();
-    single(&bytes(found), &bytes(stored), 16).or_else(|| {
-        let missing = Sum(stored.0.wrapping_sub(found.0), stored.1.wrapping_sub(found.1));
-        let possible = flipped_in_content(frame, head.is_big, missing);
-        let mut mended = frame.to_vec();
-        let mut adds_up = |flip: &Flip| {
-            let Some(byte) = mended.get_mut(flip.at as usize) else { return false };
+    let in_sum = single(&bytes(found), &bytes(stored), 16);
+    if in_sum.is_some() && !follows(stored)? {
+        return Ok(in_sum);
+    }
+    let missing = Sum(stored.0.wrapping_sub(found.0), stored.1.wrapping_sub(found.1));
+    let possible = flipped_in_content(frame, head.is_big, missing);
+    let mut mended = frame.to_vec();
+    let mut adds_up = |flip: &Flip| {
+        let Some(byte) = mended.get_mut(flip.at as usize) else { return false };
+        *byte ^= flip.mask;
+        let head = if be32(&mended, 0) == 1 { FIRST_HEAD } else { 0 };
+        let adds_up = pages::adds_up(mended.get(FRAME_HEAD..).unwrap_or_default(), head);
+        if let Some(byte) = mended.get_mut(flip.at as usize) {
             *byte ^= flip.mask;
-            let head = if be32(&mended, 0) == 1 { FIRST_HEAD } else { 0 };
-            let adds_up = pages::adds_up(mended.get(FRAME_HEAD..).unwrap_or_default(), head);
-            if let Some(byte) = mended.get_mut(flip.at as usize) {
-                *byte ^= flip.mask;
-            }
-            adds_up
-        };
-        possible.iter().copied().find(|flip| adds_up(flip)).or(possible.first().copied())
-    })
+        }
+        adds_up
+    };
+    Ok(possible.iter().copied().find(|flip| adds_up(flip)).or(possible.first().copied()))
+}
+
+/// Whether the frame at `at` was written after one with this sum.
+fn follows(log: &impl Bytes, at: u64, head: &Head, before: Sum) -> io::Result<bool> {
+    let mut frame = vec![0; FRAME];
+    Ok(log.fill(at, &mut frame)? && is_whole(&frame, head, before))
 }
 
 /// The bits that may be the one. The sum is linear: one more in a word adds to it what only the number of pairs behind it

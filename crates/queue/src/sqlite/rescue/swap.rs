@@ -55,9 +55,9 @@ pub(super) fn swap(dir: &Path, between: &mut dyn FnMut() -> io::Result<()>) -> i
 fn finish(dir: &Path, between: &mut dyn FnMut() -> io::Result<()>) -> io::Result<PathBuf> {
     let made_at = fs::metadata(dir.join(FINISHED))?.modified()?.duration_since(UNIX_EPOCH);
     let made_at = made_at.map_or(0, |since| since.as_secs());
-    // The same one again when only the log has been moved.
-    let free = (made_at..).map(|second| dir.join(format!("{DAMAGED}{second}"))).find(|kept| !kept.exists());
-    let kept = free.ok_or(io::ErrorKind::AlreadyExists)?;
+    // Newer than all that are there, and the same one again when only the log has been moved.
+    let number = numbered(dir)?.last().map_or(made_at, |(last, _)| made_at.max(last.saturating_add(1)));
+    let kept = dir.join(format!("{DAMAGED}{number}"));
     if dir.join("queue.db").exists() {
         let log = dir.join("queue.db-wal");
         if log.exists() {
@@ -77,6 +77,10 @@ fn finish(dir: &Path, between: &mut dyn FnMut() -> io::Result<()>) -> io::Result
 
 /// The damaged files that are kept, the oldest first.
 pub(in crate::sqlite) fn kept(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    Ok(numbered(dir)?.into_iter().map(|(_, path)| path).collect())
+}
+
+fn numbered(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     let mut kept = Vec::new();
     for entry in fs::read_dir(dir)? {
         let name = entry?.file_name();
@@ -84,7 +88,7 @@ pub(in crate::sqlite) fn kept(dir: &Path) -> io::Result<Vec<PathBuf>> {
         kept.extend(second.map(|second| (second, dir.join(name))));
     }
     kept.sort_unstable();
-    Ok(kept.into_iter().map(|(_, path)| path).collect())
+    Ok(kept)
 }
 
 fn prune(dir: &Path) -> io::Result<()> {
