@@ -40,7 +40,7 @@ const LOG_BYTES_MAX: i64 = 64 << 20;
 const FORMAT: i64 = 2;
 
 const STRAY: &str = "a row was not where its key says";
-const DISORDER: &str = "lanes are not in order";
+const DISORDER: &str = "rows are not in order";
 
 /// Before a put is refused, what is set aside is given up in at most this many steps of 1 MiB or 256 messages, a flush
 /// each: 160 ms where a flush takes 10. The next steps come with the next try.
@@ -296,7 +296,12 @@ impl Store for Sqlite {
     }
 
     fn dead_letters(&mut self, after: Option<Seq>, limit: usize) -> Result<Vec<DeadLetter>, Trouble> {
-        self.read_with(|connection| rows::dead_letters(connection, after, limit))
+        let letters = self.read_with(|connection| rows::dead_letters(connection, after, limit))?;
+        let in_order = letters.is_sorted_by(|one, next| one.message.seq < next.message.seq);
+        match !in_order && self.is_damaged(DISORDER) {
+            true => Err(Trouble(DISORDER.into())),
+            false => Ok(letters),
+        }
     }
 
     fn dead_letter(&mut self, seq: Seq) -> Result<Option<DeadLetter>, Trouble> {

@@ -39,6 +39,15 @@ pub(super) fn piece(connection: &Connection, after: Option<&Cursor>, limit: usiz
             }
             continue;
         };
+        // Without this a flipped bit in a key would have it read the same rows for ever.
+        let is_first = cursor == Cursor { part: cursor.part, ..Cursor::default() };
+        let is_behind = match cursor.part {
+            Part::Waiting => (&lane, seq.0) <= (&cursor.lane, cursor.seq),
+            Part::DeadLetters | Part::Kept => seq.0 <= cursor.seq,
+        };
+        if is_behind && !is_first {
+            return Err(disorder());
+        }
         verified.checked += 1;
         if !is_whole {
             verified.damaged.push(seq);
@@ -46,6 +55,11 @@ pub(super) fn piece(connection: &Connection, after: Option<&Cursor>, limit: usiz
         (cursor.lane, cursor.seq) = (lane, seq.0);
     }
     Ok(Verified { next: Some(cursor), ..verified })
+}
+
+fn disorder() -> rusqlite::Error {
+    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+    rusqlite::Error::SqliteFailure(code, Some("rows are not in order".into()))
 }
 
 type Row = Option<(String, Seq, bool)>;

@@ -155,7 +155,10 @@ impl<'a> Copied<'a> {
         let number = |at: usize| if let Some(Value::Integer(number)) = row.get(at) { *number } else { 0 };
         let (first, second) = (number(0), number(1));
         match table {
-            Table::Totals => return Ok(self.take_totals(&row)),
+            Table::Totals => {
+                self.take_totals(&row);
+                return Ok(());
+            }
             Table::Waiting if second < 0 => return Ok(()),
             Table::Messages | Table::DeadLetters | Table::Kept if first < 0 => return Ok(()),
             _ => {}
