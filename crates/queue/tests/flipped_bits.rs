@@ -2,6 +2,7 @@
 //! more than a page.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::print_stderr, reason = "what came of the flips is for people, and the seed for having them again")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::FileExt;

@@ -236,6 +236,42 @@ async fn a_row_that_claims_the_number_of_a_dead_letter_holds_nobody_up() {
 }
 
 #[tokio::test]
+async fn a_check_ends_whatever_the_keys_say() {
+    let dir = Dir::new("keys");
+    let queue = dir.open();
+    fill(&queue, 40).await;
+    let mut leases = queue.leases(40);
+    let reason = Reason { code: "rejected".into(), detail: "the hub answered 400".into() };
+    for _ in 0..40 {
+        next(&mut leases).await.bury(reason.clone(), Settle::default()).await.unwrap();
+    }
+    drop(leases);
+    queue.close().await;
+    dir.open().close().await;
+    let [letters] = dir.pages("dead_letters", "leaf")[..] else { panic!("one page") };
+    let cell = dir.read("queue.db", (letters - 1) * PAGE + 8 + 2 * 30, 2);
+    let cell = (letters - 1) * PAGE + u64::from(u16::from_be_bytes([cell[0], cell[1]]));
+    assert_eq!(dir.read("queue.db", cell, 2)[1], 31, "the key, after one byte of length");
+    dir.write("queue.db", cell + 1, &[3]);
+    let queue = dir.open();
+    let mut after = None;
+    let (mut checked, mut pieces) = (0, 0);
+    while pieces < 20 {
+        pieces += 1;
+        let Ok(verified) = queue.verify(after.clone()).await else { continue };
+        checked += verified.checked;
+        after = verified.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert!(after.is_none() && checked <= 41, "{checked} rows in {pieces} pieces");
+    assert!(trouble(&queue).contains("written anew"), "{}", trouble(&queue));
+    let letters = queue.dead_letters(None, 100).await.unwrap();
+    assert_eq!(letters.iter().filter(|letter| letter.is_whole).count(), 39);
+}
+
+#[tokio::test]
 async fn a_log_that_is_broken_in_the_middle_is_told() {
     let dir = Dir::new("log");
     let running = Dir::new("log-running");
