@@ -380,9 +380,9 @@ fn a_flipped_bit_in_the_log_costs_nothing() {
         flip(&flipped.join("queue.db-wal"), bit);
         (bit, runtime.block_on(drain(&flipped, &holds)))
     });
-    // Told, all of them; and where it cannot be known which bit it was, the wrong one costs a message too.
+    // Told, all of them; and where it cannot be known which bit it was, the wrong one costs what is on that page at the most.
     for (outcome, (_, _, most)) in &outcomes {
-        assert!(outcome.starts_with("trouble told") && *most <= 2, "{outcomes:?}");
+        assert!(outcome.starts_with("trouble told") && *most <= PAGE_MESSAGES / 10, "{outcomes:?}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! A damaged file is written anew: what that saves, what it says, and what it leaves alone.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on has failed, and says why")]
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::{FileExt, PermissionsExt};
@@ -318,6 +318,29 @@ async fn positions_go_on_when_nobody_says_which_is_next() {
     let put = Put { lane: "another".into(), kind, head, body, accepted_at: 0, place: Place::Lane };
     let seq = queue.put(put).await.unwrap().seq.0;
     assert!((MESSAGES + 1_000_000..MESSAGES + 2_000_000).contains(&seq), "{seq}");
+}
+
+#[tokio::test]
+#[ignore = "how long it takes, for docs/queue-format.md; run by hand"]
+async fn a_gibibyte_is_written_anew() {
+    let dir = Dir::new("gibibyte");
+    dir.open().close().await;
+    let file = rusqlite::Connection::open(dir.path("queue.db")).unwrap();
+    let rows = "BEGIN;
+        WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 680000)
+            INSERT INTO messages SELECT n, 'uplink_message', 0, n, zeroblob(90), randomblob(1400) FROM n;
+        INSERT INTO waiting SELECT 't/network/application/device-' || (seq % 5000), seq, 0, 1490, 0, 0, NULL, NULL, NULL, 0, NULL, 0
+            FROM messages;
+        COMMIT; PRAGMA wal_checkpoint(TRUNCATE);";
+    file.execute_batch(rows).unwrap();
+    drop(file);
+    let [totals] = dir.pages("totals", "leaf")[..] else { panic!("one page") };
+    dir.write("queue.db", (totals - 1) * PAGE, &[0; PAGE as usize]);
+    let began = tokio::time::Instant::now();
+    let queue = dir.open();
+    let bytes = dir.path(&dir.kept()[0]).metadata().unwrap().len();
+    eprintln!("{} MiB in {:?}: {}", bytes >> 20, began.elapsed(), trouble(&queue));
+    assert_eq!(queue.stats().waiting, 680_000);
 }
 
 #[tokio::test]

@@ -182,7 +182,7 @@ fn follows(log: &impl Bytes, at: u64, head: &Head, before: Sum) -> io::Result<bo
 
 /// The bits that may be the one. The sum is linear: one more in a word adds to it what only the number of pairs behind it
 /// decides. Of the upper bits of a word little is left of that, so that of those there may be hundreds: a wrong one is a second
-/// flipped bit on the page, which costs no more than its own row.
+/// flipped bit on the page, and found like any other.
 fn flipped_in_content(frame: &[u8], is_big: bool, missing: Sum) -> Vec<Flip> {
     let mut possible = Vec::new();
     let word_at = |word: usize| if word < 2 { word * 4 } else { FRAME_HEAD + (word - 2) * 4 };

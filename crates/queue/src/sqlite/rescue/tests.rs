@@ -1,6 +1,7 @@
 //! The readers against files that SQLite wrote, and against any bytes.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use proptest::prelude::*;
@@ -98,6 +99,10 @@ fn every_row_is_read_and_none_that_is_gone() {
     assert!(free > 50, "{free} free pages");
     assert_eq!(rows(&real.image()), real.counts(), "from the file");
     assert!(!real.image().is_short_of_pages().unwrap());
+    let file = std::fs::File::options().write(true).open(real.dir.join("queue.db")).unwrap();
+    file.write_all_at(&[0, 0, 0, 40], 28).unwrap();
+    assert!(real.image().is_short_of_pages().unwrap(), "it would write over its own pages");
+    assert_eq!(rows(&real.image()), real.counts());
 }
 
 #[test]
