@@ -1,6 +1,6 @@
 //! A damaged file is written anew: what that saves, what it says, and what it leaves alone.
 
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on has failed, and says why")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::{FileExt, PermissionsExt};
