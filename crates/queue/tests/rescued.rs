@@ -153,6 +153,10 @@ async fn a_page_that_is_lost_takes_nothing_else_with_it() {
             assert!((1..=PAGE_ROWS).contains(&missing), "{missing} with page {page} of {table}");
             assert!(queue.stats().dead_letters >= missing || trouble(&queue).contains("lost"), "{}", trouble(&queue));
             queue.close().await;
+            let file = rusqlite::Connection::open(dir.path("queue.db")).unwrap();
+            let unnamed = "SELECT count(*) FROM messages WHERE seq NOT IN (SELECT seq FROM dead_letters)";
+            let unnamed: i64 = file.query_row(unnamed, [], |row| row.get(0)).unwrap();
+            assert_eq!(unnamed, 0, "messages that nobody can get at and that take room");
         }
     }
 }
