@@ -276,9 +276,10 @@ impl Core {
                 vacant.insert(lane.clone());
                 return Some((lane, seq));
             }
-            // Two lanes claim it, which a flipped bit can bring about: one of them is wrong, and neither loses the other's.
-            tracing::error!(seq = seq.0, %lane, "the queue's file is broken: two lanes have this message; this one rests");
-            self.lanes.set_aside(&lane);
+            // Two lanes claim it, which a flipped bit can bring about: one of them is wrong, and neither loses the other's. This
+            // one's turn comes when the other has done with it; then it is read, and found to be wrong.
+            tracing::error!(seq = seq.0, %lane, "the queue's file is broken: two lanes have this message; this one waits");
+            self.lanes.wait_until(&lane, self.last_now.saturating_add(AFTER_FAILURE_MS), self.last_now);
         }
     }
 
@@ -460,8 +461,12 @@ mod tests {
     fn two_lanes_with_one_message_do_not_both_get_it() {
         let mut core = Core::new(NextSeq(2), Shares::default());
         core.lease_at_most(100);
+        core.tick(0);
         core.loaded(&[("a".to_owned(), head(1)), ("b".to_owned(), head(1)), ("c".to_owned(), head(2))], 0);
         assert_eq!(granted(&mut core), [1, 2]);
+        end(&mut core, 1, Outcome::Done(Settle::default()));
+        core.tick(AFTER_FAILURE_MS);
+        assert_eq!(granted(&mut core), [1], "and the other lane is not held up for ever");
     }
 
     #[test]

@@ -137,9 +137,13 @@ impl Driver {
             self.recover(now);
             self.commit(now).await;
             self.answer_calls();
+            self.rescue(None);
             self.look_up(now);
             self.load(now);
             self.hand_out(now);
+            if let Some(hidden) = self.hidden(self.store.totals().waiting) {
+                self.rescue(Some(&hidden));
+            }
             self.publish();
             if !is_open || self.closing.is_some() {
                 break;
@@ -275,6 +279,9 @@ impl Driver {
             doing.await;
         }
         let mut result = self.store.commit(&self.ops, now);
+        if matches!(result, Err(CommitError::Damaged(_))) && self.rescue(None) {
+            result = self.store.commit(&self.ops, now);
+        }
         if let Err(CommitError::Full(why)) = &result {
             self.is_full(why.clone());
             self.refuse_puts();
@@ -410,6 +417,29 @@ impl Driver {
         Ok(())
     }
 
+    /// The store writes what is broken anew: the lanes are loaded from it once more, and what is leased stays leased.
+    fn rescue(&mut self, found: Option<&str>) -> bool {
+        if self.is_failed() {
+            return false;
+        }
+        // It takes as long as a very long commit, and is to be seen like one.
+        self.board.commit_begins();
+        let rescued = self.store.rescue(found);
+        self.board.commit_ends();
+        match rescued {
+            Ok(is_new) => {
+                if is_new {
+                    self.core.restart(self.store.next_seq());
+                }
+                is_new
+            }
+            Err(Trouble(why)) => {
+                self.is_failing(why);
+                false
+            }
+        }
+    }
+
     // ---- reading ----
 
     fn answer_calls(&mut self) {
@@ -454,7 +484,7 @@ impl Driver {
                 Ok(head) => self.core.found(&lane, head, now),
                 Err(Trouble(why)) => {
                     self.core.not_found_out(lane);
-                    self.is_failing(why);
+                    self.is_unreadable(why);
                 }
             }
         }
@@ -467,7 +497,13 @@ impl Driver {
         let Some(after) = self.core.load_after() else { return };
         match self.next_lanes(after.as_deref()) {
             Ok(slice) => self.core.loaded(&slice, now),
-            Err(Trouble(why)) => self.is_failing(why),
+            Err(Trouble(why)) => self.is_unreadable(why),
+        }
+    }
+
+    fn is_unreadable(&mut self, why: String) {
+        if !self.rescue(None) {
+            self.is_failing(why);
         }
     }
 
@@ -493,7 +529,7 @@ impl Driver {
                 Ok(Found::Damaged | Found::Missing) => self.bury_damaged(seq, now),
                 Err(Trouble(why)) => {
                     self.core.unreadable(seq, now);
-                    self.is_failing(why);
+                    self.is_unreadable(why);
                 }
             }
         }
@@ -524,9 +560,12 @@ impl Driver {
 
     /// Damage that stops nothing but must be known; among it messages that are counted and in no lane.
     fn damage(&self, waiting: u64) -> Option<String> {
+        self.store.damage().or_else(|| self.hidden(waiting))
+    }
+
+    fn hidden(&self, waiting: u64) -> Option<String> {
         let is_hidden = waiting > 0 && self.core.lanes() == 0 && self.core.is_all_loaded() && self.ops.is_empty();
-        let hidden = || format!("{waiting} messages are counted as waiting and cannot be found; the file is damaged");
-        self.store.damage().or_else(|| is_hidden.then(hidden))
+        is_hidden.then(|| format!("{waiting} messages are counted as waiting and cannot be found; the file is damaged"))
     }
 
     fn publish(&self) {

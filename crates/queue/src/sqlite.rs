@@ -9,15 +9,16 @@ mod changes;
 mod failure;
 mod files;
 pub(crate) mod inspect;
+mod rescue;
 mod room;
 mod rows;
 
 use std::path::PathBuf;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
 use self::changes::{Changes, unsigned};
-use self::failure::is_corrupt;
+use self::failure::{Refusal, is_corrupt};
 use self::files::Files;
 use self::room::{AHEAD_PAGES, Room};
 use crate::lanes::Head;
@@ -38,9 +39,18 @@ const LOG_BYTES_MAX: i64 = 64 << 20;
 /// The newest format that is known here, in `user_version`.
 const FORMAT: i64 = 2;
 
+const STRAY: &str = "a row was not where its key says";
+const DISORDER: &str = "rows are not in order";
+
 /// Before a put is refused, what is set aside is given up in at most this many steps of 1 MiB or 256 messages, a flush
 /// each: 160 ms where a flush takes 10. The next steps come with the next try.
 const STEPS_AT_ONCE: usize = 16;
+
+/// The newest format that can be meant. A later program counts on from [`FORMAT`]; beyond this a bit was flipped.
+const FORMAT_MAX: i64 = 99;
+
+/// The file is written anew once a start: what cannot be found in a file that was just written is not there.
+const RESCUES_MAX: u32 = 1;
 
 /// Free pages that are kept for what comes next; more are given back to the file system, this many at a time.
 const FREE_PAGES_KEPT: i64 = 512;
@@ -54,20 +64,43 @@ pub(crate) struct Sqlite {
     bounds: Bounds,
     totals: Totals,
     next_seq: u64,
+    /// For people, as long as the process lives: what was found, or what was done about it.
     damage: Option<String>,
+    /// What was found that writing the file anew may mend.
+    suspicion: Option<String>,
+    rescues_left: u32,
+}
+
+/// A file that is open, with its log emptied.
+struct Opened {
+    connection: Connection,
+    next_seq: u64,
+    totals: Totals,
+    /// What could be put right in the log.
+    mended: Option<String>,
 }
 
 impl Sqlite {
     pub(crate) fn open(dir: PathBuf, max_bytes: u64, bounds: Bounds) -> Result<Self, OpenError> {
         let files = Files::lock(dir)?;
         let broken = |cause: String| OpenError::Store { dir: files.dir.clone(), cause };
+        rescue::swap::settle(&files.dir).map_err(|error| broken(error.to_string()))?;
         let database = files.database().map_err(|error| broken(error.to_string()))?;
-        let connection = connect(&files)?;
-        files.settle().map_err(|error| broken(error.to_string()))?;
         let mut room = Room::new(database, max_bytes);
-        let (next_seq, totals) = read_totals(&connection).map_err(|error| broken(error.to_string()))?;
-        begin(&connection, &mut room, &files).map_err(|Trouble(why)| broken(why))?;
-        Ok(Self { connection: Some(connection), room, files, bounds, totals, next_seq, damage: None })
+        let mut rescues_left = RESCUES_MAX;
+        let (opened, damage) = match begin(&files, &mut room) {
+            Err(Refusal::Damaged(why)) => {
+                rescues_left -= 1;
+                let (opened, told) = begin_anew(&files, &mut room, &why).map_err(|Trouble(why)| broken(why))?;
+                (opened, Some(told))
+            }
+            Err(Refusal::Other(error)) => return Err(error),
+            Ok(opened) => (opened, None),
+        };
+        let Opened { connection, next_seq, totals, mended } = opened;
+        let connection = Some(connection);
+        let (damage, suspicion) = (damage.or(mended), None);
+        Ok(Self { connection, room, files, bounds, totals, next_seq, damage, suspicion, rescues_left })
     }
 
     fn connection(&self) -> Result<&Connection, Trouble> {
@@ -84,26 +117,52 @@ impl Sqlite {
     /// One transaction, and the totals with it.
     fn change<T>(&mut self, change: impl FnOnce(&mut Changes<'_>) -> rusqlite::Result<T>) -> Result<T, CommitError> {
         let connection = self.connection.as_ref().ok_or_else(|| CommitError::Failed("the store is not open".into()))?;
-        self.room.own(connection).map_err(|Trouble(why)| CommitError::Failed(why))?;
+        self.room.own(connection)?;
         let transaction = connection.unchecked_transaction()?;
         let (totals, next_seq) = (self.totals, self.next_seq);
         let mut changes = Changes { connection, bounds: self.bounds, totals, next_seq, strays: 0 };
         let changed = change(&mut changes)?;
         changes.finish()?;
         let Changes { totals, next_seq, strays, .. } = changes;
+        if strays > 0 && self.rescues_left > 0 {
+            return Err(CommitError::Damaged(STRAY.into()));
+        }
         transaction.commit()?;
         (self.totals, self.next_seq) = (totals, next_seq);
         if strays > 0 {
-            self.is_damaged("a row was not where its key says");
+            self.is_damaged(STRAY);
         }
         Ok(changed)
     }
 
-    fn is_damaged(&mut self, what: &str) {
+    /// True when there is something left to be done about it, which the caller must wait for.
+    fn is_damaged(&mut self, what: &str) -> bool {
+        if self.rescues_left > 0 {
+            self.suspicion.get_or_insert_with(|| what.to_owned());
+            return true;
+        }
         if self.damage.is_none() {
             tracing::error!(what, "the queue's file is damaged; messages may be hidden in it");
             self.damage = Some(format!("the queue's file is damaged: {what}; messages may be hidden in it"));
         }
+        false
+    }
+
+    /// A broken place that a read met is looked into.
+    fn read_with<T>(&mut self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Trouble> {
+        let read = read(self.connection()?);
+        if let Err(error) = &read
+            && is_corrupt(error)
+        {
+            self.is_damaged(&error.to_string());
+        }
+        Ok(read?)
+    }
+
+    fn take_over(&mut self, opened: Opened) {
+        let Opened { connection, next_seq, totals, mended } = opened;
+        (self.connection, self.next_seq, self.totals) = (Some(connection), self.next_seq.max(next_seq), totals);
+        self.damage = self.damage.take().or(mended);
     }
 
     /// Puts get their room first or are refused; nothing else may wait for room.
@@ -135,7 +194,10 @@ impl Sqlite {
 
     fn try_ensure(&mut self, pages: u64) -> Result<(), CommitError> {
         let connection = self.connection.as_ref().ok_or_else(|| CommitError::Failed("the store is not open".into()))?;
-        self.room.ensure_for_puts(connection, pages).map_err(|Trouble(why)| CommitError::Full(why))
+        self.room.ensure_for_puts(connection, pages).map_err(|error| match error {
+            CommitError::Failed(why) => CommitError::Full(why),
+            error => error,
+        })
     }
 
     fn could_do(&self, pages: u64) -> Result<bool, CommitError> {
@@ -176,15 +238,15 @@ impl Store for Sqlite {
     }
 
     fn lanes_after(&mut self, after: Option<&str>, limit: usize) -> Result<Vec<(String, Head)>, Trouble> {
-        let (lanes, in_order) = rows::lanes_after(self.connection()?, after, limit)?;
-        if !in_order {
-            self.is_damaged("lanes are not in order");
+        let (lanes, in_order) = self.read_with(|connection| rows::lanes_after(connection, after, limit))?;
+        match !in_order && self.is_damaged(DISORDER) {
+            true => Err(Trouble(DISORDER.into())),
+            false => Ok(lanes),
         }
-        Ok(lanes)
     }
 
     fn head_of(&mut self, lane: &str) -> Result<Option<Head>, Trouble> {
-        Ok(rows::head_of(self.connection()?, lane)?)
+        self.read_with(|connection| rows::head_of(connection, lane))
     }
 
     fn waiting_in(&mut self, lane: &str) -> Result<u64, Trouble> {
@@ -193,7 +255,11 @@ impl Store for Sqlite {
 
     fn read(&mut self, lane: &str, seq: Seq) -> Result<Found, Trouble> {
         match rows::message(self.connection()?, lane, seq) {
-            Err(error) if is_corrupt(&error) => Ok(Found::Damaged),
+            Err(error) if is_corrupt(&error) => match self.is_damaged(&error.to_string()) {
+                true => Err(error.into()),
+                false => Ok(Found::Damaged),
+            },
+            Ok(Found::Missing) if self.is_damaged(STRAY) => Err(Trouble(STRAY.into())),
             found => Ok(found?),
         }
     }
@@ -219,44 +285,81 @@ impl Store for Sqlite {
 
     fn notes(&mut self, space: &str) -> Result<Vec<(String, Vec<u8>)>, Trouble> {
         let select = "SELECT key, value FROM notes WHERE space = ? ORDER BY key";
-        let mut select = self.connection()?.prepare_cached(select)?;
-        let notes = select.query_map([space], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        Ok(notes.collect::<rusqlite::Result<_>>()?)
+        self.read_with(|connection| {
+            let mut select = connection.prepare_cached(select)?;
+            select.query_map([space], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+        })
     }
 
     fn seen(&mut self, lane: &str) -> Result<Vec<Seen>, Trouble> {
-        let mut select = self.connection()?.prepare_cached("SELECT ring FROM seen WHERE lane = ?")?;
-        let mut rings = select.query_map([lane], |row| row.get::<_, Vec<u8>>(0))?;
-        Ok(rings.next().transpose()?.map(|ring| rows::ring_from(&ring)).unwrap_or_default())
+        let ring: Option<Vec<u8>> = self.read_with(|connection| {
+            let mut select = connection.prepare_cached("SELECT ring FROM seen WHERE lane = ?")?;
+            select.query_row([lane], |row| row.get(0)).optional()
+        })?;
+        Ok(ring.map(|ring| rows::ring_from(&ring)).unwrap_or_default())
     }
 
     fn dead_letters(&mut self, after: Option<Seq>, limit: usize) -> Result<Vec<DeadLetter>, Trouble> {
-        Ok(rows::dead_letters(self.connection()?, after, limit)?)
+        let letters = self.read_with(|connection| rows::dead_letters(connection, after, limit))?;
+        let in_order = letters.is_sorted_by(|one, next| one.message.seq < next.message.seq);
+        match !in_order && self.is_damaged(DISORDER) {
+            true => Err(Trouble(DISORDER.into())),
+            false => Ok(letters),
+        }
     }
 
     fn dead_letter(&mut self, seq: Seq) -> Result<Option<DeadLetter>, Trouble> {
-        Ok(rows::letter(self.connection()?, seq)?)
+        self.read_with(|connection| rows::letter(connection, seq))
     }
 
     fn verify(&mut self, after: Option<&Cursor>, limit: usize) -> Result<Verified, Trouble> {
-        Ok(inspect::piece(self.connection()?, after, limit)?)
+        self.read_with(|connection| inspect::piece(connection, after, limit))
     }
 
     fn dead_letter_counts(&mut self) -> Result<Vec<(String, u64)>, Trouble> {
         let select = "SELECT code, count(*) FROM dead_letters GROUP BY code ORDER BY code";
-        let mut select = self.connection()?.prepare_cached(select)?;
-        let counts = select.query_map([], |row| Ok((row.get(0)?, unsigned(row.get(1)?)?)))?;
-        Ok(counts.collect::<rusqlite::Result<_>>()?)
+        self.read_with(|connection| {
+            let mut select = connection.prepare_cached(select)?;
+            select.query_map([], |row| Ok((row.get(0)?, unsigned(row.get(1)?)?)))?.collect()
+        })
     }
 
     fn reopen(&mut self) -> Result<(), Trouble> {
         self.connection = None;
-        let connection = connect(&self.files).map_err(|error| Trouble(error.to_string()))?;
-        self.room.reconnected();
-        (self.next_seq, self.totals) = read_totals(&connection)?;
-        begin(&connection, &mut self.room, &self.files)?;
-        self.connection = Some(connection);
+        rescue::swap::settle(&self.files.dir)?;
+        self.room.reconnected(self.files.database()?);
+        match begin(&self.files, &mut self.room) {
+            Ok(opened) => self.take_over(opened),
+            Err(Refusal::Damaged(why)) if self.rescues_left > 0 => {
+                self.rescues_left -= 1;
+                let (opened, told) = begin_anew(&self.files, &mut self.room, &why)?;
+                self.take_over(opened);
+                self.damage = Some(told);
+            }
+            Err(Refusal::Damaged(why)) => return Err(Trouble(why)),
+            Err(Refusal::Other(error)) => return Err(Trouble(error.to_string())),
+        }
+        self.suspicion = None;
         Ok(())
+    }
+
+    fn rescue(&mut self, found: Option<&str>) -> Result<bool, Trouble> {
+        let suspicion = self.suspicion.take().or_else(|| found.map(str::to_owned));
+        let Some(why) = suspicion.filter(|_| self.rescues_left > 0) else { return Ok(false) };
+        self.rescues_left -= 1;
+        self.connection = None;
+        match begin_anew(&self.files, &mut self.room, &why) {
+            Ok((opened, told)) => {
+                self.take_over(opened);
+                self.damage = Some(told);
+                Ok(true)
+            }
+            Err(Trouble(cause)) => {
+                self.reopen()?;
+                self.is_damaged(&cause);
+                Ok(false)
+            }
+        }
     }
 
     fn damage(&self) -> Option<String> {
@@ -282,15 +385,33 @@ impl Store for Sqlite {
 }
 
 /// A connection that is as it must be, or none.
-fn connect(files: &Files) -> Result<Connection, OpenError> {
-    let broken = |cause: String| OpenError::Store { dir: files.dir.clone(), cause };
-    let connection = Connection::open(files.database_path()).map_err(|error| broken(error.to_string()))?;
-    let format = prepare(&connection).map_err(|error| broken(error.to_string()))?;
-    if format > FORMAT {
-        return Err(OpenError::Newer { dir: files.dir.clone(), found: format, known: FORMAT });
+fn connect(files: &Files) -> Result<Connection, Refusal> {
+    let broken = |error: rusqlite::Error| files.refusal(&error);
+    let connection = Connection::open(files.database_path()).map_err(broken)?;
+    let format = prepare(&connection).map_err(broken)?;
+    if (FORMAT + 1..=FORMAT_MAX).contains(&format) {
+        return Err(Refusal::Other(OpenError::Newer { dir: files.dir.clone(), found: format, known: FORMAT }));
     }
-    assert_pragmas(&connection).map_err(broken)?;
+    assert_pragmas(&connection).map_err(Refusal::Damaged)?;
+    if layout(&connection).map_err(broken)? != expected_layout().map_err(broken)? {
+        return Err(Refusal::Damaged("its tables are not those of this program".into()));
+    }
     Ok(connection)
+}
+
+/// Each column of each table, and where the table begins: a flipped bit there has one table read, and written, for another.
+/// A file of this program has its tables in the order in which it makes them, and no table ever moves.
+fn layout(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let select = "SELECT concat_ws(' ', s.name, s.rootpage, c.name, c.type, c.\"notnull\", c.pk, c.dflt_value)
+                  FROM sqlite_schema s JOIN pragma_table_xinfo(s.name) c ORDER BY s.name, c.cid";
+    connection.prepare(select)?.query_map([], |row| row.get(0))?.collect()
+}
+
+fn expected_layout() -> rusqlite::Result<Vec<String>> {
+    let connection = Connection::open_in_memory()?;
+    connection.execute_batch(&format!("PRAGMA page_size = {PAGE_BYTES}; PRAGMA auto_vacuum = INCREMENTAL;"))?;
+    connection.execute_batch(include_str!("sqlite/schema.sql"))?;
+    layout(&connection)
 }
 
 /// The settings, the two that must come before the log first of all, and the tables: a new file gets them, an old one what it
@@ -361,17 +482,46 @@ fn read_totals(connection: &Connection) -> rusqlite::Result<(u64, Totals)> {
     })
 }
 
-/// Empties the log into the file and begins it anew. After a failed flush the log may hold what never reached the disk,
-/// though reading it back shows it: only what is written once more and flushed counts.
-fn begin(connection: &Connection, room: &mut Room, files: &Files) -> Result<(), Trouble> {
-    let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |row| row.get(0))?;
+/// Opens the file, empties its log into it and begins that anew. After a failed flush the log may hold what never reached the
+/// disk, though reading it back shows it: only what is written once more and flushed counts.
+fn begin(files: &Files, room: &mut Room) -> Result<Opened, Refusal> {
+    let unread = |error: std::io::Error| Refusal::Other(files.broken(error.to_string()));
+    let bits = rescue::mend_log(&files.log_path()).map_err(unread)?;
+    let mended = (bits > 0).then(|| {
+        tracing::error!(bits, "the queue's log was damaged by flipped bits; they were put right");
+        format!("the queue's log was damaged: {bits} flipped bits were put right; check the disk")
+    });
+    if let Some(why) = rescue::suspicion(files).map_err(unread)? {
+        return Err(Refusal::Damaged(why));
+    }
+    let connection = connect(files)?;
+    files.settle().map_err(unread)?;
+    let broken = |error: rusqlite::Error| files.refusal(&error);
+    let (next_seq, totals) = read_totals(&connection).map_err(broken)?;
+    let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |row| row.get(0)).map_err(broken)?;
     if busy != 0 {
-        return Err(Trouble("the log could not be emptied".into()));
+        return Err(Refusal::Other(files.broken("the log could not be emptied".into())));
     }
-    let owned = files.lengthen_log().map_err(Trouble::from).and_then(|()| room.restore_reserve(connection));
-    if let Err(Trouble(why)) = owned {
+    let owned = files.lengthen_log().map_err(CommitError::from).and_then(|()| room.restore_reserve(&connection));
+    match owned {
+        Err(CommitError::Damaged(why)) => return Err(Refusal::Damaged(why)),
         // Draining is possible all the same; puts will find out whether there is room.
-        tracing::warn!(cause = %why, "the queue opens without all of its room");
+        Err(CommitError::Full(why) | CommitError::Failed(why)) => {
+            tracing::warn!(cause = %why, "the queue opens without all of its room");
+        }
+        Ok(()) => {}
     }
-    Ok(())
+    Ok(Opened { connection, next_seq, totals, mended })
+}
+
+/// A file that was found to be damaged is written anew and opened; nobody may have it open. What is to be said of it comes with
+/// it.
+fn begin_anew(files: &Files, room: &mut Room, why: &str) -> Result<(Opened, String), Trouble> {
+    let told = rescue::write_anew(files, why)?;
+    room.reconnected(files.database()?);
+    match begin(files, room) {
+        Ok(opened) => Ok((opened, told)),
+        Err(Refusal::Damaged(why)) => Err(Trouble(why)),
+        Err(Refusal::Other(error)) => Err(Trouble(error.to_string())),
+    }
 }

@@ -116,6 +116,7 @@ pub(crate) enum Found {
     Message(Box<Message>),
     /// It is there, but not as it was written.
     Damaged,
+    /// Or named, and not there.
     Missing,
 }
 
@@ -221,6 +222,11 @@ pub(crate) trait Store {
     fn dead_letter_counts(&mut self) -> Result<Vec<(String, u64)>, Trouble>;
     /// Forgets everything that is not on the disk and reads it anew. After `Ok` the next commit can be trusted.
     fn reopen(&mut self) -> Result<(), Trouble>;
+    /// When what it keeps is broken, by what it has seen itself or by what the caller has found: writes what can be read anew.
+    /// True when that was done; then everything is to be read again. At most once after it was opened.
+    fn rescue(&mut self, _found: Option<&str>) -> Result<bool, Trouble> {
+        Ok(false)
+    }
     /// After [`CommitError::Full`]: `Ok` once there is room for puts again. What is set aside makes room here too.
     fn make_room(&mut self) -> Result<(), Trouble>;
     /// A bounded piece of housekeeping; true when there is more.

@@ -58,10 +58,12 @@ impl Changes<'_> {
     pub(super) fn keep(&mut self, lane: &str, seq: Seq, at: UnixMillis) -> Result<()> {
         if let Some((bytes, _)) = self.take(lane, seq)? {
             let bytes = bytes_set_aside(bytes);
-            let insert = "INSERT INTO kept (seq, lane, kept_at, bytes) VALUES (?, ?, ?, ?)";
+            let insert = "INSERT INTO kept (seq, lane, kept_at, bytes) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING";
             let row = params![signed(seq.0), lane, at, signed(bytes)];
-            self.connection.prepare_cached(insert)?.execute(row)?;
-            self.totals.kept.add(bytes);
+            match self.connection.prepare_cached(insert)?.execute(row)? {
+                0 => self.strays += 1,
+                _ => self.totals.kept.add(bytes),
+            }
         }
         Ok(())
     }
@@ -75,7 +77,8 @@ impl Changes<'_> {
         taken: &(u64, Attempts),
     ) -> Result<()> {
         let insert = "INSERT INTO dead_letters (seq, lane, buried_at, code, detail, attempts, first_attempt_at,
-                      last_attempt_at, last_cause, frozen, replays, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+                      last_attempt_at, last_cause, frozen, replays, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                      ON CONFLICT DO NOTHING";
         let (bytes, Attempts { attempts, first_attempt_at, last_attempt_at, last_cause, frozen, replays, .. }) = taken;
         let bytes = bytes_set_aside(*bytes);
         let row = params![
@@ -92,8 +95,11 @@ impl Changes<'_> {
             replays,
             signed(bytes)
         ];
-        self.connection.prepare_cached(insert)?.execute(row)?;
-        self.totals.dead_letters.add(bytes);
+        match self.connection.prepare_cached(insert)?.execute(row)? {
+            // A flipped bit made its number that of one that is there already, which is left as it is.
+            0 => self.strays += 1,
+            _ => self.totals.dead_letters.add(bytes),
+        }
         Ok(())
     }
 

@@ -44,22 +44,7 @@ impl Changes<'_> {
 
     /// Last in the transaction: the row of totals.
     pub(super) fn finish(&mut self) -> Result<()> {
-        let Totals { waiting, waiting_bytes, dead_letters: dead, kept } = self.totals;
-        let numbers = [
-            self.next_seq,
-            waiting,
-            waiting_bytes,
-            dead.count,
-            dead.bytes,
-            dead.gone,
-            kept.count,
-            kept.bytes,
-            kept.gone,
-        ];
-        let update = "UPDATE totals SET next_seq = ?, waiting = ?, waiting_bytes = ?, dead_letters = ?,
-                      dead_letters_bytes = ?, dead_letters_gone = ?, kept = ?, kept_bytes = ?, kept_gone = ?";
-        self.connection.prepare_cached(update)?.execute(numbers.map(signed))?;
-        Ok(())
+        write_totals(self.connection, self.next_seq, &self.totals)
     }
 
     fn put(&mut self, seq: Seq, put: &Put) -> Result<()> {
@@ -198,6 +183,17 @@ impl Changes<'_> {
         }
         Ok(())
     }
+}
+
+/// The one row that counts everything.
+pub(super) fn write_totals(connection: &Connection, next_seq: u64, totals: &Totals) -> Result<()> {
+    let Totals { waiting, waiting_bytes, dead_letters: dead, kept } = totals;
+    let numbers =
+        [next_seq, *waiting, *waiting_bytes, dead.count, dead.bytes, dead.gone, kept.count, kept.bytes, kept.gone];
+    let update = "UPDATE totals SET next_seq = ?, waiting = ?, waiting_bytes = ?, dead_letters = ?,
+                  dead_letters_bytes = ?, dead_letters_gone = ?, kept = ?, kept_bytes = ?, kept_gone = ?";
+    connection.prepare_cached(update)?.execute(numbers.map(signed))?;
+    Ok(())
 }
 
 /// Positions and counts start at 0 and rise by one: 2^63 of them are never reached.

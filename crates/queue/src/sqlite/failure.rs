@@ -2,6 +2,7 @@
 
 use rusqlite::ErrorCode;
 
+use crate::options::OpenError;
 use crate::store::{CommitError, Trouble};
 
 impl From<rusqlite::Error> for CommitError {
@@ -21,10 +22,33 @@ impl From<rusqlite::Error> for Trouble {
     }
 }
 
+impl From<std::io::Error> for CommitError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
 impl From<std::io::Error> for Trouble {
     fn from(error: std::io::Error) -> Self {
         Self(error.to_string())
     }
+}
+
+/// Why the file cannot be worked with.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// It is not as this program left it.
+    Damaged(String),
+    Other(OpenError),
+}
+
+/// Errors that a damaged schema or a damaged head bring about; never what a disk says that does not answer.
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
+    let codes = [ErrorCode::Unknown, ErrorCode::ConstraintViolation, ErrorCode::TypeMismatch, ErrorCode::SchemaChanged];
+    is_corrupt(error)
+        || matches!(error, rusqlite::Error::SqlInputError { .. })
+        || error.sqlite_error_code().is_some_and(|code| codes.contains(&code))
+        || matches!(error, rusqlite::Error::QueryReturnedNoRows)
 }
 
 /// The file's structure is broken at this place, as opposed to the disk not answering.

@@ -7,6 +7,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use super::failure::{Refusal, is_damage};
 use super::room;
 use crate::options::OpenError;
 
@@ -32,6 +33,17 @@ impl Files {
         }
     }
 
+    pub(super) fn broken(&self, cause: String) -> OpenError {
+        OpenError::Store { dir: self.dir.clone(), cause }
+    }
+
+    pub(super) fn refusal(&self, error: &rusqlite::Error) -> Refusal {
+        match is_damage(error) {
+            true => Refusal::Damaged(error.to_string()),
+            false => Refusal::Other(self.broken(error.to_string())),
+        }
+    }
+
     pub(super) fn database_path(&self) -> PathBuf {
         self.dir.join("queue.db")
     }
@@ -41,8 +53,12 @@ impl Files {
         private(&self.database_path())
     }
 
+    pub(super) fn log_path(&self) -> PathBuf {
+        self.dir.join("queue.db-wal")
+    }
+
     pub(super) fn lengthen_log(&self) -> io::Result<()> {
-        room::lengthen_log(&self.dir.join("queue.db-wal"))
+        room::lengthen_log(&self.log_path())
     }
 
     /// The names of new files are on the disk only when their directory is.
@@ -67,7 +83,7 @@ fn make(dir: &Path) -> io::Result<()> {
 }
 
 /// Messages are personal data: readable by their owner only.
-fn private(path: &Path) -> io::Result<File> {
+pub(super) fn private(path: &Path) -> io::Result<File> {
     let file = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
     if file.metadata()?.permissions().mode() & 0o177 != 0 {
         file.set_permissions(Permissions::from_mode(0o600))?;

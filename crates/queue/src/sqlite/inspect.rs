@@ -9,7 +9,7 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
 use super::changes::{signed, unsigned};
-use super::failure::is_corrupt;
+use super::failure::{Refusal, is_corrupt};
 use super::files::Files;
 use super::{connect, rows};
 use crate::Seq;
@@ -39,6 +39,15 @@ pub(super) fn piece(connection: &Connection, after: Option<&Cursor>, limit: usiz
             }
             continue;
         };
+        // Without this a flipped bit in a key would have it read the same rows for ever.
+        let is_first = cursor == Cursor { part: cursor.part, ..Cursor::default() };
+        let is_behind = match cursor.part {
+            Part::Waiting => (&lane, seq.0) <= (&cursor.lane, cursor.seq),
+            Part::DeadLetters | Part::Kept => seq.0 <= cursor.seq,
+        };
+        if is_behind && !is_first {
+            return Err(disorder());
+        }
         verified.checked += 1;
         if !is_whole {
             verified.damaged.push(seq);
@@ -46,6 +55,11 @@ pub(super) fn piece(connection: &Connection, after: Option<&Cursor>, limit: usiz
         (cursor.lane, cursor.seq) = (lane, seq.0);
     }
     Ok(Verified { next: Some(cursor), ..verified })
+}
+
+fn disorder() -> rusqlite::Error {
+    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+    rusqlite::Error::SqliteFailure(code, Some("rows are not in order".into()))
 }
 
 type Row = Option<(String, Seq, bool)>;
@@ -82,7 +96,10 @@ fn set_aside(connection: &Connection, table: &'static str, after: &Cursor) -> Re
 pub(crate) fn files(dir: &Path) -> Result<Report, OpenError> {
     let files = existing(dir)?;
     let broken = |cause: String| OpenError::Store { dir: dir.to_owned(), cause };
-    let connection = connect(&files)?;
+    let connection = connect(&files).map_err(|refusal| match refusal {
+        Refusal::Damaged(why) => files.broken(why),
+        Refusal::Other(error) => error,
+    })?;
     let mut report = Report::default();
     let check = connection.prepare(&format!("PRAGMA integrity_check({STRUCTURE_MAX})")).and_then(|mut check| {
         let lines = check.query_map([], |row| row.get::<_, String>(0))?;

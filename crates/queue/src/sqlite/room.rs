@@ -19,7 +19,7 @@ use std::path::Path;
 use rusqlite::{Connection, Result};
 
 use super::PAGE_BYTES;
-use crate::store::Trouble;
+use crate::store::CommitError;
 
 /// The log is emptied after 250 pages (4 MiB) or, at the latest, after the transaction that crosses this; 16 MiB holds
 /// both with the largest transaction that has no puts: 512 changes to pages of their own are 8 MiB.
@@ -50,13 +50,13 @@ impl Room {
         Self { file, max_pages: max_bytes / PAGE_BYTES, limit: 0, has_reserve: false }
     }
 
-    /// A new connection knows no limit, and a new file no reserve.
-    pub(super) fn reconnected(&mut self) {
-        (self.limit, self.has_reserve) = (0, false);
+    /// A new connection knows no limit, and a new file no reserve. The connection to the old one must be gone.
+    pub(super) fn reconnected(&mut self, file: File) {
+        (self.file, self.limit, self.has_reserve) = (file, 0, false);
     }
 
     /// Room for puts that need `pages`: theirs, and the reserve whole beside it.
-    pub(super) fn ensure_for_puts(&mut self, connection: &Connection, pages: u64) -> Result<(), Trouble> {
+    pub(super) fn ensure_for_puts(&mut self, connection: &Connection, pages: u64) -> Result<(), CommitError> {
         if !self.has_reserve {
             self.restore_reserve(connection)?;
         }
@@ -70,7 +70,7 @@ impl Room {
     }
 
     /// Makes sure of `pages` free pages, or says why not. To be called between transactions.
-    fn ensure(&mut self, connection: &Connection, pages: u64) -> Result<(), Trouble> {
+    fn ensure(&mut self, connection: &Connection, pages: u64) -> Result<(), CommitError> {
         let used = number(connection, "PRAGMA page_count")?;
         let free = number(connection, "PRAGMA freelist_count")?;
         let length = self.file.metadata()?.len() / PAGE_BYTES;
@@ -88,7 +88,7 @@ impl Room {
     }
 
     /// Before each transaction: no page is counted on that the last checkpoint has cut off and that cannot be had again.
-    pub(super) fn own(&mut self, connection: &Connection) -> Result<(), Trouble> {
+    pub(super) fn own(&mut self, connection: &Connection) -> Result<(), CommitError> {
         let length = self.file.metadata()?.len() / PAGE_BYTES;
         if length >= self.limit || self.extend(length, self.limit).is_ok() {
             return Ok(());
@@ -97,7 +97,7 @@ impl Room {
         self.set_limit(connection, length.max(used))
     }
 
-    fn set_limit(&mut self, connection: &Connection, pages: u64) -> Result<(), Trouble> {
+    fn set_limit(&mut self, connection: &Connection, pages: u64) -> Result<(), CommitError> {
         if self.limit != pages {
             number(connection, &format!("PRAGMA max_page_count = {pages}"))?;
             self.limit = pages;
@@ -107,19 +107,24 @@ impl Room {
 
     /// Written zeros, not a hole: on ext4, XFS and tmpfs their blocks are spoken for when the write returns. All beyond
     /// the last page, where SQLite has nothing.
-    fn extend(&self, from: u64, to: u64) -> Result<(), Trouble> {
+    fn extend(&self, from: u64, to: u64) -> Result<(), CommitError> {
         if to > self.max_pages {
-            return Err(Trouble(format!("queue.max_bytes ({} MiB) is reached", (self.max_pages * PAGE_BYTES) >> 20)));
+            return Err(CommitError::Full(format!(
+                "queue.max_bytes ({} MiB) is reached",
+                (self.max_pages * PAGE_BYTES) >> 20
+            )));
         }
         let written = write_zeros(&self.file, from * PAGE_BYTES, to * PAGE_BYTES);
         if written.is_err() {
             self.file.set_len(from * PAGE_BYTES)?;
         }
-        written.map_err(|error| Trouble(format!("no room for the queue's next {} KiB: {error}", (to - from) * 16)))
+        written.map_err(|error| {
+            CommitError::Full(format!("no room for the queue's next {} KiB: {error}", (to - from) * 16))
+        })
     }
 
     /// The reserve whole again, or why not. To be called between transactions.
-    pub(super) fn restore_reserve(&mut self, connection: &Connection) -> Result<(), Trouble> {
+    pub(super) fn restore_reserve(&mut self, connection: &Connection) -> Result<(), CommitError> {
         let rows = number(connection, "SELECT count(*) FROM reserve")?;
         let missing = RESERVE_ROWS.saturating_sub(rows);
         self.ensure(connection, missing * 5 + AHEAD_PAGES)?;

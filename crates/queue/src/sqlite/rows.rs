@@ -99,10 +99,10 @@ pub(super) fn message(connection: &Connection, lane: &str, seq: Seq) -> Result<F
     if crc != attempts_checksum(seq, lane, &attempts) {
         return Ok(Found::Damaged);
     }
-    // A row that waits without its message is damage too: it was accepted, and cannot be handed out.
     Ok(match stored(connection, lane, seq)? {
         Some(stored) if stored.is_whole => Found::Message(Box::new(assemble(lane, seq, stored, attempts))),
-        Some(_) | None => Found::Damaged,
+        Some(_) => Found::Damaged,
+        None => Found::Missing,
     })
 }
 
@@ -148,24 +148,30 @@ pub(super) fn waiting_in(connection: &Connection, lane: &str) -> Result<u64> {
 /// The next lanes, and whether they came in order, as they must.
 pub(super) type Lanes = (Vec<(String, Head)>, bool);
 
-/// One step per lane, not one per message: a lane with a million messages costs no more than one with a single one.
+/// One step per lane, not one per message: a lane with a million messages costs no more than one with a single one. And one
+/// row more, which shows whether the way led past others.
 pub(super) fn lanes_after(connection: &Connection, after: Option<&str>, limit: usize) -> Result<Lanes> {
     let first = "SELECT lane, seq, accepted_at, not_before, last_attempt_at FROM waiting
-                 ORDER BY lane, seq LIMIT 1";
+                 ORDER BY lane, seq LIMIT 2";
     let next = "SELECT lane, seq, accepted_at, not_before, last_attempt_at FROM waiting
-                WHERE lane > ? ORDER BY lane, seq LIMIT 1";
+                WHERE lane > ? ORDER BY lane, seq LIMIT 2";
     let mut next = connection.prepare_cached(next)?;
     let mut lanes: Vec<(String, Head)> = Vec::new();
     while lanes.len() < limit {
-        let found = match lanes.last().map(|(lane, _)| lane.as_str()).or(after) {
-            Some(last) => next.query_row([last], lane_head),
-            None => connection.prepare_cached(first)?.query_row([], lane_head),
-        };
         let last = lanes.last().map(|(lane, _)| lane.as_str()).or(after);
-        match found.optional()? {
-            Some((lane, _)) if last.is_some_and(|last| *lane <= *last) => return Ok((lanes, false)),
-            Some(lane) => lanes.push(lane),
-            None => break,
+        let found: Vec<_> = match last {
+            Some(last) => next.query_map([last], lane_head)?.collect::<Result<_>>()?,
+            None => connection.prepare_cached(first)?.query_map([], lane_head)?.collect::<Result<_>>()?,
+        };
+        let is_behind = |(lane, _): &(String, Head)| last.is_some_and(|last| **lane <= *last);
+        let in_order = found.is_sorted_by(|(lane, head), (next, behind)| (lane, head.seq) < (next, behind.seq));
+        if found.first().is_some_and(is_behind) {
+            return Ok((lanes, false));
+        }
+        let Some(lane) = found.into_iter().next() else { break };
+        lanes.push(lane);
+        if !in_order {
+            return Ok((lanes, false));
         }
     }
     Ok((lanes, true))
