@@ -1,5 +1,6 @@
 //! The admin listener: page, metrics, probes, `/api/v1`. Reads snapshots only; nothing in the flow waits for it.
 
+pub mod backup; // a copy of all that is kept
 pub mod dead_letters; // what could not be sent, and what becomes of it
 pub mod devices; // who is there, and how it stands
 mod guard; // who may ask
@@ -96,6 +97,7 @@ pub fn router(admin: Arc<Admin>) -> Router {
             post(dead_letters::import).layer(DefaultBodyLimit::max(dead_letters::IMPORT_BYTES_MAX)),
         )
         .route("/api/v1/queue/verify", get(verify::verify))
+        .route("/api/v1/queue/backup", post(backup::backup))
         .route("/api/v1/devices", get(devices::list))
         .route("/api/v1/devices/retry", post(devices::retry))
         .route(

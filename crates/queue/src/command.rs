@@ -3,10 +3,13 @@
 //! The channel itself has no bound, its senders have: a put holds permits for its count and its bytes, a call holds one
 //! permit, an outcome is sent once for each of the leases that are out, and a wake once until it is read.
 
+use std::path::PathBuf;
+use std::sync::Weak;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
+use crate::backup::Hold;
 use crate::core::{Dropped, Outcome};
 use crate::verify::{Cursor, Verified};
 use crate::{DeadLetter, LaneState, LeaseError, Message, Moved, Note, Put, PutError, Receipt, Seen, Seq, UnixMillis};
@@ -49,5 +52,6 @@ pub(crate) enum Call {
     Replay { seqs: Vec<Seq>, reply: Answer<Vec<Moved>> },
     Discard { seqs: Vec<Seq>, reply: Answer<Vec<Moved>> },
     Verify { after: Option<Cursor>, reply: Answer<Verified> },
+    Hold { hold: Weak<Hold>, reply: Answer<PathBuf> },
     DeadLetterCounts { reply: Answer<Vec<(String, u64)>> },
 }

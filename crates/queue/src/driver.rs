@@ -457,6 +457,7 @@ impl Driver {
                 Call::DeadLetters { after, limit, reply } => answer(reply, self.store.dead_letters(after, limit)),
                 Call::DeadLetter { seq, reply } => answer(reply, self.store.dead_letter(seq)),
                 Call::Verify { after, reply } => answer(reply, self.store.verify(after.as_ref(), VERIFIED_AT_ONCE)),
+                Call::Hold { hold, reply } => answer(reply, self.store.hold(hold)),
                 Call::DeadLetterCounts { reply } => answer(reply, self.store.dead_letter_counts()),
             }
         }

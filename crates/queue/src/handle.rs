@@ -225,7 +225,7 @@ impl Queue {
         let _ = answer.await;
     }
 
-    async fn call<T>(&self, call: impl FnOnce(Answer<T>) -> Call) -> Result<T, LeaseError> {
+    pub(crate) async fn call<T>(&self, call: impl FnOnce(Answer<T>) -> Call) -> Result<T, LeaseError> {
         let permit = self.calls.clone().acquire_owned().await.map_err(|_| LeaseError::Closed)?;
         let (reply, answer) = oneshot::channel();
         self.line.commands.send(Command::Call(call(reply), permit)).map_err(|_| LeaseError::Closed)?;

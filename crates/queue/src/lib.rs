@@ -7,6 +7,7 @@
 //! In the order of the flow: `handle` asks by a `command`, `driver` takes it in, `core` decides (with `lanes`), a
 //! `store` keeps (`sqlite`, or `memory`), `board` shows. `opening` puts them together from `options`.
 
+mod backup;
 mod board;
 mod checksum;
 mod command;
@@ -23,6 +24,7 @@ mod sqlite;
 mod store;
 mod verify;
 
+pub use backup::{Backup, BackupError};
 pub use handle::{Lease, Leases, Queue};
 pub use message::{
     Burial, DeadLetter, LaneState, LeaseError, Message, Moved, Note, Place, Put, PutError, Reason, Receipt, Retry,

@@ -14,6 +14,7 @@ mod room;
 mod rows;
 
 use std::path::PathBuf;
+use std::sync::Weak;
 
 use rusqlite::{Connection, OptionalExtension};
 
@@ -21,6 +22,7 @@ use self::changes::{Changes, unsigned};
 use self::failure::{Refusal, is_corrupt};
 use self::files::Files;
 use self::room::{AHEAD_PAGES, Room};
+use crate::backup::Hold;
 use crate::lanes::Head;
 use crate::options::OpenError;
 use crate::store::{Bounds, CommitError, Found, NextSeq, Op, Shelf, Store, Totals, Trouble};
@@ -69,6 +71,8 @@ pub(crate) struct Sqlite {
     /// What was found that writing the file anew may mend.
     suspicion: Option<String>,
     rescues_left: u32,
+    /// Somebody copies the files.
+    held: Option<Weak<Hold>>,
 }
 
 /// A file that is open, with its log emptied.
@@ -100,7 +104,7 @@ impl Sqlite {
         let Opened { connection, next_seq, totals, mended } = opened;
         let connection = Some(connection);
         let (damage, suspicion) = (damage.or(mended), None);
-        Ok(Self { connection, room, files, bounds, totals, next_seq, damage, suspicion, rescues_left })
+        Ok(Self { connection, room, files, bounds, totals, next_seq, damage, suspicion, rescues_left, held: None })
     }
 
     fn connection(&self) -> Result<&Connection, Trouble> {
@@ -116,6 +120,7 @@ impl Sqlite {
 
     /// One transaction, and the totals with it.
     fn change<T>(&mut self, change: impl FnOnce(&mut Changes<'_>) -> rusqlite::Result<T>) -> Result<T, CommitError> {
+        self.look_at_hold()?;
         let connection = self.connection.as_ref().ok_or_else(|| CommitError::Failed("the store is not open".into()))?;
         self.room.own(connection)?;
         let transaction = connection.unchecked_transaction()?;
@@ -133,6 +138,31 @@ impl Sqlite {
             self.is_damaged(STRAY);
         }
         Ok(changed)
+    }
+
+    /// A hold ends with whoever has it, or when it would cost too much.
+    fn look_at_hold(&mut self) -> Result<(), CommitError> {
+        let Some(held) = &self.held else { return Ok(()) };
+        let log_bytes = std::fs::metadata(self.files.log_path()).map_or(0, |log| log.len());
+        if held.upgrade().is_some_and(|hold| hold.allows(log_bytes)) {
+            return Ok(());
+        }
+        self.end_hold()
+    }
+
+    /// The log is emptied into the file again.
+    fn end_hold(&mut self) -> Result<(), CommitError> {
+        self.break_hold();
+        let Some(connection) = &self.connection else { return Ok(()) };
+        connection.execute_batch(&format!("PRAGMA wal_autocheckpoint = {LOG_PAGES}"))?;
+        connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+        Ok(())
+    }
+
+    fn break_hold(&mut self) {
+        if let Some(hold) = self.held.take().and_then(|held| held.upgrade()) {
+            hold.break_off();
+        }
     }
 
     /// True when there is something left to be done about it, which the caller must wait for.
@@ -250,7 +280,16 @@ impl Store for Sqlite {
     }
 
     fn waiting_in(&mut self, lane: &str) -> Result<u64, Trouble> {
-        Ok(rows::waiting_in(self.connection()?, lane)?)
+        self.read_with(|connection| rows::waiting_in(connection, lane))
+    }
+
+    fn hold(&mut self, hold: Weak<Hold>) -> Result<PathBuf, Trouble> {
+        if self.held.as_ref().is_some_and(|held| held.strong_count() > 0) {
+            return Err(Trouble("it is being copied already".into()));
+        }
+        self.connection()?.execute_batch("PRAGMA wal_autocheckpoint = 0")?;
+        self.held = Some(hold);
+        Ok(self.files.dir.clone())
     }
 
     fn read(&mut self, lane: &str, seq: Seq) -> Result<Found, Trouble> {
@@ -269,6 +308,8 @@ impl Store for Sqlite {
         let mut trim_at = Some(now);
         loop {
             match self.try_commit(ops, trim_at) {
+                // Without the hold the log need not grow.
+                Err(CommitError::Full(_)) if self.held.is_some() => self.end_hold()?,
                 Err(CommitError::Full(why)) if ops.iter().any(Op::is_put) => return Err(CommitError::Full(why)),
                 // The log may have room for what must be, and not for what can wait.
                 Err(CommitError::Full(_)) if trim_at.take().is_some() => {}
@@ -325,6 +366,7 @@ impl Store for Sqlite {
     }
 
     fn reopen(&mut self) -> Result<(), Trouble> {
+        self.break_hold();
         self.connection = None;
         rescue::swap::settle(&self.files.dir)?;
         self.room.reconnected(self.files.database()?);
@@ -347,6 +389,7 @@ impl Store for Sqlite {
         let suspicion = self.suspicion.take().or_else(|| found.map(str::to_owned));
         let Some(why) = suspicion.filter(|_| self.rescues_left > 0) else { return Ok(false) };
         self.rescues_left -= 1;
+        self.break_hold();
         self.connection = None;
         match begin_anew(&self.files, &mut self.room, &why) {
             Ok((opened, told)) => {

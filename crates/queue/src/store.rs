@@ -4,9 +4,11 @@
 //! message is leased, when, and in what order is [`crate::core`]'s.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
+use crate::backup::Hold;
 use crate::lanes::Head;
 use crate::verify::{Cursor, Verified};
 use crate::{Burial, DeadLetter, Message, Note, Place, Put, Reason, Retry, Seen, Seq, Settle, UnixMillis};
@@ -207,6 +209,10 @@ pub(crate) trait Store {
     /// The heads of at most `limit` lanes in the order of their names, after `after`.
     fn lanes_after(&mut self, after: Option<&str>, limit: usize) -> Result<Vec<(String, Head)>, Trouble>;
     fn head_of(&mut self, lane: &str) -> Result<Option<Head>, Trouble>;
+    /// From now on nothing of the file changes, and only the log grows, until the hold is dropped or broken. Where both are.
+    fn hold(&mut self, _hold: Weak<Hold>) -> Result<PathBuf, Trouble> {
+        Err(Trouble("it is not kept in files".into()))
+    }
     /// How many messages are in a lane: a step for each, 50 ms for half a million.
     fn waiting_in(&mut self, lane: &str) -> Result<u64, Trouble>;
     fn read(&mut self, lane: &str, seq: Seq) -> Result<Found, Trouble>;

@@ -20,6 +20,8 @@ use crate::config::{Admin, Secret};
 
 /// The whole of one exchange. The largest takes a commit for each of its 200 devices.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
+/// One that reads and writes all that is kept: 8 GiB at 20 MB a second.
+const COPY_MAX: Duration = Duration::from_secs(420);
 /// Bytes of an answer: a page of 1 000 devices has 1 MB.
 const BODY_MAX: usize = 8 << 20;
 /// The token, where no configuration tells it.
@@ -40,6 +42,7 @@ pub(super) struct BridgeArguments {
 #[derive(Clone, Debug)]
 pub(super) struct AdminApi {
     address: String,
+    answer_max: Duration,
     token: Option<Secret>,
 }
 
@@ -62,13 +65,19 @@ impl AdminApi {
                 if !is_address {
                     return Err(fail_as(USAGE, "--admin: write HOST:PORT, such as localhost:8081"));
                 }
-                Ok(Self { address: address.to_owned(), token })
+                Ok(Self { address: address.to_owned(), answer_max: ANSWER_MAX, token })
             }
             None => {
                 let Admin { listen, token: configured } = settings::admin(&arguments.config)?;
-                Ok(Self { address: reachable(listen).to_string(), token: token.or(configured) })
+                let address = reachable(listen).to_string();
+                Ok(Self { address, answer_max: ANSWER_MAX, token: token.or(configured) })
             }
         }
+    }
+
+    /// For what takes as long as copying all that is kept.
+    pub(super) fn patient(&self) -> Self {
+        Self { answer_max: COPY_MAX, ..self.clone() }
     }
 
     /// # Errors
@@ -91,8 +100,8 @@ impl AdminApi {
                 self.address
             )
         };
-        match timeout(ANSWER_MAX, self.exchange(method, path, body)).await {
-            Err(_elapsed) => Err(away(&format!("not within {} s", ANSWER_MAX.as_secs()))),
+        match timeout(self.answer_max, self.exchange(method, path, body)).await {
+            Err(_elapsed) => Err(away(&format!("not within {} s", self.answer_max.as_secs()))),
             Ok(Err(e)) => Err(away(&e.to_string())),
             Ok(Ok((status, body))) if status.is_success() => {
                 serde_json::from_slice(&body).map_err(|e| format!("the answer of {} cannot be read: {e}", self.address))

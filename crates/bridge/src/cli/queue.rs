@@ -24,7 +24,7 @@ enum Command {
     Status(status::Arguments),
     /// Whether every message is what was written
     Verify(verify::Arguments),
-    /// Copies the files of a queue that nobody has open
+    /// Copies its files, and looks through the copy
     Backup(backup::Arguments),
 }
 
@@ -36,6 +36,9 @@ pub async fn main(arguments: Arguments) -> ExitCode {
             Some(dir) => ended(verify::files(dir)),
             None => ask(&a.bridge, async |bridge| verify::running(bridge).await).await,
         },
-        Command::Backup(a) => ended(backup::backup(&a)),
+        Command::Backup(a) => match &a.dir {
+            Some(dir) => ended(backup::files(dir, &a)),
+            None => ask(&a.bridge, async |bridge| backup::running(&a, bridge).await).await,
+        },
     }
 }

@@ -102,6 +102,15 @@ async fn letters_of_a_missing_route_arrive_in_order_once_it_is_there() {
     assert!(stdout.contains("dead letters    1, 0 gone\n"), "{stdout}");
     let (code, _, stderr) = queue(&["backup", "--dir", "data", "copy"]).await;
     assert!(code == 1 && stderr.contains("another process has this queue open"), "{stderr}");
+    let (code, stdout, stderr) = queue(&["backup", "before"]).await;
+    assert!(
+        code == 0 && stdout.ends_with("data/backups/before\n1 of 1 messages looked at, 0 damaged\n"),
+        "{stdout}{stderr}"
+    );
+    let (code, stdout, _) = queue(&["verify", "--dir", "data/backups/before"]).await;
+    assert_eq!((code, stdout.as_str()), (0, "1 of 1 messages looked at, 0 damaged\n"));
+    let (code, _, stderr) = queue(&["backup", "../out"]).await;
+    assert!(code == 1 && stderr.contains("a backup's name has 1 to 64 letters"), "{stderr}");
 
     // What cannot be helped comes back as it was.
     let unsorted = site.dead_letters().await[0]["seq"].to_string();

@@ -136,6 +136,11 @@ pub(crate) fn files(dir: &Path) -> Result<Report, OpenError> {
 /// File and log as they are, to a directory that is made. Returns their bytes.
 pub(crate) fn copy(dir: &Path, to: &Path) -> Result<u64, OpenError> {
     let _files = existing(dir)?;
+    copy_held(dir, to)
+}
+
+/// As [`copy`], by whoever has the queue: first the file, which must not change meanwhile, and then the log.
+pub(crate) fn copy_held(dir: &Path, to: &Path) -> Result<u64, OpenError> {
     let failed = |cause| OpenError::Copy { to: to.to_owned(), cause };
     DirBuilder::new().mode(0o700).create(to).map_err(failed)?;
     let mut bytes = 0;

@@ -45,10 +45,16 @@ pub(super) async fn running(bridge: &AdminApi) -> Result<(), String> {
 pub(super) fn files(dir: &Path) -> Result<(), String> {
     let report = Queue::verify_files(dir).map_err(|e| e.to_string())?;
     let damaged: Vec<u64> = report.damaged.iter().map(|seq| seq.0).collect();
-    say(&format!("{} of {} messages looked at, {} damaged", report.checked, report.counted, damaged.len()));
-    report.structure.iter().for_each(|line| say(&format!("  {}", plain(line))));
-    told(&damaged)?;
-    match report.is_whole() {
+    looked_through(report.checked, report.counted, &damaged, &report.structure)
+}
+
+/// # Errors
+/// That something is damaged.
+pub(super) fn looked_through(checked: u64, counted: u64, damaged: &[u64], structure: &[String]) -> Result<(), String> {
+    say(&format!("{checked} of {counted} messages looked at, {} damaged", damaged.len()));
+    structure.iter().for_each(|line| say(&format!("  {}", plain(line))));
+    told(damaged)?;
+    match structure.is_empty() && checked == counted {
         true => Ok(()),
         false => {
             Err("the file is damaged; messages may be hidden in it: keep a copy, and ask whoever has to know"
