@@ -101,6 +101,9 @@ impl Sqlite {
             Err(Refusal::Other(error)) => return Err(error),
             Ok(opened) => (opened, None),
         };
+        for kept in rescue::swap::kept(&files.dir).unwrap_or_default() {
+            tracing::warn!(kept = %kept.display(), "a damaged file is kept from before; remove it when it is not needed");
+        }
         let Opened { connection, next_seq, totals, mended } = opened;
         let connection = Some(connection);
         let (damage, suspicion) = (damage.or(mended), None);
