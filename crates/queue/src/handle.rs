@@ -30,6 +30,8 @@ pub struct Queue {
     line: Line,
     put_count: Arc<Semaphore>,
     put_bytes: Arc<Semaphore>,
+    /// One copy of the files at a time.
+    pub(crate) copies: Arc<Semaphore>,
     calls: Arc<Semaphore>,
 }
 
@@ -58,6 +60,7 @@ impl Queue {
             line: Line { commands, board },
             put_count: Arc::new(Semaphore::new(waiting_puts_max)),
             put_bytes: Arc::new(Semaphore::new(waiting_bytes_max as usize)),
+            copies: Arc::new(Semaphore::new(1)),
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
         }
     }

@@ -9,6 +9,7 @@ mod changes;
 mod failure;
 mod files;
 pub(crate) mod inspect;
+mod opening;
 mod rescue;
 mod room;
 mod rows;
@@ -21,11 +22,12 @@ use rusqlite::{Connection, OptionalExtension};
 use self::changes::{Changes, unsigned};
 use self::failure::{Refusal, is_corrupt};
 use self::files::Files;
+use self::opening::{Opened, begin, begin_anew};
 use self::room::{AHEAD_PAGES, Room};
 use crate::backup::Hold;
 use crate::lanes::Head;
 use crate::options::OpenError;
-use crate::store::{Bounds, CommitError, Found, NextSeq, Op, Shelf, Store, Totals, Trouble};
+use crate::store::{Bounds, CommitError, Found, NextSeq, Op, Store, Totals, Trouble};
 use crate::verify::{Cursor, Verified};
 use crate::{DeadLetter, Seen, Seq, UnixMillis};
 
@@ -35,21 +37,12 @@ const PAGE_BYTES: u64 = 16_384;
 /// Pages in the log before it is emptied into the file.
 const LOG_PAGES: i64 = 250;
 
-/// The log may have grown for one large commit; beyond this it is cut again. Above the length that it is given at first.
-const LOG_BYTES_MAX: i64 = 64 << 20;
-
-/// The newest format that is known here, in `user_version`.
-const FORMAT: i64 = 2;
-
 const STRAY: &str = "a row was not where its key says";
 const DISORDER: &str = "rows are not in order";
 
 /// Before a put is refused, what is set aside is given up in at most this many steps of 1 MiB or 256 messages, a flush
 /// each: 160 ms where a flush takes 10. The next steps come with the next try.
 const STEPS_AT_ONCE: usize = 16;
-
-/// The newest format that can be meant. A later program counts on from [`FORMAT`]; beyond this a bit was flipped.
-const FORMAT_MAX: i64 = 99;
 
 /// The file is written anew once a start: what cannot be found in a file that was just written is not there.
 const RESCUES_MAX: u32 = 1;
@@ -73,15 +66,6 @@ pub(crate) struct Sqlite {
     rescues_left: u32,
     /// Somebody copies the files.
     held: Option<Weak<Hold>>,
-}
-
-/// A file that is open, with its log emptied.
-struct Opened {
-    connection: Connection,
-    next_seq: u64,
-    totals: Totals,
-    /// What could be put right in the log.
-    mended: Option<String>,
 }
 
 impl Sqlite {
@@ -192,6 +176,15 @@ impl Sqlite {
         Ok(read?)
     }
 
+    /// The connection must be gone.
+    fn write_anew(&mut self, why: &str) -> Result<(), Trouble> {
+        self.rescues_left -= 1;
+        let (opened, told) = begin_anew(&self.files, &mut self.room, why)?;
+        self.take_over(opened);
+        self.damage = Some(told);
+        Ok(())
+    }
+
     fn take_over(&mut self, opened: Opened) {
         let Opened { connection, next_seq, totals, mended } = opened;
         (self.connection, self.next_seq, self.totals) = (Some(connection), self.next_seq.max(next_seq), totals);
@@ -287,9 +280,7 @@ impl Store for Sqlite {
     }
 
     fn hold(&mut self, hold: Weak<Hold>) -> Result<PathBuf, Trouble> {
-        if self.held.as_ref().is_some_and(|held| held.strong_count() > 0) {
-            return Err(Trouble("it is being copied already".into()));
-        }
+        self.break_hold();
         self.connection()?.execute_batch("PRAGMA wal_autocheckpoint = 0")?;
         self.held = Some(hold);
         Ok(self.files.dir.clone())
@@ -375,14 +366,8 @@ impl Store for Sqlite {
         self.room.reconnected(self.files.database()?);
         match begin(&self.files, &mut self.room) {
             Ok(opened) => self.take_over(opened),
-            Err(Refusal::Damaged(why)) if self.rescues_left > 0 => {
-                self.rescues_left -= 1;
-                let (opened, told) = begin_anew(&self.files, &mut self.room, &why)?;
-                self.take_over(opened);
-                self.damage = Some(told);
-            }
-            Err(Refusal::Damaged(why)) => return Err(Trouble(why)),
-            Err(Refusal::Other(error)) => return Err(Trouble(error.to_string())),
+            Err(Refusal::Damaged(why)) if self.rescues_left > 0 => self.write_anew(&why)?,
+            Err(refusal) => return Err(refusal.into()),
         }
         self.suspicion = None;
         Ok(())
@@ -391,21 +376,14 @@ impl Store for Sqlite {
     fn rescue(&mut self, found: Option<&str>) -> Result<bool, Trouble> {
         let suspicion = self.suspicion.take().or_else(|| found.map(str::to_owned));
         let Some(why) = suspicion.filter(|_| self.rescues_left > 0) else { return Ok(false) };
-        self.rescues_left -= 1;
         self.break_hold();
         self.connection = None;
-        match begin_anew(&self.files, &mut self.room, &why) {
-            Ok((opened, told)) => {
-                self.take_over(opened);
-                self.damage = Some(told);
-                Ok(true)
-            }
-            Err(Trouble(cause)) => {
-                self.reopen()?;
-                self.is_damaged(&cause);
-                Ok(false)
-            }
+        if let Err(Trouble(cause)) = self.write_anew(&why) {
+            self.reopen()?;
+            self.is_damaged(&cause);
+            return Ok(false);
         }
+        Ok(true)
     }
 
     fn damage(&self) -> Option<String> {
@@ -427,147 +405,5 @@ impl Store for Sqlite {
         }
         // What cannot be given back now is given back another time.
         connection.execute_batch(&format!("PRAGMA incremental_vacuum({FREE_PAGES_AT_ONCE})")).is_ok()
-    }
-}
-
-/// A connection that is as it must be, or none.
-fn connect(files: &Files) -> Result<Connection, Refusal> {
-    let broken = |error: rusqlite::Error| files.refusal(&error);
-    let connection = Connection::open(files.database_path()).map_err(broken)?;
-    let format = prepare(&connection).map_err(broken)?;
-    if (FORMAT + 1..=FORMAT_MAX).contains(&format) {
-        return Err(Refusal::Other(OpenError::Newer { dir: files.dir.clone(), found: format, known: FORMAT }));
-    }
-    assert_pragmas(&connection).map_err(Refusal::Damaged)?;
-    if layout(&connection).map_err(broken)? != expected_layout().map_err(broken)? {
-        return Err(Refusal::Damaged("its tables are not those of this program".into()));
-    }
-    Ok(connection)
-}
-
-/// Each column of each table, and where the table begins: a flipped bit there has one table read, and written, for another.
-/// A file of this program has its tables in the order in which it makes them, and no table ever moves.
-fn layout(connection: &Connection) -> rusqlite::Result<Vec<String>> {
-    let select = "SELECT concat_ws(' ', s.name, s.rootpage, c.name, c.type, c.\"notnull\", c.pk, c.dflt_value)
-                  FROM sqlite_schema s JOIN pragma_table_xinfo(s.name) c ORDER BY s.name, c.cid";
-    connection.prepare(select)?.query_map([], |row| row.get(0))?.collect()
-}
-
-fn expected_layout() -> rusqlite::Result<Vec<String>> {
-    let connection = Connection::open_in_memory()?;
-    connection.execute_batch(&format!("PRAGMA page_size = {PAGE_BYTES}; PRAGMA auto_vacuum = INCREMENTAL;"))?;
-    connection.execute_batch(include_str!("sqlite/schema.sql"))?;
-    layout(&connection)
-}
-
-/// The settings, the two that must come before the log first of all, and the tables: a new file gets them, an old one what it
-/// has not. Returns the format.
-fn prepare(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.set_prepared_statement_cache_capacity(64);
-    // One plan for each statement: otherwise the search for a lane's next message is compiled anew for every lane.
-    connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    // The log keeps its blocks over a restart: on a full disk they could not be had again.
-    connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    // Exclusive: no shared-memory file, which a full disk would refuse, and no lock calls for each transaction.
-    connection.execute_batch(&format!(
-        "PRAGMA locking_mode = EXCLUSIVE;
-         PRAGMA page_size = {PAGE_BYTES};
-         PRAGMA auto_vacuum = INCREMENTAL;
-         PRAGMA journal_mode = WAL;
-         PRAGMA synchronous = FULL;
-         PRAGMA wal_autocheckpoint = {LOG_PAGES};
-         PRAGMA journal_size_limit = {LOG_BYTES_MAX};
-         PRAGMA temp_store = MEMORY;"
-    ))?;
-    let format = || connection.pragma_query_value(None, "user_version", |row| row.get(0));
-    let change = match format()? {
-        0 => include_str!("sqlite/schema.sql"),
-        1 => include_str!("sqlite/from_1.sql"),
-        format => return Ok(format),
-    };
-    connection.execute_batch(&format!("BEGIN; {change} COMMIT;"))?;
-    format()
-}
-
-/// SQLite ignores silently what it cannot do, such as a page size for a file that has another one.
-fn assert_pragmas(connection: &Connection) -> Result<(), String> {
-    let expected = [
-        ("page_size", PAGE_BYTES.to_string()),
-        ("auto_vacuum", "2".to_owned()),
-        ("journal_mode", "wal".to_owned()),
-        ("synchronous", "2".to_owned()),
-        ("wal_autocheckpoint", LOG_PAGES.to_string()),
-        ("locking_mode", "exclusive".to_owned()),
-        ("user_version", FORMAT.to_string()),
-    ];
-    for (name, expected) in expected {
-        let found = connection.pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0));
-        let found = match found.map_err(|error| error.to_string())? {
-            rusqlite::types::Value::Integer(number) => number.to_string(),
-            rusqlite::types::Value::Text(text) => text,
-            other => format!("{other:?}"),
-        };
-        if found != expected {
-            return Err(format!("{name} is {found}, not {expected}: this file was not made by this program"));
-        }
-    }
-    Ok(())
-}
-
-fn read_totals(connection: &Connection) -> rusqlite::Result<(u64, Totals)> {
-    let select = "SELECT next_seq, waiting, waiting_bytes, dead_letters, dead_letters_bytes, dead_letters_gone, kept,
-                  kept_bytes, kept_gone FROM totals";
-    connection.query_row(select, [], |row| {
-        let number = |at: usize| unsigned(row.get(at)?);
-        let shelf = |at: usize| {
-            Ok::<_, rusqlite::Error>(Shelf { count: number(at)?, bytes: number(at + 1)?, gone: number(at + 2)? })
-        };
-        let totals =
-            Totals { waiting: number(1)?, waiting_bytes: number(2)?, dead_letters: shelf(3)?, kept: shelf(6)? };
-        Ok((number(0)?, totals))
-    })
-}
-
-/// Opens the file, empties its log into it and begins that anew. After a failed flush the log may hold what never reached the
-/// disk, though reading it back shows it: only what is written once more and flushed counts.
-fn begin(files: &Files, room: &mut Room) -> Result<Opened, Refusal> {
-    let unread = |error: std::io::Error| Refusal::Other(files.broken(error.to_string()));
-    let bits = rescue::mend_log(&files.log_path()).map_err(unread)?;
-    let mended = (bits > 0).then(|| {
-        tracing::error!(bits, "the queue's log was damaged by flipped bits; they were put right");
-        format!("the queue's log was damaged: {bits} flipped bits were put right; check the disk")
-    });
-    if let Some(why) = rescue::suspicion(files).map_err(unread)? {
-        return Err(Refusal::Damaged(why));
-    }
-    let connection = connect(files)?;
-    files.settle().map_err(unread)?;
-    let broken = |error: rusqlite::Error| files.refusal(&error);
-    let (next_seq, totals) = read_totals(&connection).map_err(broken)?;
-    let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |row| row.get(0)).map_err(broken)?;
-    if busy != 0 {
-        return Err(Refusal::Other(files.broken("the log could not be emptied".into())));
-    }
-    let owned = files.lengthen_log().map_err(CommitError::from).and_then(|()| room.restore_reserve(&connection));
-    match owned {
-        Err(CommitError::Damaged(why)) => return Err(Refusal::Damaged(why)),
-        // Draining is possible all the same; puts will find out whether there is room.
-        Err(CommitError::Full(why) | CommitError::Failed(why)) => {
-            tracing::warn!(cause = %why, "the queue opens without all of its room");
-        }
-        Ok(()) => {}
-    }
-    Ok(Opened { connection, next_seq, totals, mended })
-}
-
-/// A file that was found to be damaged is written anew and opened; nobody may have it open. What is to be said of it comes with
-/// it.
-fn begin_anew(files: &Files, room: &mut Room, why: &str) -> Result<(Opened, String), Trouble> {
-    let told = rescue::write_anew(files, why)?;
-    room.reconnected(files.database()?);
-    match begin(files, room) {
-        Ok(opened) => Ok((opened, told)),
-        Err(Refusal::Damaged(why)) => Err(Trouble(why)),
-        Err(Refusal::Other(error)) => Err(Trouble(error.to_string())),
     }
 }

@@ -209,7 +209,8 @@ pub(crate) trait Store {
     /// The heads of at most `limit` lanes in the order of their names, after `after`.
     fn lanes_after(&mut self, after: Option<&str>, limit: usize) -> Result<Vec<(String, Head)>, Trouble>;
     fn head_of(&mut self, lane: &str) -> Result<Option<Head>, Trouble>;
-    /// From now on nothing of the file changes, and only the log grows, until the hold is dropped or broken. Where both are.
+    /// From now on nothing of the file changes, and only the log grows, until the hold is dropped or broken, as it is by the next.
+    /// Where both are.
     fn hold(&mut self, _hold: Weak<Hold>) -> Result<PathBuf, Trouble> {
         Err(Trouble("it is not kept in files".into()))
     }

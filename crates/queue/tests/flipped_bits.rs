@@ -293,7 +293,15 @@ fn flips(share: u64, mut one: impl FnMut(&mut u64) -> (u64, (&'static str, u64))
     outcomes
 }
 
-fn assert_kept_promise(outcomes: &Outcomes) {
+/// One bit at a time of a copy of `whole`, which holds this.
+fn flip_used_pages(share: u64, (whole, flipped): (&Path, &Path), holds: &Holds, runtime: &tokio::runtime::Runtime) {
+    let pages = used_pages(whole);
+    let outcomes = flips(share, |state| {
+        copy(whole, flipped);
+        let bit = bit_of(&pages, state);
+        flip(&flipped.join("queue.db"), bit);
+        (bit, runtime.block_on(drain(flipped, holds)))
+    });
     assert!(!outcomes.contains_key("silent") && !outcomes.contains_key("refused to open"), "{outcomes:?}");
     let beyond: u64 =
         outcomes.iter().filter(|(outcome, _)| **outcome != "newer").map(|(_, (_, beyond, _))| beyond).sum();
@@ -305,14 +313,7 @@ fn a_flipped_bit_is_found_and_said() {
     let (base, runtime) = (Base::new("flips"), runtime());
     let (whole, flipped) = (base.at("whole"), base.at("flipped"));
     let holds = runtime.block_on(only_waiting(&whole));
-    let pages = used_pages(&whole);
-    let outcomes = flips(1, |state| {
-        copy(&whole, &flipped);
-        let bit = bit_of(&pages, state);
-        flip(&flipped.join("queue.db"), bit);
-        (bit, runtime.block_on(drain(&flipped, &holds)))
-    });
-    assert_kept_promise(&outcomes);
+    flip_used_pages(1, (&whole, &flipped), &holds, &runtime);
 }
 
 #[test]
@@ -326,14 +327,7 @@ fn a_flipped_bit_brings_nothing_back_that_is_done() {
         open(&whole).unwrap().close().await;
         holds
     });
-    let pages = used_pages(&whole);
-    let outcomes = flips(4, |state| {
-        copy(&whole, &flipped);
-        let bit = bit_of(&pages, state);
-        flip(&flipped.join("queue.db"), bit);
-        (bit, runtime.block_on(drain(&flipped, &holds)))
-    });
-    assert_kept_promise(&outcomes);
+    flip_used_pages(4, (&whole, &flipped), &holds, &runtime);
 }
 
 /// Of 100 bytes that say what the file is, with nobody to contradict them.

@@ -229,6 +229,25 @@ async fn a_file_of_another_program_is_refused() {
 }
 
 #[tokio::test]
+async fn a_database_of_another_program_is_refused_and_stays_where_and_what_it_is() {
+    let as_ours = "PRAGMA page_size = 16384; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;";
+    for (name, settings) in [("foreign-default", ""), ("foreign-alike", as_ours)] {
+        let dir = Dir::new(name);
+        std::fs::create_dir_all(&dir.0).unwrap();
+        let open = || rusqlite::Connection::open(dir.0.join("queue.db")).unwrap();
+        let accounts = "CREATE TABLE accounts (owner TEXT); INSERT INTO accounts VALUES ('somebody');";
+        open().execute_batch(&format!("{settings}{accounts}")).unwrap();
+        for _ in 0..2 {
+            let refused = Queue::open(dir.options());
+            assert!(matches!(refused, Err(OpenError::Store { .. })), "{name}");
+        }
+        let all = "SELECT (SELECT group_concat(name) FROM sqlite_schema), owner FROM accounts";
+        let found: (String, String) = open().query_row(all, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        assert_eq!(found, ("accounts".to_owned(), "somebody".to_owned()), "{name}");
+    }
+}
+
+#[tokio::test]
 async fn max_bytes_refuses_puts_and_drains() {
     let dir = Dir::new("max-bytes");
     let queue = Queue::open(Options { max_bytes: 16 << 20, ..dir.options() }).unwrap();

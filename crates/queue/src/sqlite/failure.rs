@@ -42,6 +42,21 @@ pub(super) enum Refusal {
     Other(OpenError),
 }
 
+impl From<Refusal> for Trouble {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Damaged(why) => Self(why),
+            Refusal::Other(error) => Self(error.to_string()),
+        }
+    }
+}
+
+/// What SQLite says of a broken place, for one that only we see.
+pub(super) fn corrupt(what: &str) -> rusqlite::Error {
+    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+    rusqlite::Error::SqliteFailure(code, Some(what.to_owned()))
+}
+
 /// Errors that a damaged schema or a damaged head bring about; never what a disk says that does not answer.
 pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
     let codes = [ErrorCode::Unknown, ErrorCode::ConstraintViolation, ErrorCode::TypeMismatch, ErrorCode::SchemaChanged];

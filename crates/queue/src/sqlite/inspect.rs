@@ -9,9 +9,10 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
 use super::changes::{signed, unsigned};
-use super::failure::{Refusal, is_corrupt};
+use super::failure::{Refusal, corrupt, is_corrupt};
 use super::files::Files;
-use super::{connect, rows};
+use super::opening::connect;
+use super::{DISORDER, rows};
 use crate::Seq;
 use crate::options::OpenError;
 use crate::store::Found;
@@ -46,7 +47,7 @@ pub(super) fn piece(connection: &Connection, after: Option<&Cursor>, limit: usiz
             Part::DeadLetters | Part::Kept => seq.0 <= cursor.seq,
         };
         if is_behind && !is_first {
-            return Err(disorder());
+            return Err(corrupt(DISORDER));
         }
         verified.checked += 1;
         if !is_whole {
@@ -55,11 +56,6 @@ pub(super) fn piece(connection: &Connection, after: Option<&Cursor>, limit: usiz
         (cursor.lane, cursor.seq) = (lane, seq.0);
     }
     Ok(Verified { next: Some(cursor), ..verified })
-}
-
-fn disorder() -> rusqlite::Error {
-    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
-    rusqlite::Error::SqliteFailure(code, Some("rows are not in order".into()))
 }
 
 type Row = Option<(String, Seq, bool)>;

@@ -23,7 +23,7 @@ use self::copied::{Copied, Table, Tally};
 use self::image::Image;
 use self::pages::Bytes;
 use super::files::{Files, private};
-use super::prepare;
+use super::opening::prepare;
 use crate::store::Trouble;
 
 /// To be called before SQLite opens the log. Puts single bits right; how many there were.

@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn statements_are_compiled_once() {
         let connection = rusqlite::Connection::open_in_memory().unwrap();
-        super::super::prepare(&connection).unwrap();
+        super::super::opening::prepare(&connection).unwrap();
         for lane in 0..10 {
             let row =
                 format!("INSERT INTO waiting VALUES ('lane {lane}', {lane}, 0, 0, 0, 0, NULL, NULL, NULL, 0, NULL, 0)");
