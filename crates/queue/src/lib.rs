@@ -8,6 +8,7 @@
 //! `store` keeps (`sqlite`, or `memory`), `board` shows. `opening` puts them together from `options`.
 
 mod backup;
+pub mod blobs;
 mod board;
 mod checksum;
 mod command;
