@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use queue::{LeaseError, Note, Queue};
 
 use crate::identity::Name;
-use crate::lane::DeviceKey;
+use crate::lane::{DeviceKey, Lane};
 use crate::world::{Point, World};
 
 /// Collection of durable notes: name → owner.
@@ -119,7 +119,8 @@ impl Claims {
         self.world.point(Point::ClaimBeforeWrite).await;
         let value = serde_json::to_vec(owner).expect("three strings are always JSON");
         let note = Note { space: SPACE.to_owned(), key: name.key(), value: Some(value) };
-        let written = self.queue.write_notes(vec![note]).await;
+        let lane = Lane::Telemetry(owner.clone()).to_string();
+        let written = self.queue.write_notes(&lane, vec![note]).await;
         if written.is_err() {
             self.lock().remove(name);
         }

@@ -13,6 +13,8 @@ use bytes::Bytes;
 
 use crate::UnixMillis;
 
+pub mod double; // an account in memory
+
 /// Longest that a call takes, connecting included. A lease has to be renewed within 12 s, so three tries of a small call must fit.
 pub const CALL_MAX: Duration = Duration::from_secs(3);
 

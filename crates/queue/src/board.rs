@@ -3,6 +3,7 @@
 //! Promises: reading never waits for the disk; every lock here is held for a few instructions.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ const SLOW_COMMIT: Duration = Duration::from_secs(4);
 pub(crate) struct Board {
     stats: Mutex<Stats>,
     committing_since: Mutex<Option<Instant>>,
+    is_closed: AtomicBool,
     /// Bounded by the number of lanes: a lane stands here once, however often it is woken.
     to_wake: Mutex<BTreeSet<String>>,
 }
@@ -35,6 +37,7 @@ impl Board {
     }
 
     pub(crate) fn closed(&self) {
+        self.is_closed.store(true, Ordering::Relaxed);
         let mut stats = lock(&self.stats);
         stats.writable = false;
         stats.leased = 0;
@@ -50,6 +53,13 @@ impl Board {
             stats.trouble = Some(format!("the disk has not finished a commit for {} s", elapsed.as_secs()));
         }
         stats
+    }
+
+    /// What is behind it has not ended, and does not stand still.
+    pub(crate) fn is_open(&self) -> bool {
+        let is_closed = self.is_closed.load(Ordering::Relaxed);
+        let since = *lock(&self.committing_since);
+        !is_closed && since.is_none_or(|since| since.elapsed() <= SLOW_COMMIT)
     }
 
     /// True when the writer must be told, because nothing was there before.

@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::backup::Hold;
 use crate::core::{Dropped, Outcome};
+use crate::fleet::{Arrival, Positions};
 use crate::verify::{Cursor, Verified};
 use crate::{DeadLetter, LaneState, LeaseError, Message, Moved, Note, Put, PutError, Receipt, Seen, Seq, UnixMillis};
 
@@ -27,14 +28,39 @@ pub(crate) struct Room {
 
 #[derive(Debug)]
 pub(crate) enum Command {
-    Put { put: Put, reply: PutReply, room: Room },
-    Outcome { seq: Seq, outcome: Outcome, reply: LeaseReply },
-    Release { seq: Seq, wait: Duration },
-    HandBack { seq: Seq, dropped: Dropped },
+    Put {
+        put: Put,
+        reply: PutReply,
+        room: Room,
+    },
+    Outcome {
+        seq: Seq,
+        outcome: Outcome,
+        reply: LeaseReply,
+    },
+    Release {
+        seq: Seq,
+        wait: Duration,
+    },
+    HandBack {
+        seq: Seq,
+        dropped: Dropped,
+    },
     WakeLanes,
-    Lease { max: usize, to: mpsc::UnboundedSender<Message> },
+    Lease {
+        max: usize,
+        to: mpsc::UnboundedSender<Message>,
+    },
     Call(Call, OwnedSemaphorePermit),
-    Close { reply: oneshot::Sender<()> },
+    /// What was put elsewhere is here, up to these positions. One such command is under way at a time.
+    Arrived {
+        arrivals: Vec<Arrival>,
+        positions: Positions,
+        done: oneshot::Sender<()>,
+    },
+    Close {
+        reply: oneshot::Sender<()>,
+    },
 }
 
 /// Questions and notes.

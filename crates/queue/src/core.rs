@@ -152,7 +152,9 @@ impl Core {
     pub(crate) fn committed(&mut self, ops: &[Op], now: UnixMillis) {
         for op in ops {
             match op {
-                Op::Put { seq, put } => self.arrived(*seq, put, now),
+                Op::Put { seq, put } if matches!(put.place, Place::Lane) => {
+                    self.arrived(&put.lane, *seq, put.accepted_at, now);
+                }
                 Op::Done { lane, seq, .. } | Op::Keep { lane, seq, .. } | Op::Bury { lane, seq, .. } => {
                     self.leased.remove(seq);
                     self.lanes.forget_head(lane);
@@ -165,13 +167,13 @@ impl Core {
                     self.lanes.wait_until(lane, after(*ended_at, retry.wait), now);
                 }
                 Op::Replay(letters) => letters.iter().for_each(|(lane, _)| self.risen(lane)),
-                Op::Notes(_) | Op::Discard(_) => {}
+                Op::Put { .. } | Op::Notes(_) | Op::Discard(_) => {}
             }
         }
     }
 
     /// A dead letter is back, most likely before what is the head of its lane now.
-    fn risen(&mut self, lane: &Arc<str>) {
+    pub(crate) fn risen(&mut self, lane: &Arc<str>) {
         if self.is_loaded(lane) {
             self.lanes.look_anew(lane);
             self.shares.add(lane);
@@ -196,16 +198,26 @@ impl Core {
         }
     }
 
-    fn arrived(&mut self, seq: Seq, put: &Put, now: UnixMillis) {
+    /// Why what has come may not wait in its lane.
+    pub(crate) fn refuse(&self, lane: &str) -> Option<Reason> {
+        self.shares.refuse(lane)
+    }
+
+    /// A message that is kept is in its lane.
+    pub(crate) fn arrived(&mut self, lane: &str, seq: Seq, accepted_at: UnixMillis, now: UnixMillis) {
         // One that is not loaded yet will show this one when it is.
-        if !matches!(put.place, Place::Lane) || !self.is_loaded(&put.lane) {
+        if !self.is_loaded(lane) {
             return;
         }
-        self.shares.add(&put.lane);
-        // A lane that is known holds older messages.
-        if !self.lanes.contains(&put.lane) {
-            let head = Head { seq, accepted_at: put.accepted_at, not_before: 0, tried_at: None };
-            self.lanes.set_head(&put.lane, Some(head), now);
+        self.shares.add(lane);
+        match self.lanes.head_seq(lane) {
+            Some(head) if seq < head => self.lanes.look_anew(&lane.into()),
+            // A lane that is known holds older messages.
+            _ if self.lanes.contains(lane) => {}
+            _ => {
+                let head = Head { seq, accepted_at, not_before: 0, tried_at: None };
+                self.lanes.set_head(lane, Some(head), now);
+            }
         }
     }
 

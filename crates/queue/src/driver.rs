@@ -9,11 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use crate::board::Board;
 use crate::command::{Answer, Call, Command, LeaseReply, PutReply, Room};
 use crate::core::{Core, Dropped};
+use crate::fleet::{Arrival, Kind, Positions};
 use crate::lanes::Head;
 use crate::options::Clock;
 use crate::shares::Shares;
@@ -35,6 +37,9 @@ const GRANTS_AT_ONCE: usize = 1_024;
 
 /// Messages looked at between two commits when somebody wants to know whether they are whole: 20 µs each.
 const VERIFIED_AT_ONCE: usize = 256;
+
+/// Messages that are fetched at once: of 1.5 KiB 100 KiB, of the largest 64 MiB.
+const FETCHES_MAX: usize = 64;
 
 /// While the store is full or failed it is tried again this often.
 const TRY_AGAIN: Duration = Duration::from_millis(500);
@@ -71,6 +76,9 @@ enum Waiter {
     Nobody,
 }
 
+/// A granted message that was not at hand.
+type Fetched = (Arc<str>, Seq, Result<Found, Trouble>);
+
 pub(crate) struct Driver {
     core: Core,
     store: Box<dyn Store + Send>,
@@ -87,6 +95,10 @@ pub(crate) struct Driver {
     closing: Option<oneshot::Sender<()>>,
     try_again_at: Instant,
     untidy: bool,
+    /// Messages that were granted and are on their way here.
+    fetching: JoinSet<Fetched>,
+    /// The store is somebody else's.
+    is_lost: bool,
 }
 
 /// However the writer ends, the handles must see that nothing is kept any more.
@@ -120,6 +132,8 @@ impl Driver {
             closing: None,
             try_again_at: Instant::now(),
             untidy: true,
+            fetching: JoinSet::new(),
+            is_lost: false,
         };
         driver.publish();
         driver
@@ -145,9 +159,14 @@ impl Driver {
                 self.rescue(Some(&hidden));
             }
             self.publish();
-            if !is_open || self.closing.is_some() {
+            if !is_open || self.closing.is_some() || self.is_lost {
                 break;
             }
+        }
+        if !self.is_lost
+            && let Some(last) = self.store.last()
+        {
+            last.await;
         }
         let closing = self.closing.take();
         // The lock must be free before close() returns.
@@ -160,12 +179,14 @@ impl Driver {
 
     /// Waits for commands, for a timer, or not at all while there is work of our own. False when all handles are gone.
     async fn wait(&mut self, inbox: &mut Vec<Command>) -> bool {
-        let own_work = !self.ops.is_empty() || (self.core.is_busy() && !self.is_failed());
+        let can_hand_out = self.fetching.len() < FETCHES_MAX;
+        let own_work = self.is_commit_due() || (self.core.is_busy() && can_hand_out && !self.is_failed());
         let tidy = self.untidy && !self.is_failed();
         let timer = self.next_timer();
         tokio::select! {
             biased;
             count = self.commands.recv_many(inbox, BATCH_MAX) => count > 0,
+            Some(fetched) = self.fetching.join_next(), if !self.fetching.is_empty() => { self.fetched(fetched); true }
             () = tokio::task::yield_now(), if own_work => true,
             () = tokio::task::yield_now(), if tidy => { self.untidy = self.store.tidy(); true }
             () = sleep_until(timer.unwrap_or_else(Instant::now)), if timer.is_some() => true,
@@ -175,12 +196,23 @@ impl Driver {
     fn next_timer(&self) -> Option<Instant> {
         let now = (self.clock)();
         let wait = |at: UnixMillis| Duration::from_millis(u64::try_from(at - now).unwrap_or(0)).min(CLOCK_CHECK);
-        let due = self.core.due().map(|at| Instant::now() + wait(at));
+        let lane = self.core.due().map(|at| Instant::now() + wait(at));
+        let due = lane.into_iter().chain(self.next_commit()).min();
         match self.condition {
             Condition::Good => due,
             Condition::Full(_) => Some(due.unwrap_or(self.try_again_at).min(self.try_again_at)),
             Condition::Failed(_) => Some(self.try_again_at),
         }
+    }
+
+    /// When there is one to make.
+    fn next_commit(&self) -> Option<Instant> {
+        let is_wanted = !self.ops.is_empty() || self.store.wants_commit();
+        is_wanted.then(|| self.store.not_before().unwrap_or_else(Instant::now))
+    }
+
+    fn is_commit_due(&self) -> bool {
+        self.next_commit().is_some_and(|at| at <= Instant::now())
     }
 
     // ---- taking in ----
@@ -211,7 +243,22 @@ impl Driver {
             Command::Call(Call::Replay { seqs, reply }, permit) => self.move_letters(&seqs, true, reply, permit),
             Command::Call(Call::Discard { seqs, reply }, permit) => self.move_letters(&seqs, false, reply, permit),
             Command::Call(call, permit) => self.calls.push((call, permit)),
+            Command::Arrived { arrivals, positions, done } => {
+                self.arrive(&arrivals, positions, now);
+                // Nobody waits any more: then nothing more comes.
+                let _ = done.send(());
+            }
             Command::Close { reply } => self.closing = Some(reply),
+        }
+    }
+
+    fn arrive(&mut self, arrivals: &[Arrival], positions: Positions, now: UnixMillis) {
+        self.store.arrive(arrivals, positions);
+        for Arrival { seq, lane, accepted_at, .. } in arrivals.iter().filter(|arrival| arrival.kind == Kind::Put) {
+            match self.core.refuse(lane) {
+                Some(reason) => self.store.is_refused(lane, *seq, reason),
+                None => self.core.arrived(lane, *seq, *accepted_at, now),
+            }
         }
     }
 
@@ -267,7 +314,7 @@ impl Driver {
     // ---- committing ----
 
     async fn commit(&mut self, now: UnixMillis) {
-        if self.ops.is_empty() {
+        if !self.is_commit_due() && (self.closing.is_none() || self.next_commit().is_none()) {
             return;
         }
         if let Condition::Failed(why) = &self.condition {
@@ -301,6 +348,11 @@ impl Driver {
                 self.is_failing(why);
                 self.recover(now);
             }
+            Err(CommitError::Lost(why)) => {
+                tracing::warn!(cause = %why, "this part of the queue is not ours any more");
+                self.refuse_all(&why, now);
+                self.is_lost = true;
+            }
         }
     }
 
@@ -321,6 +373,7 @@ impl Driver {
                 Ok(()) => self.accept(now),
                 Err(CommitError::Damaged(why) | CommitError::Full(why)) => self.refuse_all(&why, now),
                 Err(CommitError::Failed(why)) => return Err(CommitError::Failed(why)),
+                Err(CommitError::Lost(why)) => return Err(CommitError::Lost(why)),
             }
         }
         Ok(())
@@ -329,6 +382,7 @@ impl Driver {
     fn accept(&mut self, now: UnixMillis) {
         let ops = std::mem::take(&mut self.ops);
         self.core.committed(&ops, now);
+        self.store.risen().iter().for_each(|lane| self.core.risen(lane));
         self.untidy |= ops.iter().any(|op| op.leased().is_some());
         // Whoever gets an answer may look at once.
         self.publish();
@@ -471,7 +525,7 @@ impl Driver {
         let Some(head) = self.store.head_of(lane)? else { return Ok(None) };
         match self.store.read(lane, head.seq)? {
             Found::Message(message) => Ok(Some(*message)),
-            Found::Damaged | Found::Missing => Ok(None),
+            Found::Damaged | Found::Missing | Found::Away => Ok(None),
         }
     }
 
@@ -520,12 +574,16 @@ impl Driver {
 
     fn hand_out(&mut self, now: UnixMillis) {
         for _ in 0..GRANTS_AT_ONCE {
-            if self.is_failed() || self.stream.is_none() {
+            if self.is_failed() || self.stream.is_none() || self.fetching.len() >= FETCHES_MAX {
                 return;
             }
             let Some((lane, seq)) = self.core.grant() else { return };
             match self.store.read(&lane, seq) {
                 Ok(Found::Message(message)) => self.send(*message, now),
+                Ok(Found::Away) => {
+                    let fetching = self.store.fetch(&lane, seq);
+                    self.fetching.spawn(async move { (lane, seq, fetching.await) });
+                }
                 // A lane that names a message which is not there is damage too.
                 Ok(Found::Damaged | Found::Missing) => self.bury_damaged(seq, now),
                 Err(Trouble(why)) => {
@@ -533,6 +591,20 @@ impl Driver {
                     self.is_unreadable(why);
                 }
             }
+        }
+    }
+
+    fn fetched(&mut self, fetched: Result<Fetched, JoinError>) {
+        let now = (self.clock)();
+        match fetched {
+            Ok((_, _, Ok(Found::Message(message)))) => self.send(*message, now),
+            Ok((_, seq, Ok(Found::Damaged | Found::Missing | Found::Away))) => self.bury_damaged(seq, now),
+            Ok((lane, seq, Err(Trouble(cause)))) => {
+                tracing::warn!(%lane, seq = seq.0, cause, "a message cannot be fetched now");
+                self.core.unreadable(seq, now);
+            }
+            // Nobody ends these tasks; one that panicked has told so.
+            Err(_) => {}
         }
     }
 

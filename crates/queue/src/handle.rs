@@ -3,6 +3,7 @@
 //! Promises: a put or an outcome that was asked for is carried out whether or not anybody still waits for the answer;
 //! a lease that is dropped comes back. Knows nothing of disks: everything is a message to the writer.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -15,10 +16,11 @@ use tokio::task::unconstrained;
 use crate::board::Board;
 use crate::command::{Answer, Call, Command, LeaseReply, Room};
 use crate::core::{Dropped, Outcome};
+use crate::fleet::{Fleet, JoinError, Shared};
 use crate::verify::{Cursor, Verified};
 use crate::{
-    DeadLetter, LaneState, LeaseError, Message, Moved, Note, Put, PutError, Reason, Receipt, Retry, Seen, Seq, Settle,
-    Stats, UnixMillis,
+    DeadLetter, LaneState, LeaseError, Message, Moved, Note, Options, Put, PutError, Reason, Receipt, Retry, Seen, Seq,
+    Settle, Stats, UnixMillis,
 };
 
 /// Questions and notes that may be under way at once; more wait for their turn.
@@ -27,7 +29,7 @@ const CALLS_MAX: usize = 256;
 /// The queue. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Queue {
-    line: Line,
+    way: Way,
     put_count: Arc<Semaphore>,
     put_bytes: Arc<Semaphore>,
     /// One copy of the files at a time.
@@ -35,7 +37,34 @@ pub struct Queue {
     calls: Arc<Semaphore>,
 }
 
-/// The way to the writer.
+/// Who is asked.
+#[derive(Clone, Debug)]
+enum Way {
+    /// The one writer that there is.
+    One(Line),
+    /// A door, and a writer for each partition that is ours.
+    Many(Arc<Fleet>),
+}
+
+impl Way {
+    /// The writer of a lane, where it is ours.
+    fn line_of(&self, lane: &str) -> Option<Line> {
+        match self {
+            Self::One(line) => Some(line.clone()),
+            Self::Many(fleet) => fleet.line_of(lane).map(|(commands, board)| Line { commands, board }),
+        }
+    }
+
+    /// All that are ours.
+    fn lines(&self) -> Vec<Line> {
+        match self {
+            Self::One(line) => vec![line.clone()],
+            Self::Many(fleet) => fleet.lines().into_iter().map(|(commands, board)| Line { commands, board }).collect(),
+        }
+    }
+}
+
+/// The way to a writer.
 #[derive(Clone, Debug)]
 struct Line {
     commands: mpsc::UnboundedSender<Command>,
@@ -50,16 +79,25 @@ impl Line {
 }
 
 impl Queue {
-    pub(crate) fn new(
-        commands: mpsc::UnboundedSender<Command>,
-        board: Arc<Board>,
-        waiting_puts_max: usize,
-        waiting_bytes_max: u32,
-    ) -> Self {
+    pub(crate) fn new(commands: mpsc::UnboundedSender<Command>, board: Arc<Board>, options: &Options) -> Self {
+        Self::by(Way::One(Line { commands, board }), options)
+    }
+
+    /// Takes part in a queue that several processes share; see [`Shared`]. Puts are taken from then on, and partitions come as
+    /// they are free. What [`Options::engine`] says does not matter. Needs a runtime, and lives until the last handle is gone.
+    ///
+    /// # Errors
+    /// See [`JoinError`].
+    pub async fn join(shared: Shared, options: Options) -> Result<Self, JoinError> {
+        let fleet = Fleet::join(shared, options.clone()).await?;
+        Ok(Self::by(Way::Many(Arc::new(fleet)), &options))
+    }
+
+    fn by(way: Way, options: &Options) -> Self {
         Self {
-            line: Line { commands, board },
-            put_count: Arc::new(Semaphore::new(waiting_puts_max)),
-            put_bytes: Arc::new(Semaphore::new(waiting_bytes_max as usize)),
+            way,
+            put_count: Arc::new(Semaphore::new(options.waiting_puts_max)),
+            put_bytes: Arc::new(Semaphore::new(options.waiting_bytes_max as usize)),
             copies: Arc::new(Semaphore::new(1)),
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
         }
@@ -73,7 +111,10 @@ impl Queue {
     pub async fn put(&self, put: Put) -> Result<Receipt, PutError> {
         let room = self.room_for(&put)?;
         let (reply, answer) = oneshot::channel();
-        self.line.commands.send(Command::Put { put, reply, room }).map_err(|_| PutError::Closed)?;
+        match &self.way {
+            Way::One(line) => line.commands.send(Command::Put { put, reply, room }).map_err(|_| PutError::Closed)?,
+            Way::Many(fleet) => fleet.put(put, reply, room)?,
+        }
         answer.await.unwrap_or(Err(PutError::Closed))
     }
 
@@ -88,33 +129,51 @@ impl Queue {
     pub fn leases(&self, max: usize) -> Leases {
         // Bounded by `max`: the writer hands out no more than that before it hears of an outcome.
         let (to, messages) = mpsc::unbounded_channel();
-        self.line.tell(Command::Lease { max, to });
-        Leases { line: self.line.clone(), messages }
+        match &self.way {
+            Way::One(line) => line.tell(Command::Lease { max, to }),
+            Way::Many(fleet) => fleet.stream(max, to),
+        }
+        Leases { way: self.way.clone(), messages }
     }
 
     /// Makes the head of a released lane ready now (see [`Lease::release_for`]). A wake that comes while the head is
     /// leased counts for the release that follows.
     pub fn wake(&self, lane: &str) {
-        if self.line.board.ask_to_wake(lane) {
-            self.line.tell(Command::WakeLanes);
+        // Of one that is another's nobody here knows that it waits.
+        let Some(line) = self.way.line_of(lane) else { return };
+        if line.board.ask_to_wake(lane) {
+            line.tell(Command::WakeLanes);
         }
     }
 
-    /// Writes notes durably, all or none.
-    ///
-    /// # Errors
-    /// When they could not be committed.
-    pub async fn write_notes(&self, notes: Vec<Note>) -> Result<(), LeaseError> {
-        self.call(|reply: LeaseReply| Call::WriteNotes { notes, reply }).await
+    /// Whether what was leased of this lane may be acted on now. Always, where nobody else can have it.
+    pub fn holds(&self, lane: &str) -> bool {
+        match &self.way {
+            Way::One(_) => true,
+            Way::Many(fleet) => fleet.holds(lane),
+        }
     }
 
-    /// All entries of one collection of notes, by key.
+    /// Writes notes durably, all or none, to where the messages of `lane` are.
+    ///
+    /// # Errors
+    /// When they could not be committed, or the lane is another process's.
+    pub async fn write_notes(&self, lane: &str, notes: Vec<Note>) -> Result<(), LeaseError> {
+        self.call_of(lane, |reply: LeaseReply| Call::WriteNotes { notes, reply }).await
+    }
+
+    /// All entries of one collection of notes, by key; of what is ours.
     ///
     /// # Errors
     /// When the disk cannot be read.
     pub async fn notes(&self, space: &str) -> Result<Vec<(String, Vec<u8>)>, LeaseError> {
-        let space = space.to_owned();
-        self.call(|reply| Call::Notes { space, reply }).await
+        let mut notes = Vec::new();
+        for line in self.way.lines() {
+            let space = space.to_owned();
+            notes.extend(self.ask(&line, |reply| Call::Notes { space, reply }).await?);
+        }
+        notes.sort_by(|(one, _): &(String, _), (other, _)| one.cmp(other));
+        Ok(notes)
     }
 
     /// What was seen on a lane, newest last.
@@ -122,8 +181,8 @@ impl Queue {
     /// # Errors
     /// When the disk cannot be read.
     pub async fn seen(&self, lane: &str) -> Result<Vec<Seen>, LeaseError> {
-        let lane = lane.to_owned();
-        self.call(|reply| Call::Seen { lane, reply }).await
+        let of = lane.to_owned();
+        self.call_of(lane, |reply| Call::Seen { lane: of, reply }).await
     }
 
     /// When something was seen last on each of the lanes, in their order. Reads the disk once a lane, on the writer's
@@ -132,7 +191,7 @@ impl Queue {
     /// # Errors
     /// When the disk cannot be read.
     pub async fn last_seen(&self, lanes: Vec<String>) -> Result<Vec<Option<UnixMillis>>, LeaseError> {
-        self.call(|reply| Call::LastSeen { lanes, reply }).await
+        self.spread(lanes, None, |lanes, reply| Call::LastSeen { lanes, reply }).await
     }
 
     /// What each of the lanes is doing, in their order; `None` for one that holds nothing. From memory; a lookup a lane on
@@ -141,7 +200,7 @@ impl Queue {
     /// # Errors
     /// When the queue is closed.
     pub async fn lanes(&self, lanes: Vec<String>) -> Result<Vec<Option<LaneState>>, LeaseError> {
-        self.call(|reply| Call::Lanes { lanes, reply }).await
+        self.spread(lanes, None, |lanes, reply| Call::Lanes { lanes, reply }).await
     }
 
     /// The oldest message of a lane, to look at.
@@ -149,8 +208,8 @@ impl Queue {
     /// # Errors
     /// When the disk cannot be read.
     pub async fn head(&self, lane: &str) -> Result<Option<Message>, LeaseError> {
-        let lane = lane.to_owned();
-        self.call(|reply| Call::Head { lane, reply }).await
+        let of = lane.to_owned();
+        self.call_of(lane, |reply| Call::Head { lane: of, reply }).await
     }
 
     /// A person says that the cause is mended: lanes that wait after a counted attempt (see [`Lease::retry`]) are ready
@@ -161,7 +220,7 @@ impl Queue {
     /// # Errors
     /// When the queue is closed.
     pub async fn hurry(&self, lanes: Vec<String>) -> Result<Vec<bool>, LeaseError> {
-        self.call(|reply| Call::Hurry { lanes, reply }).await
+        self.spread(lanes, false, |lanes, reply| Call::Hurry { lanes, reply }).await
     }
 
     /// Dead letters, oldest first, after `after`, at most `limit`.
@@ -169,7 +228,10 @@ impl Queue {
     /// # Errors
     /// When the disk cannot be read.
     pub async fn dead_letters(&self, after: Option<Seq>, limit: usize) -> Result<Vec<DeadLetter>, LeaseError> {
-        self.call(|reply| Call::DeadLetters { after, limit, reply }).await
+        match &self.way {
+            Way::One(line) => self.ask(line, |reply| Call::DeadLetters { after, limit, reply }).await,
+            Way::Many(fleet) => fleet.dead_letters(after, limit).await,
+        }
     }
 
     /// One dead letter, to look at.
@@ -177,7 +239,10 @@ impl Queue {
     /// # Errors
     /// When the disk cannot be read.
     pub async fn dead_letter(&self, seq: Seq) -> Result<Option<DeadLetter>, LeaseError> {
-        self.call(|reply| Call::DeadLetter { seq, reply }).await
+        match &self.way {
+            Way::One(line) => self.ask(line, |reply| Call::DeadLetter { seq, reply }).await,
+            Way::Many(fleet) => fleet.dead_letter(seq).await,
+        }
     }
 
     /// Dead letters back to their lanes, each to its old place, as if nothing had been tried: all in one commit. Returns in their
@@ -186,7 +251,10 @@ impl Queue {
     /// # Errors
     /// When the disk cannot be read, or they could not be committed.
     pub async fn replay(&self, seqs: Vec<Seq>) -> Result<Vec<Moved>, LeaseError> {
-        self.call(|reply| Call::Replay { seqs, reply }).await
+        match &self.way {
+            Way::One(line) => self.ask(line, |reply| Call::Replay { seqs, reply }).await,
+            Way::Many(fleet) => fleet.move_letters(&seqs, true).await,
+        }
     }
 
     /// Drops dead letters, committed. As [`Queue::replay`] for the rest; one that is damaged goes as well.
@@ -194,7 +262,10 @@ impl Queue {
     /// # Errors
     /// As [`Queue::replay`].
     pub async fn discard(&self, seqs: Vec<Seq>) -> Result<Vec<Moved>, LeaseError> {
-        self.call(|reply| Call::Discard { seqs, reply }).await
+        match &self.way {
+            Way::One(line) => self.ask(line, |reply| Call::Discard { seqs, reply }).await,
+            Way::Many(fleet) => fleet.move_letters(&seqs, false).await,
+        }
     }
 
     /// Looks whether the next messages after `after` are what was written, on the writer's thread: a bounded piece, so ask until
@@ -211,27 +282,80 @@ impl Queue {
     /// # Errors
     /// When the disk cannot be read.
     pub async fn dead_letter_counts(&self) -> Result<Vec<(String, u64)>, LeaseError> {
-        self.call(|reply| Call::DeadLetterCounts { reply }).await
+        let mut counts = BTreeMap::new();
+        for line in self.way.lines() {
+            for (code, count) in self.ask(&line, |reply| Call::DeadLetterCounts { reply }).await? {
+                *counts.entry(code).or_default() += count;
+            }
+        }
+        Ok(counts.into_iter().collect())
     }
 
     /// The picture as of the last commit. Never waits.
     pub fn stats(&self) -> Stats {
-        self.line.board.stats()
+        match &self.way {
+            Way::One(line) => line.board.stats(),
+            Way::Many(fleet) => fleet.stats(),
+        }
     }
 
     /// Commits what is waiting, closes the store and lets the lock go. Puts and outcomes that come later find the
     /// queue closed.
     pub async fn close(&self) {
-        let (reply, answer) = oneshot::channel();
-        self.line.tell(Command::Close { reply });
-        // An error says that the writer is gone already, which is what was wanted.
-        let _ = answer.await;
+        match &self.way {
+            Way::One(line) => {
+                let (reply, answer) = oneshot::channel();
+                line.tell(Command::Close { reply });
+                // An error says that the writer is gone already, which is what was wanted.
+                let _ = answer.await;
+            }
+            Way::Many(fleet) => fleet.close().await,
+        }
     }
 
+    /// Of the one queue that is kept in files.
     pub(crate) async fn call<T>(&self, call: impl FnOnce(Answer<T>) -> Call) -> Result<T, LeaseError> {
+        match &self.way {
+            Way::One(line) => self.ask(line, call).await,
+            Way::Many(_) => Err(LeaseError::Failed("this queue is kept in a storage account, not in files".into())),
+        }
+    }
+
+    async fn call_of<T>(&self, lane: &str, call: impl FnOnce(Answer<T>) -> Call) -> Result<T, LeaseError> {
+        let line = self.way.line_of(lane).ok_or(LeaseError::Elsewhere)?;
+        self.ask(&line, call).await
+    }
+
+    /// One question about many lanes, to whoever has them; `nobody` for those that are another process's.
+    async fn spread<T: Clone>(
+        &self,
+        lanes: Vec<String>,
+        nobody: impl Into<T>,
+        call: impl Fn(Vec<String>, Answer<Vec<T>>) -> Call,
+    ) -> Result<Vec<T>, LeaseError> {
+        let fleet = match &self.way {
+            Way::One(line) => return self.ask(line, |reply| call(lanes, reply)).await,
+            Way::Many(fleet) => fleet,
+        };
+        let mut answers = vec![nobody.into(); lanes.len()];
+        let mut by_partition: BTreeMap<_, Vec<usize>> = BTreeMap::new();
+        for (at, lane) in lanes.iter().enumerate() {
+            by_partition.entry(fleet.partition_of(lane)).or_default().push(at);
+        }
+        for places in by_partition.into_values() {
+            let some: Vec<String> = places.iter().map(|at| lanes[*at].clone()).collect();
+            let Some(line) = some.first().and_then(|lane| self.way.line_of(lane)) else { continue };
+            // One that was lost on the way is another's.
+            let Ok(found) = self.ask(&line, |reply| call(some, reply)).await else { continue };
+            places.into_iter().zip(found).for_each(|(at, found)| answers[at] = found);
+        }
+        Ok(answers)
+    }
+
+    async fn ask<T>(&self, line: &Line, call: impl FnOnce(Answer<T>) -> Call) -> Result<T, LeaseError> {
         let permit = self.calls.clone().acquire_owned().await.map_err(|_| LeaseError::Closed)?;
         let (reply, answer) = oneshot::channel();
-        self.line.commands.send(Command::Call(call(reply), permit)).map_err(|_| LeaseError::Closed)?;
+        line.commands.send(Command::Call(call(reply), permit)).map_err(|_| LeaseError::Closed)?;
         answer.await.unwrap_or(Err(LeaseError::Closed))
     }
 }
@@ -239,15 +363,20 @@ impl Queue {
 /// The stream of leases.
 #[derive(Debug)]
 pub struct Leases {
-    line: Line,
+    way: Way,
     messages: mpsc::UnboundedReceiver<Message>,
 }
 
 impl Leases {
     /// The next message that is ready; waits for one. `None` after [`Leases::stop`] or close. Cancel safe.
     pub async fn next(&mut self) -> Option<Lease> {
-        let message = self.messages.recv().await?;
-        Some(Lease { duty: Some(Duty { line: self.line.clone(), seq: message.seq }), message })
+        loop {
+            let message = self.messages.recv().await?;
+            // One whose partition was lost on the way here is another's.
+            if let Some(line) = self.way.line_of(&message.lane) {
+                return Some(Lease { duty: Some(Duty { line, seq: message.seq }), message });
+            }
+        }
     }
 
     /// No more leases; those handed out stay valid. Those that nobody took go back.
@@ -259,7 +388,9 @@ impl Leases {
             let next = pin!(unconstrained(self.messages.recv()));
             match next.poll(&mut Context::from_waker(Waker::noop())) {
                 Poll::Ready(Some(message)) => {
-                    self.line.tell(Command::HandBack { seq: message.seq, dropped: Dropped::Untaken });
+                    if let Some(line) = self.way.line_of(&message.lane) {
+                        line.tell(Command::HandBack { seq: message.seq, dropped: Dropped::Untaken });
+                    }
                 }
                 Poll::Ready(None) => return,
                 Poll::Pending => std::thread::yield_now(),

@@ -89,6 +89,11 @@ impl Lanes {
         self.lanes.contains_key(lane)
     }
 
+    /// The oldest message of a lane, as far as it is known.
+    pub(crate) fn head_seq(&self, lane: &str) -> Option<Seq> {
+        self.lanes.get(lane)?.head.map(|head| head.seq)
+    }
+
     /// The head of a lane is its oldest message, so the oldest of all is the oldest head.
     pub(crate) fn oldest_accepted_at(&self) -> Option<UnixMillis> {
         self.heads.first_key_value().map(|(_, accepted_at)| *accepted_at)

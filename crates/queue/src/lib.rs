@@ -14,6 +14,7 @@ mod checksum;
 mod command;
 mod core;
 mod driver;
+mod fleet;
 mod handle;
 mod lanes;
 pub mod memory;
@@ -26,6 +27,7 @@ mod store;
 mod verify;
 
 pub use backup::{Backup, BackupError};
+pub use fleet::{JoinError, Partition, Shared};
 pub use handle::{Lease, Leases, Queue};
 pub use message::{
     Burial, DeadLetter, LaneState, LeaseError, Message, Moved, Note, Place, Put, PutError, Reason, Receipt, Retry,

@@ -2,23 +2,27 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// Milliseconds since 1970-01-01T00:00:00Z, as the caller's clock says.
 pub type UnixMillis = i64;
 
 /// Position of a message: rises with every put, never reused, kept for life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Seq(pub u64);
 
 /// What a caller wants kept.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Put {
     /// Messages of one lane are handed out one at a time, in the order of their [`Seq`].
     pub lane: String,
     /// A short word for counting and listing, such as `uplink_message`.
     pub kind: String,
     /// What the caller wants to know again without reading the body.
+    #[serde(with = "serde_bytes")]
     pub head: Vec<u8>,
     /// The message itself.
+    #[serde(with = "serde_bytes")]
     pub body: Vec<u8>,
     /// When it arrived, by the caller's clock.
     pub accepted_at: UnixMillis,
@@ -47,7 +51,7 @@ impl Put {
 }
 
 /// Where a put goes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Place {
     /// To its lane, to be leased.
     Lane,
@@ -58,7 +62,7 @@ pub enum Place {
 }
 
 /// What befell a message before it came to the dead letters.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Burial {
     /// Why.
     pub reason: Reason,
@@ -92,7 +96,7 @@ impl Burial {
 }
 
 /// Why a message was buried.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {
     /// A fixed word, such as `not_understood`.
     pub code: String,
@@ -111,7 +115,7 @@ pub struct Receipt {
 }
 
 /// A message as it is leased.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Message {
     /// Its position.
     pub seq: Seq,
@@ -120,8 +124,10 @@ pub struct Message {
     /// See [`Put::kind`].
     pub kind: String,
     /// See [`Put::head`].
+    #[serde(with = "serde_bytes")]
     pub head: Vec<u8>,
     /// See [`Put::body`].
+    #[serde(with = "serde_bytes")]
     pub body: Vec<u8>,
     /// See [`Put::accepted_at`].
     pub accepted_at: UnixMillis,
@@ -134,6 +140,7 @@ pub struct Message {
     /// The cause given with the last counted attempt.
     pub last_cause: Option<String>,
     /// What [`Retry::freeze`] stored.
+    #[serde(with = "serde_bytes")]
     pub frozen: Option<Vec<u8>>,
     /// How often it came back from the dead letters; what was tried and frozen before that is forgotten.
     pub replays: u32,
@@ -149,9 +156,10 @@ pub struct Settle {
 }
 
 /// A message key to be recognised again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
     /// A digest of what makes the message the same.
+    #[serde(with = "serde_bytes")]
     pub key: [u8; 16],
     /// When it was settled.
     pub at: UnixMillis,
@@ -167,7 +175,7 @@ pub struct LaneState {
 }
 
 /// Not now: counted, durable.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Retry {
     /// Not before this has passed, from when the queue hears of it: a time would be another one when somebody sets the clock
     /// on the way. At most an hour after a restart, and never longer than this because a clock was ahead when it began.
@@ -175,6 +183,7 @@ pub struct Retry {
     /// Why, for a person; kept as [`Message::last_cause`].
     pub cause: String,
     /// Kept with the message from now on, replacing nothing that is there already.
+    #[serde(with = "serde_bytes")]
     pub freeze: Option<Vec<u8>>,
 }
 
@@ -185,18 +194,19 @@ pub(crate) fn after(now: UnixMillis, wait: Duration) -> UnixMillis {
 }
 
 /// A durable key and value beside the messages (assignments, claims, refusals).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
     /// Which collection.
     pub space: String,
     /// Which entry.
     pub key: String,
     /// `None` removes it.
+    #[serde(with = "serde_bytes")]
     pub value: Option<Vec<u8>>,
 }
 
 /// A buried message.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DeadLetter {
     /// The message as it was.
     pub message: Message,
@@ -279,6 +289,9 @@ pub enum LeaseError {
     /// The disk refused.
     #[error("the disk refused: {0}")]
     Failed(String),
+    /// Another process has it.
+    #[error("another worker has this device")]
+    Elsewhere,
     /// The queue is closed.
     #[error("the queue is closed")]
     Closed,

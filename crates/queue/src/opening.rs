@@ -56,7 +56,7 @@ fn parts(options: &Options) -> Result<(Queue, Driver, Arc<Board>), OpenError> {
     };
     let board = Arc::new(Board::default());
     let (to, commands) = mpsc::unbounded_channel();
-    let queue = Queue::new(to, board.clone(), options.waiting_puts_max, options.waiting_bytes_max);
+    let queue = Queue::new(to, board.clone(), options);
     Ok((queue, Driver::new(store, options.shares(), options.clock.clone(), board.clone(), commands), board))
 }
 

@@ -393,7 +393,9 @@ impl Store for Sqlite {
     fn make_room(&mut self) -> Result<(), Trouble> {
         match self.ensure_pages(AHEAD_PAGES) {
             Ok(()) => Ok(()),
-            Err(CommitError::Full(why) | CommitError::Damaged(why) | CommitError::Failed(why)) => Err(Trouble(why)),
+            Err(
+                CommitError::Full(why) | CommitError::Damaged(why) | CommitError::Failed(why) | CommitError::Lost(why),
+            ) => Err(Trouble(why)),
         }
     }
 

@@ -8,7 +8,10 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 
+use tokio::time::Instant;
+
 use crate::backup::Hold;
+use crate::fleet::{Arrival, Positions};
 use crate::lanes::Head;
 use crate::verify::{Cursor, Verified};
 use crate::{Burial, DeadLetter, Message, Note, Place, Put, Reason, Retry, Seen, Seq, Settle, UnixMillis};
@@ -106,6 +109,8 @@ pub(crate) enum CommitError {
     Damaged(String),
     /// Unknown whether it happened: the store must be reopened before it is asked anything else.
     Failed(String),
+    /// It is not ours any more, so nothing is to be done with it: somebody else goes on.
+    Lost(String),
 }
 
 /// What the disk said, for a person.
@@ -120,6 +125,8 @@ pub(crate) enum Found {
     Damaged,
     /// Or named, and not there.
     Missing,
+    /// It has to be fetched first.
+    Away,
 }
 
 /// What is in the store, counted.
@@ -132,7 +139,7 @@ pub(crate) struct Totals {
 }
 
 /// Messages set aside, counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Shelf {
     pub(crate) count: u64,
     /// By [`bytes_set_aside`].
@@ -201,6 +208,9 @@ impl Bound {
 /// A disk at work.
 pub(crate) type Doing = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// A message on its way.
+pub(crate) type Fetching = Pin<Box<dyn Future<Output = Result<Found, Trouble>> + Send>>;
+
 /// A disk, as far as the queue can see.
 pub(crate) trait Store {
     /// The position for the next put: above all that were ever given.
@@ -242,6 +252,30 @@ pub(crate) trait Store {
     }
     /// What was found to be damaged since the store was opened, when it is more than single messages.
     fn damage(&self) -> Option<String> {
+        None
+    }
+    /// After [`Found::Away`].
+    fn fetch(&mut self, _lane: &str, _seq: Seq) -> Fetching {
+        Box::pin(std::future::ready(Ok(Found::Missing)))
+    }
+    /// What was put elsewhere has come, up to these positions. It is kept already.
+    fn arrive(&mut self, _arrivals: &[Arrival], _positions: Positions) {}
+    /// What came for this lane may not wait there: the next commit buries it.
+    fn is_refused(&mut self, _lane: &Arc<str>, _seq: Seq, _reason: Reason) {}
+    /// There is something to commit that nobody here has asked for.
+    fn wants_commit(&self) -> bool {
+        false
+    }
+    /// The next commit is not to begin earlier.
+    fn not_before(&self) -> Option<Instant> {
+        None
+    }
+    /// Lanes into which the last commit has brought something back.
+    fn risen(&mut self) -> Vec<Arc<str>> {
+        Vec::new()
+    }
+    /// What makes it easier for who opens it next, after the last commit.
+    fn last(&mut self) -> Option<Doing> {
         None
     }
     /// The commit of these changes begins; it is made once this is ready. The reference store's way to take time without

@@ -407,7 +407,7 @@ async fn dead_letters_stay_for_a_month_and_kept_events_for_a_week() {
     for days in [7, 1, 22, 1] {
         tokio::time::sleep(day * days).await;
         // Any commit looks.
-        queue.write_notes(vec![]).await.unwrap();
+        queue.write_notes("a", vec![]).await.unwrap();
         let stats = queue.stats();
         found.push((stats.dead_letters, stats.dead_letters_gone, stats.kept, stats.kept_gone));
     }

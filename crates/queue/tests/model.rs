@@ -646,7 +646,7 @@ impl Run {
                 if is_whole {
                     self.model.note(key, value, now);
                 }
-                tokio::spawn(async move { drop(queue.write_notes(vec![note]).await) })
+                tokio::spawn(async move { drop(queue.write_notes("a", vec![note]).await) })
             }
             Within::Replay(which) if *which < letters.len() => {
                 let (seqs, bodies): (Vec<_>, Vec<_>) = letters.into_iter().skip(*which).unzip();
@@ -708,7 +708,7 @@ impl Run {
     async fn note(&mut self, key: u8) {
         let (key, value) = (format!("key-{key}"), self.now().to_le_bytes().to_vec());
         let note = Note { space: "notes".into(), key: key.clone(), value: Some(value.clone()) };
-        let answer = self.queue.write_notes(vec![note]).await;
+        let answer = self.queue.write_notes("a", vec![note]).await;
         let fault = self.failed();
         assert_eq!(answer.is_err(), fault.is_some());
         if fault != Some(Fault::Failed) {

@@ -21,24 +21,24 @@ pub(super) const PATIENCE_MAX: Duration = Duration::from_secs(3600);
 
 impl Provision {
     pub(super) async fn register(&self, applicant: &Applicant) {
-        let name = &applicant.name;
+        let Applicant { name, lane, .. } = applicant;
         self.world.point(Point::ProvisionBeforeBegun).await;
         let at = self.world.now().to_string();
-        self.write(name, vec![(BEGUN, Some(at.into_bytes()))]).await;
+        self.write(name, lane, vec![(BEGUN, Some(at.into_bytes()))]).await;
         self.world.point(Point::ProvisionBegun).await;
         let answer = Box::pin(self.ask(applicant)).await;
         self.world.point(Point::ProvisionAnswered).await;
         match answer {
-            Ok(assigned) => self.assign(name, &applicant.target, assigned).await,
+            Ok(assigned) => self.assign(applicant, assigned).await,
             Err(refused) => self.refuse(applicant, &refused),
         }
     }
 
     /// Notes about a device. One that cannot be written is not fatal: what it says is used now, and found out again after a
     /// restart.
-    async fn write(&self, name: &Name, notes: Vec<(&str, Option<Vec<u8>>)>) {
+    async fn write(&self, name: &Name, lane: &str, notes: Vec<(&str, Option<Vec<u8>>)>) {
         let note = |(space, value): (&str, _)| Note { space: space.to_owned(), key: name.key(), value };
-        if let Err(e) = self.queue.write_notes(notes.into_iter().map(note).collect()).await {
+        if let Err(e) = self.queue.write_notes(lane, notes.into_iter().map(note).collect()).await {
             tracing::warn!(registration_id = name.id, error = %e, "failed to keep what is known of a device");
         }
     }
@@ -94,12 +94,13 @@ impl Provision {
         }
     }
 
-    pub(super) async fn assign(&self, name: &Name, target: &Target, assigned: Registered) {
+    pub(super) async fn assign(&self, applicant: &Applicant, assigned: Registered) {
+        let Applicant { name, lane, target } = applicant;
         let Registered { hub, device_id, key, .. } = assigned;
         let at = self.world.now();
         let assignment = Assignment { hub, device_id, key, registered_with: fingerprint(target, key), at };
         let value = serde_json::to_vec(&assignment).expect("two strings and a number are always JSON");
-        self.write(name, vec![(SPACE, Some(value)), (BEGUN, None)]).await;
+        self.write(name, lane, vec![(SPACE, Some(value)), (BEGUN, None)]).await;
         self.world.point(Point::ProvisionKept).await;
         self.events.emit(Event::Assigned { registration_id: &name.id, hub: &assignment.hub });
         let mut state = self.state();

@@ -97,7 +97,7 @@ impl Provision {
         match found {
             Some(assigned) => {
                 let under_way = UnderWay { provision: self.clone(), applicant, _permit };
-                self.assign(&under_way.applicant.name, &under_way.applicant.target, assigned).await;
+                self.assign(&under_way.applicant, assigned).await;
             }
             None => {
                 if let Some(scope) = self.state().scope(name) {

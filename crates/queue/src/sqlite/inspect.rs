@@ -69,7 +69,7 @@ fn waiting(connection: &Connection, after: &Cursor) -> Result<Row> {
     let Some((lane, seq)) = row.optional()? else { return Ok(None) };
     let is_whole = match rows::message(connection, &lane, seq) {
         Ok(Found::Message(_)) => true,
-        Ok(Found::Damaged | Found::Missing) => false,
+        Ok(Found::Damaged | Found::Missing | Found::Away) => false,
         Err(error) if is_corrupt(&error) => false,
         Err(error) => return Err(error),
     };

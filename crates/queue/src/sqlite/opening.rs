@@ -159,7 +159,7 @@ pub(super) fn begin(files: &Files, room: &mut Room) -> Result<Opened, Refusal> {
     match owned {
         Err(CommitError::Damaged(why)) => return Err(Refusal::Damaged(why)),
         // Draining is possible all the same; puts will find out whether there is room.
-        Err(CommitError::Full(why) | CommitError::Failed(why)) => {
+        Err(CommitError::Full(why) | CommitError::Failed(why) | CommitError::Lost(why)) => {
             tracing::warn!(cause = %why, "the queue opens without all of its room");
         }
         Ok(()) => {}

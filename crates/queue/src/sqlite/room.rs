@@ -87,14 +87,18 @@ impl Room {
         result
     }
 
-    /// Before each transaction: no page is counted on that the last checkpoint has cut off and that cannot be had again.
+    /// Before each transaction: no page is counted on that the last checkpoint has cut off and that cannot be had again. Of those
+    /// that it has cut off only what the next transactions may need is bought back: a queue that drains for an hour would write
+    /// its former length anew after each checkpoint.
     pub(super) fn own(&mut self, connection: &Connection) -> Result<(), CommitError> {
         let length = self.file.metadata()?.len() / PAGE_BYTES;
-        if length >= self.limit || self.extend(length, self.limit).is_ok() {
+        if length >= self.limit {
             return Ok(());
         }
         let used = number(connection, "PRAGMA page_count")?;
-        self.set_limit(connection, length.max(used))
+        let wanted = self.limit.min(used + AHEAD_PAGES).max(length);
+        let is_owned = wanted == length || self.extend(length, wanted).is_ok();
+        self.set_limit(connection, if is_owned { wanted } else { length.max(used) })
     }
 
     fn set_limit(&mut self, connection: &Connection, pages: u64) -> Result<(), CommitError> {

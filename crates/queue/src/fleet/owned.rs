@@ -1,0 +1,426 @@
+//! A partition as its owner's queue sees it: a store whose puts come from the doors, and whose commits go to its log.
+//!
+//! Promises what `store.rs` asks for. A commit writes the letters that it buries first and itself last, so that what it says is
+//! there is there. Now and then it writes down what all commits so far come to, so that the next owner need not read them.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
+use super::account::Account;
+use super::door::risen;
+use super::format::{At, Change, Letter, Owner, Wish, seal};
+use super::names::{self, Partition};
+use super::pace::Pace;
+use super::progress::{Lost, Progress};
+use super::reading::{Read, Reading};
+use super::rounds::Positions;
+use super::state::{Arrival, Kind, State, Waiting};
+use super::term::Term;
+use crate::backup::Hold;
+use crate::blobs::{Failure, LeaseId};
+use crate::lanes::Head;
+use crate::store::{Bounds, CommitError, Doing, Fetching, Found, NextSeq, Op, Store, Totals, Trouble};
+use crate::verify::{Cursor, Verified};
+use crate::{Burial, DeadLetter, Message, Put, Reason, Seen, Seq, UnixMillis};
+
+/// Commits after which the state is written down: the next owner reads so many blobs, 16 at a time, in about a second.
+const COMMITS_MAX: u64 = 1_000;
+
+/// And after this long, when anything has changed, so that blobs of doors that nobody needs can go.
+const STATE_EVERY: Duration = Duration::from_secs(10 * 60);
+
+/// Letters that are written or removed at once.
+const LETTERS_AT_ONCE: usize = 16;
+
+/// How often a partition commits, and which part of the account it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Title {
+    pub(crate) partition: Partition,
+    pub(crate) process: Arc<str>,
+    /// Where its pages are.
+    pub(crate) address: Arc<str>,
+    pub(crate) lease: LeaseId,
+    pub(crate) term: Arc<Term>,
+}
+
+/// What came of the commit that was begun.
+type Outcome = Arc<Mutex<Option<Result<Done, Lost>>>>;
+
+#[derive(Debug)]
+struct Done {
+    next: u64,
+    changes: Vec<Change>,
+    /// The state was written down.
+    is_written: bool,
+}
+
+/// See the module.
+pub(crate) struct Owned {
+    account: Arc<Account>,
+    reading: Arc<Reading>,
+    title: Title,
+    progress: Progress,
+    bounds: Bounds,
+    state: State,
+    next: u64,
+    /// The numbers that owners began with since the state was written down.
+    begins: Vec<u64>,
+    pace: Pace,
+    doing: Outcome,
+    written: Written,
+    risen: Vec<Arc<str>>,
+}
+
+/// When the state was written down last.
+#[derive(Clone, Debug)]
+struct Written {
+    number: u64,
+    at: Instant,
+    positions: Positions,
+}
+
+/// A letter that is to be written before the commit that buries it.
+#[derive(Debug)]
+struct ToBury {
+    seq: Seq,
+    waiting: Waiting,
+    /// Else it is the door's row that says it.
+    burial: Option<(Reason, UnixMillis)>,
+}
+
+impl Owned {
+    pub(crate) fn new(
+        (account, reading): (Arc<Account>, Arc<Reading>),
+        title: Title,
+        (progress, state): (Progress, State),
+        (next, begins): (u64, Vec<u64>),
+        (bounds, every): (Bounds, Duration),
+    ) -> Self {
+        let now = Instant::now();
+        let written = Written { number: next, at: now, positions: state.positions.clone() };
+        let (pace, doing, risen) = (Pace::new(every, now), Outcome::default(), Vec::new());
+        Self { account, reading, title, progress, bounds, state, next, begins, pace, doing, written, risen }
+    }
+
+    fn to_bury(&self, ops: &[Op]) -> Vec<ToBury> {
+        let buried = ops.iter().filter_map(|op| match op {
+            Op::Bury { lane, seq, reason, at, .. } => {
+                let waiting = self.state.waiting(lane, *seq)?.clone();
+                Some(ToBury { seq: *seq, waiting, burial: Some((reason.clone(), *at)) })
+            }
+            _ => None,
+        });
+        let wished = self.state.wishes().iter().filter(|(_, wished)| matches!(wished.kind, Kind::Dead { .. }));
+        let wished = wished.map(|(at, wished)| {
+            let (accepted_at, bytes) = (wished.accepted_at, wished.bytes);
+            let waiting = Waiting { at: *at, accepted_at, bytes, tried: None };
+            let burial = wished.reason.clone().map(|reason| (reason, accepted_at));
+            ToBury { seq: wished.seq, waiting, burial }
+        });
+        buried.chain(wished).collect()
+    }
+
+    /// The state as of now, if it is time to write it down.
+    fn picture(&self) -> Option<(u64, bytes::Bytes, Owner)> {
+        let commits = self.next - self.written.number;
+        let is_old =
+            self.written.at.elapsed() > STATE_EVERY && (commits > 0 || self.written.positions != self.state.positions);
+        (commits > COMMITS_MAX || is_old).then(|| self.picture_now())
+    }
+
+    fn picture_now(&self) -> (u64, bytes::Bytes, Owner) {
+        let (process, address) = (self.title.process.to_string(), self.title.address.to_string());
+        let (epoch, state, needs) = (self.progress.epoch(), self.next, self.state.needs());
+        (self.next, seal(&self.state), Owner { epoch, process, address, state, needs })
+    }
+
+    fn removes(&self, names: Vec<String>) {
+        if !names.is_empty() {
+            tokio::spawn(remove(self.account.clone(), names));
+        }
+    }
+
+    fn is_written(&mut self, number: u64) {
+        let (old, part) = (std::mem::replace(&mut self.written.number, number), self.title.partition);
+        self.written.at = Instant::now();
+        self.written.positions = self.state.positions.clone();
+        let begins = std::mem::take(&mut self.begins);
+        let commits = (old..number).filter(|number| !begins.contains(number)).map(|n| names::progress(part, n));
+        self.removes(commits.chain([names::state(part, old)]).collect());
+    }
+}
+
+/// Nobody needs these any more. What cannot be removed now is found by the next owner.
+async fn remove(account: Arc<Account>, names: Vec<String>) {
+    for names in names.chunks(LETTERS_AT_ONCE) {
+        let end = Instant::now() + Duration::from_secs(10);
+        join_all(names.iter().map(|name| account.until(Some(end), || account.blobs.delete(name)))).await;
+    }
+}
+
+/// Writes the state and then where it is. `false` when it could not be done now: it is done another time.
+async fn write_state(account: &Account, title: &Title, number: u64, state: bytes::Bytes, owner: &Owner) -> bool {
+    let (name, partition) = (names::state(title.partition, number), title.partition.0);
+    let end = title.term.end_at();
+    let put = account.until(Some(end), || account.blobs.put_over(&name, state.clone(), None)).await;
+    if let Err(cause) = put {
+        tracing::warn!(partition, %cause, "the state of a partition cannot be written down now");
+        return false;
+    }
+    let (name, owner) = (names::owner(title.partition), seal(owner));
+    let put = account.until(Some(end), || account.blobs.put_over(&name, owner.clone(), Some(&title.lease))).await;
+    matches!(put, Ok(crate::blobs::Over::Put))
+}
+
+async fn bury(account: &Account, reading: &Reading, title: &Title, letter: ToBury) -> Result<(), Failure> {
+    let end = title.term.end_at();
+    let ToBury { seq, waiting, burial } = letter;
+    let found = content(reading, waiting.at, seq, end).await?;
+    let letter = match (found, burial) {
+        (Some(row), burial) => {
+            let (message, own) = message_of(row, seq, &waiting);
+            let burial = burial.map(|(reason, at)| Burial::at_once(reason, at)).or(own);
+            let burial = burial.unwrap_or_else(|| Burial::at_once(damaged(), waiting.accepted_at));
+            buried(message, burial)
+        }
+        (None, burial) => {
+            let (reason, at) = burial.unwrap_or_else(|| (damaged(), waiting.accepted_at));
+            let put = Put {
+                lane: String::new(),
+                kind: String::new(),
+                head: Vec::new(),
+                body: Vec::new(),
+                accepted_at: waiting.accepted_at,
+                place: crate::Place::Lane,
+            };
+            DeadLetter { is_whole: false, ..buried(put.into_message(seq), Burial::at_once(reason, at)) }
+        }
+    };
+    let (name, body) = (names::dead(title.partition, seq), seal(&Letter { partition: title.partition, letter }));
+    account.until(Some(end), || account.blobs.put_over(&name, body.clone(), None)).await.map(|_| ())
+}
+
+fn damaged() -> Reason {
+    Reason { code: "damaged".into(), detail: "the blob that it was in is not what was written".into() }
+}
+
+fn buried(message: Message, burial: Burial) -> DeadLetter {
+    let Burial { reason, buried_at, attempts, first_attempt_at, last_attempt_at, last_cause, replays } = burial;
+    let message = match attempts > 0 || replays > 0 {
+        true => Message { attempts, first_attempt_at, last_attempt_at, last_cause, replays, ..message },
+        false => message,
+    };
+    DeadLetter { message, reason, buried_at, is_whole: true }
+}
+
+/// The row at a place; `None` when it is not what was written there.
+async fn content(reading: &Reading, at: At, seq: Seq, end: Instant) -> Result<Option<Wish>, Failure> {
+    let read = reading.at(at.log, at.number, end).await?;
+    Ok(read.and_then(|read| row_in(&read, at, seq)))
+}
+
+fn row_in(read: &Read, at: At, seq: Seq) -> Option<Wish> {
+    let (_, row) = read.rows.get(usize::try_from(at.index).ok()?)?;
+    (row.seq == seq).then(|| row.wish.clone())
+}
+
+/// With what became of it since, and why it was to be buried at once.
+fn message_of(wish: Wish, seq: Seq, waiting: &Waiting) -> (Message, Option<Burial>) {
+    let (message, burial) = match wish {
+        Wish::Put(put) => {
+            let burial = Op::buried_at_once(&put);
+            (put.into_message(seq), burial)
+        }
+        Wish::Replay(message) => (risen(*message), None),
+        // No message is in such a place.
+        Wish::Discard { lane } => {
+            let (head, body, kind) = (Vec::new(), Vec::new(), String::new());
+            let put = Put { lane, kind, head, body, accepted_at: 0, place: crate::Place::Lane };
+            (put.into_message(seq), None)
+        }
+    };
+    let message = match waiting.tried.as_deref() {
+        None => message,
+        Some(tried) => Message {
+            attempts: tried.attempts,
+            first_attempt_at: Some(tried.first_at),
+            last_attempt_at: Some(tried.last_at),
+            last_cause: Some(tried.cause.clone()),
+            frozen: tried.frozen.clone(),
+            ..message
+        },
+    };
+    (message, burial)
+}
+
+impl Store for Owned {
+    /// Not used: positions come from the doors.
+    fn next_seq(&self) -> NextSeq {
+        NextSeq(1)
+    }
+
+    fn totals(&self) -> Totals {
+        self.state.totals()
+    }
+
+    fn lanes_after(&mut self, after: Option<&str>, limit: usize) -> Result<Vec<(String, Head)>, Trouble> {
+        Ok(self.state.lanes_after(after, limit))
+    }
+
+    fn head_of(&mut self, lane: &str) -> Result<Option<Head>, Trouble> {
+        Ok(self.state.head_of(lane))
+    }
+
+    fn hold(&mut self, _hold: Weak<Hold>) -> Result<PathBuf, Trouble> {
+        Err(Trouble("it is kept in a storage account, not in files".into()))
+    }
+
+    fn waiting_in(&mut self, lane: &str) -> Result<u64, Trouble> {
+        Ok(self.state.waiting_in(lane))
+    }
+
+    fn read(&mut self, lane: &str, seq: Seq) -> Result<Found, Trouble> {
+        let Some(waiting) = self.state.waiting(lane, seq) else { return Ok(Found::Missing) };
+        let Some(read) = self.reading.cached(waiting.at.log, waiting.at.number) else { return Ok(Found::Away) };
+        let row = row_in(&read, waiting.at, seq);
+        Ok(row.map_or(Found::Damaged, |row| Found::Message(Box::new(message_of(row, seq, waiting).0))))
+    }
+
+    fn fetch(&mut self, lane: &str, seq: Seq) -> Fetching {
+        let waiting = self.state.waiting(lane, seq).cloned();
+        let (reading, term) = (self.reading.clone(), self.title.term.clone());
+        Box::pin(async move {
+            let Some(waiting) = waiting else { return Ok(Found::Missing) };
+            let found = content(&reading, waiting.at, seq, term.end_at()).await;
+            let row = found.map_err(|failure| Trouble(failure.to_string()))?;
+            Ok(row.map_or(Found::Damaged, |row| Found::Message(Box::new(message_of(row, seq, &waiting).0))))
+        })
+    }
+
+    fn arrive(&mut self, arrivals: &[Arrival], positions: Positions) {
+        arrivals.iter().for_each(|arrival| self.state.arrive(arrival));
+        self.state.positions = positions;
+    }
+
+    fn is_refused(&mut self, lane: &Arc<str>, seq: Seq, reason: Reason) {
+        self.state.is_refused(lane, seq, reason);
+    }
+
+    fn wants_commit(&self) -> bool {
+        !self.state.wishes().is_empty()
+    }
+
+    fn not_before(&self) -> Option<Instant> {
+        Some(self.pace.next(Instant::now()))
+    }
+
+    fn risen(&mut self) -> Vec<Arc<str>> {
+        std::mem::take(&mut self.risen)
+    }
+
+    fn begin(&mut self, ops: &[Op], now: UnixMillis) -> Option<Doing> {
+        self.pace.begin(Instant::now());
+        let changes: Vec<Change> = self.state.changes(ops).into_iter().chain(self.state.wished()).collect();
+        let (letters, picture) = (self.to_bury(ops), self.picture());
+        let (account, reading, title) = (self.account.clone(), self.reading.clone(), self.title.clone());
+        let (progress, number, doing) = (self.progress.clone(), self.next, self.doing.clone());
+        Some(Box::pin(async move {
+            let mut letters = letters.into_iter();
+            let mut result = Ok(());
+            while result.is_ok() {
+                let some: Vec<_> = letters.by_ref().take(LETTERS_AT_ONCE).collect();
+                if some.is_empty() {
+                    break;
+                }
+                let buried = join_all(some.into_iter().map(|letter| bury(&account, &reading, &title, letter))).await;
+                result = buried.into_iter().collect::<Result<(), Failure>>();
+            }
+            let result = match result {
+                Err(failure) => Err(Lost(format!("a dead letter was not kept before our term ended: {failure}"))),
+                Ok(()) => {
+                    let is_written = match picture {
+                        Some((number, state, owner)) => write_state(&account, &title, number, state, &owner).await,
+                        None => false,
+                    };
+                    let next = progress.append(number, changes.clone(), now).await;
+                    next.map(|next| Done { next, changes, is_written })
+                }
+            };
+            *doing.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+        }))
+    }
+
+    fn commit(&mut self, _ops: &[Op], now: UnixMillis) -> Result<(), CommitError> {
+        let result = self.doing.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let done = match result {
+            Some(Ok(done)) => done,
+            Some(Err(Lost(why))) => return Err(CommitError::Lost(why)),
+            None => return Err(CommitError::Lost("it was not begun".into())),
+        };
+        if done.is_written {
+            self.is_written(self.next);
+        }
+        self.next = done.next;
+        let mut gone = Vec::new();
+        for change in &done.changes {
+            match change {
+                Change::Risen { seq, wish } => {
+                    gone.push(*seq);
+                    self.risen.extend(self.state.wishes().get(wish).map(|wished| wished.lane.clone()));
+                }
+                Change::Discarded { seq, .. } => gone.push(*seq),
+                _ => {}
+            }
+        }
+        self.state.apply(done.changes);
+        gone.extend(self.state.trim(self.bounds, now));
+        let is_left = |seq: &Seq| self.state.letter(*seq).is_none();
+        let partition = self.title.partition;
+        self.removes(gone.into_iter().filter(is_left).map(|seq| names::dead(partition, seq)).collect());
+        Ok(())
+    }
+
+    fn last(&mut self) -> Option<Doing> {
+        let ((number, state, owner), account, title) = (self.picture_now(), self.account.clone(), self.title.clone());
+        Some(Box::pin(async move {
+            write_state(&account, &title, number, state, &owner).await;
+        }))
+    }
+
+    fn notes(&mut self, space: &str) -> Result<Vec<(String, Vec<u8>)>, Trouble> {
+        Ok(self.state.notes(space))
+    }
+
+    fn seen(&mut self, lane: &str) -> Result<Vec<Seen>, Trouble> {
+        Ok(self.state.seen(lane))
+    }
+
+    fn dead_letters(&mut self, _after: Option<Seq>, _limit: usize) -> Result<Vec<DeadLetter>, Trouble> {
+        Err(Trouble("dead letters are read from the account".into()))
+    }
+
+    fn dead_letter(&mut self, _seq: Seq) -> Result<Option<DeadLetter>, Trouble> {
+        Err(Trouble("dead letters are read from the account".into()))
+    }
+
+    fn verify(&mut self, _after: Option<&Cursor>, _limit: usize) -> Result<Verified, Trouble> {
+        Err(Trouble("it is kept in a storage account, which looks after its bits itself".into()))
+    }
+
+    fn dead_letter_counts(&mut self) -> Result<Vec<(String, u64)>, Trouble> {
+        Ok(self.state.letter_counts())
+    }
+
+    /// Nothing here can fail and be mended: what is lost is lost with the whole partition.
+    fn reopen(&mut self) -> Result<(), Trouble> {
+        Ok(())
+    }
+
+    fn make_room(&mut self) -> Result<(), Trouble> {
+        Ok(())
+    }
+}

@@ -1,0 +1,258 @@
+//! Several processes on one storage account: what each of them promises, in virtual time.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use queue::blobs::double::{Account, Client};
+use queue::memory::Disk;
+use queue::{Clock, Lease, Leases, Note, Options, Place, Put, Queue, Reason, Retry, Seen, Seq, Settle, Shared};
+use tokio::time::{Instant, sleep, timeout};
+
+fn clock() -> Clock {
+    let began = Instant::now();
+    Arc::new(move || 1_780_000_000_000 + i64::try_from(began.elapsed().as_millis()).unwrap())
+}
+
+struct Site {
+    account: Account,
+    lives: u32,
+    clock: Clock,
+}
+
+struct Process {
+    queue: Queue,
+    client: Client,
+    leases: Leases,
+}
+
+impl Site {
+    fn new() -> Self {
+        let clock = clock();
+        Self { account: Account::new(clock.clone()), lives: 0, clock }
+    }
+
+    async fn process(&mut self, has_door: bool, works: bool) -> Process {
+        self.lives += 1;
+        let client = self.account.client();
+        client.set_latency(|| Duration::from_millis(5));
+        let shared = Shared::new(Arc::new(client.clone()), format!("p{}", self.lives), self.clock.clone());
+        let shared = Shared { has_door, works, ..shared };
+        let options = Options::in_memory(&Disk::new(), self.clock.clone());
+        let queue = Queue::join(shared, options).await.unwrap();
+        let leases = queue.leases(100);
+        Process { queue, client, leases }
+    }
+}
+
+fn put(lane: &str, body: &str) -> Put {
+    Put {
+        lane: lane.to_owned(),
+        kind: "uplink_message".to_owned(),
+        head: b"{}".to_vec(),
+        body: body.as_bytes().to_vec(),
+        accepted_at: 1_780_000_000_000,
+        place: Place::Lane,
+    }
+}
+
+impl Process {
+    async fn put(&self, lane: &str, body: &str) -> Seq {
+        self.queue.put(put(lane, body)).await.unwrap().seq
+    }
+
+    async fn next(&mut self) -> Lease {
+        timeout(Duration::from_secs(60), self.leases.next()).await.expect("a message within a minute").unwrap()
+    }
+
+    async fn none(&mut self) {
+        assert!(timeout(Duration::from_secs(20), self.leases.next()).await.is_err());
+    }
+}
+
+fn body(lease: &Lease) -> String {
+    String::from_utf8(lease.message().body.clone()).unwrap()
+}
+
+async fn settle(lease: Lease) {
+    lease.settle(Settle::default()).await.unwrap();
+}
+
+fn reason(code: &str) -> Reason {
+    Reason { code: code.to_owned(), detail: "no".to_owned() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_one_door_took_another_worker_hands_out_in_order() {
+    let mut site = Site::new();
+    let door = site.process(true, false).await;
+    let mut worker = site.process(false, true).await;
+    for n in 0..5 {
+        door.put("t/n/a/d", &n.to_string()).await;
+    }
+    for n in 0..5 {
+        let lease = worker.next().await;
+        assert_eq!(body(&lease), n.to_string());
+        settle(lease).await;
+    }
+    worker.none().await;
+    assert_eq!(worker.queue.stats().waiting, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_of_several_doors_come_in_the_order_of_their_answers() {
+    let mut site = Site::new();
+    let mut doors = Vec::new();
+    for _ in 0..3 {
+        doors.push(site.process(true, false).await);
+    }
+    let mut worker = site.process(false, true).await;
+    let writer = tokio::spawn(async move {
+        for n in 0..60 {
+            doors[n * 7 % 3].put("t/n/a/d", &n.to_string()).await;
+            sleep(Duration::from_millis(n as u64 * 13 % 90)).await;
+        }
+        doors
+    });
+    for n in 0..60 {
+        let lease = worker.next().await;
+        assert_eq!(body(&lease), n.to_string());
+        settle(lease).await;
+    }
+    drop(writer.await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_dies_is_followed_by_another_within_thirty_seconds_who_knows_all_that_was_committed() {
+    let mut site = Site::new();
+    let door = site.process(true, false).await;
+    let mut first = site.process(false, true).await;
+    door.put("t/n/a/d", "settled").await;
+    door.put("t/n/a/d", "retried").await;
+    door.put("t/n/a/d", "waits").await;
+    let note = Note { space: "s".into(), key: "k".into(), value: Some(b"v".to_vec()) };
+    let seen = Seen { key: [7; 16], at: 1_780_000_000_000 };
+    let lease = first.next().await;
+    lease.settle(Settle { seen: Some(seen), notes: vec![note] }).await.unwrap();
+    let lease = first.next().await;
+    let retry = Retry { wait: Duration::from_secs(2), cause: "busy".into(), freeze: Some(b"f".to_vec()) };
+    lease.retry(retry).await.unwrap();
+    drop(first);
+    let died = Instant::now();
+    let mut second = site.process(false, true).await;
+    let lease = second.next().await;
+    assert!(died.elapsed() < Duration::from_secs(30), "{:?}", died.elapsed());
+    let message = lease.message();
+    assert_eq!((body(&lease).as_str(), message.attempts, message.frozen.as_deref()), ("retried", 1, Some(&b"f"[..])));
+    assert_eq!(second.queue.notes("s").await.unwrap(), [("k".to_owned(), b"v".to_vec())]);
+    assert_eq!(second.queue.seen("t/n/a/d").await.unwrap(), [seen]);
+    settle(lease).await;
+    let lease = second.next().await;
+    assert_eq!(body(&lease), "waits");
+    settle(lease).await;
+    second.none().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_that_is_given_away_is_handed_out_by_the_next_at_once() {
+    let mut site = Site::new();
+    let door = site.process(true, false).await;
+    let mut first = site.process(false, true).await;
+    door.put("t/n/a/d", "1").await;
+    settle(first.next().await).await;
+    let mut second = site.process(false, true).await;
+    first.queue.close().await;
+    let closed = Instant::now();
+    door.put("t/n/a/d", "2").await;
+    let lease = second.next().await;
+    assert_eq!(body(&lease), "2");
+    assert!(closed.elapsed() < Duration::from_secs(8), "{:?}", closed.elapsed());
+    settle(lease).await;
+    second.none().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_is_cut_off_stops_before_another_begins() {
+    let mut site = Site::new();
+    let door = site.process(true, false).await;
+    let mut first = site.process(false, true).await;
+    door.put("t/n/a/d", "1").await;
+    let held = first.next().await;
+    assert!(first.queue.holds("t/n/a/d"));
+    let mut second = site.process(false, true).await;
+    // Both have their share now; the one that holds the message may have given its partition away: then it is not the one.
+    sleep(Duration::from_secs(10)).await;
+    let (held, mut other, cut) = match first.queue.holds("t/n/a/d") {
+        true => (held, second, first),
+        false => {
+            drop(held);
+            (second.next().await, first, second)
+        }
+    };
+    cut.client.cut(true);
+    let begun = Instant::now();
+    let again = other.next().await;
+    assert_eq!((body(&again), body(&held)), ("1".to_owned(), "1".to_owned()));
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    assert!(!cut.queue.holds("t/n/a/d") && other.queue.holds("t/n/a/d"));
+    held.settle(Settle::default()).await.unwrap_err();
+    settle(again).await;
+    cut.client.cut(false);
+    other.none().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn letters_are_moved_from_any_process_and_survive_their_owner() {
+    let mut site = Site::new();
+    let mut door = site.process(true, false).await;
+    let mut worker = site.process(false, true).await;
+    let seq = door.put("t/n/a/d", "1").await;
+    let direct = Put { place: Place::DeadLetters(reason("no_identity")), ..put("x/n", "2") };
+    let direct = door.queue.put(direct).await.unwrap().seq;
+    worker.next().await.bury(reason("refused"), Settle::default()).await.unwrap();
+    sleep(Duration::from_secs(2)).await;
+    let letters = door.queue.dead_letters(None, 10).await.unwrap();
+    let told: Vec<_> = letters.iter().map(|l| (l.message.seq, l.reason.code.as_str())).collect();
+    assert_eq!(told, [(seq, "refused"), (direct, "no_identity")]);
+    assert_eq!(letters[1].message.body, b"2");
+    drop(worker);
+    let mut worker = site.process(false, true).await;
+    worker.none().await;
+    assert_eq!(worker.queue.stats().dead_letters, 2);
+    use queue::Moved::{Done, Missing};
+    assert_eq!(door.queue.replay(vec![seq, seq, Seq(5)]).await.unwrap(), [Done, Missing, Missing]);
+    let lease = worker.next().await;
+    assert_eq!((lease.message().seq, lease.message().replays, body(&lease)), (seq, 1, "1".to_owned()));
+    settle(lease).await;
+    assert_eq!(door.queue.discard(vec![direct]).await.unwrap(), [Done]);
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!((worker.queue.stats().dead_letters, site.account.names("dead/").len()), (0, 0));
+    door.leases.stop();
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_partition_is_worked_on_by_one_of_three_workers() {
+    let mut site = Site::new();
+    let door = site.process(true, false).await;
+    let mut workers = Vec::new();
+    for _ in 0..3 {
+        workers.push(site.process(false, true).await);
+    }
+    sleep(Duration::from_secs(40)).await;
+    for n in 0..40 {
+        door.put(&format!("t/n/a/d{n}"), &n.to_string()).await;
+    }
+    let mut found = Vec::new();
+    for worker in &mut workers {
+        let mut ours = 0;
+        while let Ok(Some(lease)) = timeout(Duration::from_secs(5), worker.leases.next()).await {
+            found.push(body(&lease).parse::<u32>().unwrap());
+            ours += 1;
+            settle(lease).await;
+        }
+        assert!(ours > 0, "each has its share");
+    }
+    found.sort_unstable();
+    assert_eq!(found, (0..40).collect::<Vec<_>>());
+}
