@@ -1,4 +1,4 @@
-//! The queue against a model of a few lines, over random histories with crashes, restarts and faults, on both stores.
+//! The queue against a model of a few lines, over random histories with crashes, restarts and faults, on all engines.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -11,10 +11,12 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use queue::blobs::Blobs;
+use queue::blobs::double::Account;
 use queue::memory::{Disk, Fault, Tail};
 use queue::{
-    Burial, Engine, Lease, LeaseError, Leases, Moved, Note, Options, Place, Put, PutError, Queue, Reason, Retry, Seen,
-    Seq, Settle,
+    Burial, Clock, Engine, Lease, LeaseError, Leases, Moved, Note, Options, Place, Put, PutError, Queue, Reason, Retry, Seen,
+    Seq, Settle, Shared,
 };
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -243,10 +245,9 @@ impl Model {
         row
     }
 
-    fn put(&mut self, lane: u8, now: i64) {
+    fn put(&mut self, lane: u8) {
         let row = Row::new(self.next_body, 0);
         self.lanes.entry(lane).or_default().push_back(row);
-        self.committed(now);
     }
 
     fn note(&mut self, key: String, value: Vec<u8>, now: i64) {
@@ -344,6 +345,9 @@ struct Run {
     model: Model,
     options: Options,
     disk: Option<Disk>,
+    /// Where it is shared with others.
+    account: Option<Arc<dyn Blobs>>,
+    lives: u32,
     begin: Instant,
     /// What the clock is ahead of the time that has passed, in milliseconds.
     ahead: Arc<AtomicI64>,
@@ -358,21 +362,55 @@ struct Run {
     full_until: i64,
 }
 
-fn start(options: &Options) -> (Queue, JoinHandle<()>, Leases) {
-    let (queue, driver) = Queue::open_here(options.clone()).unwrap();
+/// Where the messages are kept.
+enum On {
+    Engine(Engine),
+    /// Shared with others, in an account by this clock.
+    Account(Box<dyn FnOnce(Clock) -> Arc<dyn Blobs>>),
+}
+
+async fn start(options: &Options, account: Option<&Arc<dyn Blobs>>, lives: &mut u32) -> (Queue, JoinHandle<()>, Leases) {
+    let (queue, driver) = match account {
+        None => {
+            let (queue, driver) = Queue::open_here(options.clone()).unwrap();
+            (queue, tokio::spawn(driver))
+        }
+        Some(account) => {
+            *lives += 1;
+            // Whoever was there before is gone, and nobody waits for a lease to run out.
+            for lease in ["live/owner-000".to_owned(), format!("live/worker-life-{}", *lives - 1)] {
+                account.break_lease(&lease).await.result.unwrap();
+            }
+            let began = Instant::now();
+            let steady = Arc::new(move || i64::try_from(began.elapsed().as_millis()).unwrap());
+            let shared = Shared::new(account.clone(), format!("life-{lives}"), steady);
+            let (put_every, settle_every) = (Duration::ZERO, Duration::ZERO);
+            let read_every = Duration::from_millis(1);
+            let shared = Shared { partitions: 1, put_every, settle_every, read_every, ..shared };
+            let queue = Queue::join(shared, options.clone()).await.unwrap();
+            while !queue.holds("a") {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            (queue, tokio::spawn(async {}))
+        }
+    };
     let leases = queue.leases(100);
-    (queue, tokio::spawn(driver), leases)
+    (queue, driver, leases)
 }
 
 impl Run {
-    fn new(engine: Engine) -> Self {
+    async fn new(on: On) -> Self {
         let (begin, ahead) = (Instant::now(), Arc::new(AtomicI64::new(START)));
         let clocks = ahead.clone();
-        let clock =
+        let clock: Clock =
             Arc::new(move || clocks.load(Ordering::Relaxed) + i64::try_from(begin.elapsed().as_millis()).unwrap());
+        let (engine, account) = match on {
+            On::Engine(engine) => (engine, None),
+            On::Account(account) => (Engine::Memory(Disk::new()), Some(account(clock.clone()))),
+        };
         let disk = match &engine {
-            Engine::Memory(disk) => Some(disk.clone()),
-            Engine::Directory(_) => None,
+            Engine::Memory(disk) if account.is_none() => Some(disk.clone()),
+            Engine::Memory(_) | Engine::Directory(_) => None,
         };
         let options = Options {
             engine,
@@ -384,9 +422,18 @@ impl Run {
             kept_age_ms_max: KEPT_MAX.2,
             ..Options::in_memory(&Disk::new(), clock)
         };
-        let (queue, driver, leases) = start(&options);
-        let (model, held, fault) = (Model::default(), Vec::new(), None);
-        Self { model, options, disk, begin, ahead, queue, driver, leases, held, fault, full: false, full_until: 0 }
+        let mut lives = 0;
+        let (queue, driver, leases) = start(&options, account.as_ref(), &mut lives).await;
+        let (model, held) = (Model::default(), Vec::new());
+        let (fault, full, full_until) = (None, false, 0);
+        Self { model, options, disk, account, lives, begin, ahead, queue, driver, leases, held, fault, full, full_until }
+    }
+
+    /// What was put elsewhere has come.
+    async fn rest(&self) {
+        if self.account.is_some() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
     }
 
     fn passed(&self) -> i64 {
@@ -426,7 +473,9 @@ impl Run {
             Step::Replay(which, many) => self.replay(which, many).await,
             Step::Discard(which) => self.discard(which).await,
             Step::Import => self.import().await,
-            Step::Clock(by) => self.set_clock(by).await,
+            // That of a shared queue is the account's.
+            Step::Clock(by) if self.account.is_none() => self.set_clock(by).await,
+            Step::Clock(_) => {}
             Step::Fault(fault) => {
                 if let (Some(disk), None) = (&self.disk, self.fault) {
                     disk.fail_next_commit(fault);
@@ -475,7 +524,15 @@ impl Run {
     async fn put(&mut self, lane: u8) {
         let put = self.message(lane, Place::Lane);
         if self.put_is_there(put).await {
-            self.model.put(lane, self.now());
+            self.model.put(lane);
+            self.put_is_committed();
+        }
+    }
+
+    /// A door's commit is none of the partition's.
+    fn put_is_committed(&mut self) {
+        if self.account.is_none() {
+            self.model.committed(self.now());
         }
     }
 
@@ -486,6 +543,7 @@ impl Run {
         if self.put_is_there(put).await {
             self.model.dead.rows.insert(body, Aside { bytes: bytes_set_aside(body), at: now, lane: 0, replays: 0 });
             self.model.committed(now);
+            self.rest().await;
         }
     }
 
@@ -498,6 +556,7 @@ impl Run {
         if self.put_is_there(put).await {
             self.model.dead.rows.insert(body, Aside { bytes: bytes_set_aside(body), at, lane: 1, replays: 2 });
             self.model.committed(self.now());
+            self.rest().await;
         }
     }
 
@@ -530,6 +589,7 @@ impl Run {
         if fault.is_some() {
             self.model.reopened(self.now());
         }
+        self.rest().await;
     }
 
     async fn discard(&mut self, which: usize) {
@@ -538,12 +598,14 @@ impl Run {
         let answer = self.queue.discard(letter.iter().map(|(seq, _)| *seq).chain([missing]).collect()).await;
         let fault = self.failed();
         assert_eq!(answer.is_err(), fault.is_some());
+        let is_commit = self.account.is_none() || letter.is_some();
         if let (Some((_, body)), true) = (letter, fault != Some(Fault::Failed)) {
             self.model.dead.rows.remove(&body);
         }
-        if fault != Some(Fault::Failed) {
+        if fault != Some(Fault::Failed) && is_commit {
             self.model.committed(self.now());
         }
+        self.rest().await;
     }
 
     /// The queue looks at the clock before and after: how long ago it has looked is what it cannot know of.
@@ -659,7 +721,8 @@ impl Run {
                 let lane = if let Within::Put(lane) = within { *lane } else { 0 };
                 let put = self.message(lane, Place::Lane);
                 if is_whole {
-                    self.model.put(lane, now);
+                    self.model.put(lane);
+                    self.model.committed(now);
                 }
                 tokio::spawn(async move { drop(queue.put(put).await) })
             }
@@ -727,8 +790,12 @@ impl Run {
             row.leased = false;
         }
         self.model.reread(self.now());
+        // Nothing of the old one is left when the new one begins.
+        let (nothing, _) = Queue::open_here(Options { engine: Engine::Memory(Disk::new()), ..self.options.clone() }).unwrap();
+        self.leases = nothing.leases(0);
+        self.queue = nothing;
         // The new one has not heard of it.
-        (self.queue, self.driver, self.leases) = start(&self.options);
+        (self.queue, self.driver, self.leases) = start(&self.options, self.account.as_ref(), &mut self.lives).await;
         if !self.full {
             self.full_until = 0;
         }
@@ -774,11 +841,11 @@ impl Run {
     }
 }
 
-fn holds(engine: Engine, steps: &[Step]) {
+fn holds(on: On, steps: &[Step]) {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
-        let mut run = Run::new(engine);
+        let mut run = Run::new(on).await;
         for step in steps {
             run.step(step).await;
         }
@@ -803,10 +870,24 @@ fn cases(short: u32, long: u32) -> u32 {
 #[test]
 fn the_reference_store_keeps_to_the_model() {
     let outcome = runner(cases(20_000, 1_000_000)).run(&histories(100), |steps| {
-        holds(Engine::Memory(Disk::new()), &steps);
+        holds(On::Engine(Engine::Memory(Disk::new())), &steps);
         Ok(())
     });
     outcome.unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// As far as one process can tell. What several do to each other is in `fleet.rs`.
+#[test]
+fn a_shared_queue_keeps_to_the_model() {
+    let outcome = runner(cases(20_000, 200_000)).run(&histories(50), |steps| {
+        holds_shared(&steps);
+        Ok(())
+    });
+    outcome.unwrap_or_else(|error| panic!("{error}"));
+}
+
+fn holds_shared(steps: &[Step]) {
+    holds(On::Account(Box::new(|clock| Arc::new(Account::new(clock).client()))), steps);
 }
 
 #[test]
@@ -821,7 +902,7 @@ fn files_keep_to_the_model() {
         let _ = std::fs::remove_dir_all(&dir);
         let copied = Command::new("cp").args(["-r", "--sparse=always"]).args([&new, &dir]).status();
         assert!(copied.unwrap().success());
-        holds(Engine::Directory(dir.clone()), &steps);
+        holds(On::Engine(Engine::Directory(dir.clone())), &steps);
         Ok(())
     });
     let _ = std::fs::remove_dir_all(&base);
