@@ -245,7 +245,8 @@ async fn read_body(incoming: &mut Incoming, body: &mut BytesMut, max: usize) -> 
             return false;
         }
     }
-    incoming.is_end_stream()
+    // A body in chunks has no length that could be missed: an end before its last chunk was an error above.
+    incoming.is_end_stream() || incoming.size_hint().exact().is_none()
 }
 
 impl Shared {
