@@ -279,6 +279,18 @@ async fn longer_answers_are_read_where_they_are_wanted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn answers_in_chunks_keep_their_connection() {
+    let network = Loopback::answering(|_| async { Reply::with(200, &[("transfer-encoding", "chunked")], "in chunks") });
+    let exchange = exchange(&network);
+    for _ in 0..3 {
+        let answer = exchange.ask(request("/")).await.unwrap();
+        assert_eq!((&answer.body[..], answer.is_whole), (&b"in chunks"[..], true));
+        assert!(!answer.headers.contains_key("content-length"));
+    }
+    assert_eq!(network.dials(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn silence_after_a_question_is_known_before_a_long_answer_is_late() {
     let network = Loopback::answering(|_| async { Reply::Hang });
     let endpoint = Endpoint { host: "hub1".into(), port: 443 };

@@ -4,6 +4,9 @@
 #[path = "../../../queue/tests/blobs/conformance.rs"]
 mod conformance;
 mod emulator;
+mod log;
+mod rights;
+mod trouble;
 
 use emulator::Emulator;
 
