@@ -161,6 +161,11 @@ impl<'a> Call<'a> {
     }
 }
 
+/// An answer without what it has to have.
+pub(crate) fn odd(what: &'static str) -> Error {
+    Error::with_message(ErrorKind::DataConversion, what)
+}
+
 /// `409 LeaseIdMissing (request 1f2e…)`.
 fn answered(seen: &Seen) -> String {
     let code = if seen.code.is_empty() { "without a code" } else { &seen.code };

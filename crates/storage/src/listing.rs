@@ -1,21 +1,18 @@
 //! What answers about blobs hold: a page of a list, how long a blob is, a lease.
 
-use azure_core::error::ErrorKind;
+use azure_core::Result;
 use azure_core::http::Context;
 use azure_core::http::headers::{HeaderName, Headers};
 use azure_core::http::pager::PagerOptions;
-use azure_core::{Error, Result};
 use azure_storage_blob::BlobContainerClient;
 use azure_storage_blob::models::{BlobContainerClientListBlobsOptions, BlobItem, LeaseStatus};
 use futures_util::TryStreamExt as _;
 use queue::blobs::{LIST_MAX, LeaseId, Listed, Page};
 
+use crate::call::odd;
+
 const RANGE: HeaderName = HeaderName::from_static("content-range");
 const LEASE: HeaderName = HeaderName::from_static("x-ms-lease-id");
-
-fn odd(what: &'static str) -> Error {
-    Error::with_message(ErrorKind::DataConversion, what)
-}
 
 /// One page: the pager is not asked for a second.
 pub(crate) async fn page(

@@ -5,6 +5,7 @@
 mod conformance;
 mod emulator;
 mod log;
+mod queues;
 mod rights;
 mod trouble;
 
