@@ -6,6 +6,7 @@ mod conformance;
 mod emulator;
 mod log;
 mod queues;
+mod requests;
 mod rights;
 mod trouble;
 

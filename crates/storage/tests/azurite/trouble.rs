@@ -49,7 +49,7 @@ async fn instead(answer: Answer) -> Container {
     at(port)
 }
 
-fn at(port: u16) -> Container {
+pub(crate) fn at(port: u16) -> Container {
     let text = format!("AccountName={NAME};AccountKey={KEY};BlobEndpoint=http://127.0.0.1:{port}/{NAME}");
     Container::new(&Account::from_connection_string(&text).unwrap(), "longhaul", &means()).unwrap()
 }
