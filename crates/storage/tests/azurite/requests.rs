@@ -1,7 +1,7 @@
 //! What stands on the wire: one call is one request, however large its body.
 
 use bytes::Bytes;
-use queue::blobs::{Blobs, New};
+use queue::blobs::{BLOB_BYTES_MAX, Blobs, New};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -10,7 +10,7 @@ use crate::trouble::at;
 /// More than Microsoft's crates send or read at once when they are not told to.
 const LARGE: usize = 5 << 20;
 
-/// Reads a request: its first line, and its body to the end.
+/// Reads a request to its end: its first line, and which part of the blob it wants.
 async fn request(stream: &mut TcpStream) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -20,7 +20,8 @@ async fn request(stream: &mut TcpStream) -> String {
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
     let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
     stream.read_exact(&mut body).await.unwrap();
-    head.lines().next().unwrap().to_owned()
+    let range = head.lines().find(|line| line.starts_with("range: ")).unwrap_or_default();
+    format!("{} {range}", head.lines().next().unwrap())
 }
 
 #[tokio::test]
@@ -44,5 +45,6 @@ async fn a_large_body_goes_and_comes_in_one_request() {
     assert_eq!(container.put_new("door/1", body.clone()).await.result.unwrap(), New::Put);
     assert!(container.get("door/1").await.result.unwrap() == Some(body));
     let path = "/devstoreaccount1/longhaul/door%2F1";
-    assert_eq!(serve.await.unwrap(), [format!("PUT {path} HTTP/1.1"), format!("GET {path} HTTP/1.1")]);
+    let whole = format!("range: bytes=0-{}", BLOB_BYTES_MAX - 1);
+    assert_eq!(serve.await.unwrap(), [format!("PUT {path} HTTP/1.1 "), format!("GET {path} HTTP/1.1 {whole}")]);
 }
