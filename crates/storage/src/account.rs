@@ -2,7 +2,6 @@
 //!
 //! What is read here may hold a key: nothing of it is repeated in an error, nor printed.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use azure_core::http::Url;
@@ -12,31 +11,15 @@ use microsoft::Kind;
 
 use crate::place;
 
+mod parts;
+
+use parts::{BLOBS, EMULATOR, ENDINGS, KEY, NAME, PROTOCOL, QUEUES, SAS, parts};
+
 /// Azure's public cloud; others say theirs as `EndpointSuffix`.
 const SUFFIX: &str = "core.windows.net";
 /// Azurite's account. Its key is public: every copy of the emulator has the same.
 const EMULATED: &str = "devstoreaccount1";
 const EMULATED_KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
-
-/// Parts of a connection string that count here.
-const NAME: &str = "AccountName";
-const KEY: &str = "AccountKey";
-const SAS: &str = "SharedAccessSignature";
-const PROTOCOL: &str = "DefaultEndpointsProtocol";
-const ENDINGS: &str = "EndpointSuffix";
-const BLOBS: &str = "BlobEndpoint";
-const QUEUES: &str = "QueueEndpoint";
-const EMULATOR: &str = "UseDevelopmentStorage";
-const USED: [&str; 8] = [NAME, KEY, SAS, PROTOCOL, ENDINGS, BLOBS, QUEUES, EMULATOR];
-/// Parts that the portal writes and nobody here asks for.
-const UNUSED: [&str; 6] = [
-    "TableEndpoint",
-    "FileEndpoint",
-    "BlobSecondaryEndpoint",
-    "QueueSecondaryEndpoint",
-    "TableSecondaryEndpoint",
-    "FileSecondaryEndpoint",
-];
 
 /// Why a text names no account.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -213,34 +196,6 @@ impl Account {
 pub(crate) enum Service {
     Blobs,
     Queues,
-}
-
-/// Names and values, in the spelling of [`USED`]. A name that is not known is not repeated: it may be a piece of a key.
-fn parts(text: &str) -> Result<BTreeMap<&'static str, &str>, AccountError> {
-    let whole = "the connection string";
-    let mut parts = BTreeMap::new();
-    let pieces = text.split(';').map(str::trim).enumerate().filter(|(_, piece)| !piece.is_empty());
-    for (nth, piece) in pieces {
-        let named = piece.split_once('=').map(|(name, value)| (name.trim(), value.trim()));
-        let known = |list: &[&'static str]| {
-            let (name, _) = named?;
-            list.iter().find(|known| known.eq_ignore_ascii_case(name)).copied()
-        };
-        match (known(&USED), named) {
-            (Some(name), Some((_, ""))) => return Err(wrong(name, "is empty", "copy the connection string whole")),
-            (Some(name), Some((_, value))) => {
-                if parts.insert(name, value).is_some() {
-                    return Err(wrong(name, "is there twice", "leave one of them out"));
-                }
-            }
-            _ if known(&UNUSED).is_some() => {}
-            _ => {
-                let cause = format!("has a part (number {}) that is none of {}", nth + 1, USED.join(", "));
-                return Err(wrong(whole, cause, "copy it whole from the account's \"Access keys\""));
-            }
-        }
-    }
-    Ok(parts)
 }
 
 fn emulated(value: &str) -> Result<Account, AccountError> {

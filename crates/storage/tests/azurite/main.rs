@@ -4,6 +4,7 @@
 #[path = "../../../queue/tests/blobs/conformance.rs"]
 mod conformance;
 mod emulator;
+mod entra;
 mod log;
 mod queues;
 mod requests;
