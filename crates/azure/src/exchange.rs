@@ -17,12 +17,12 @@ use hyper::body::{Body, Incoming};
 use hyper_util::rt::TokioIo;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use crate::net::{Dial, Endpoint};
 
-/// Longest body of an answer that is read. The longest that Azure sends here is a registration with an initial twin
-/// payload; DPS bounds its messages at 96 KiB.
+/// Longest body of an answer that is read, where nothing else is said. The longest that DPS and hubs send is a registration
+/// with an initial twin payload; DPS bounds its messages at 96 KiB.
 pub const ANSWER_BYTES_MAX: usize = 128 * 1024;
 
 /// Bounds of the exchanges with one endpoint.
@@ -34,8 +34,13 @@ pub struct Limits {
     pub connect_timeout: Duration,
     /// From the request to the last byte of its answer; also how long a request waits for a free connection.
     pub answer_timeout: Duration,
+    /// From [`Exchange::ask`] to the head of the answer, waiting and connecting included, where the request has no body: who is
+    /// silent is known before the time is over that a long answer may take.
+    pub head_timeout: Duration,
     /// A connection that carried nothing for this long is closed.
     pub idle_timeout: Duration,
+    /// Longest body of an answer that is read.
+    pub answer_bytes: usize,
 }
 
 impl Default for Limits {
@@ -44,7 +49,9 @@ impl Default for Limits {
             connections: 32,
             connect_timeout: Duration::from_secs(10),
             answer_timeout: Duration::from_secs(20),
+            head_timeout: FAR,
             idle_timeout: Duration::from_secs(60),
+            answer_bytes: ANSWER_BYTES_MAX,
         }
     }
 }
@@ -56,8 +63,10 @@ pub struct Answer {
     pub status: StatusCode,
     /// All headers.
     pub headers: HeaderMap,
-    /// The body, cut at [`ANSWER_BYTES_MAX`] or where the connection died.
+    /// The body, cut at [`Limits::answer_bytes`] or where the connection died.
     pub body: Bytes,
+    /// It was not cut.
+    pub is_whole: bool,
 }
 
 /// No answer.
@@ -86,6 +95,9 @@ impl Trouble {
         matches!(self, Self::Lost(_) | Self::TimedOut)
     }
 }
+
+/// Ends after each of the other bounds.
+const FAR: Duration = Duration::from_secs(24 * 60 * 60);
 
 type Sender = hyper::client::conn::http1::SendRequest<Full<Bytes>>;
 
@@ -141,18 +153,20 @@ impl Exchange {
 
     /// Sends a request and reads its whole answer, at most connect + 2 × answer timeout later.
     pub async fn ask(&self, request: Request<Full<Bytes>>) -> Result<Answer, Trouble> {
-        let _permit = self.permit().await?;
+        let head_within = if request.body().is_end_stream() { self.0.limits.head_timeout } else { FAR };
+        let head_by = Instant::now() + head_within;
+        let _permit = self.permit(head_by).await?;
         let mut request = request;
         while let Some(connection) = self.0.take_idle() {
-            match self.over(connection, request).await {
+            match self.over(connection, request, head_by).await {
                 Ok(outcome) => return outcome,
                 // It died while it was idle. Others may have as well; each is tried at most once.
                 Err(unwritten) => request = unwritten,
             }
         }
-        let fresh = self.connect().await?;
+        let fresh = self.connect(head_by).await?;
         let died = || Trouble::Unreachable(format!("{}: closed the connection at once", self.0.endpoint));
-        self.over(fresh, request).await.unwrap_or_else(|_unwritten| Err(died()))
+        self.over(fresh, request, head_by).await.unwrap_or_else(|_unwritten| Err(died()))
     }
 
     /// Stops new requests and closes the idle connections. Those under way end by themselves.
@@ -161,21 +175,22 @@ impl Exchange {
         self.0.idle().connections.clear();
     }
 
-    async fn permit(&self) -> Result<OwnedSemaphorePermit, Trouble> {
-        match timeout(self.0.limits.answer_timeout, self.0.free.clone().acquire_owned()).await {
+    async fn permit(&self, by: Instant) -> Result<OwnedSemaphorePermit, Trouble> {
+        let by = by.min(Instant::now() + self.0.limits.answer_timeout);
+        match timeout_at(by, self.0.free.clone().acquire_owned()).await {
             Ok(permit) => permit.map_err(|_closed| Trouble::Closed),
             Err(_elapsed) => Err(Trouble::Crowded),
         }
     }
 
-    async fn connect(&self) -> Result<Connection, Trouble> {
+    async fn connect(&self, by: Instant) -> Result<Connection, Trouble> {
         let Shared { endpoint, dial, limits, .. } = &*self.0;
         let unreachable = |cause: String| Trouble::Unreachable(format!("{endpoint}: {cause}"));
         let opening = async {
             let stream = dial.dial(endpoint).await.map_err(|e| chain(&e))?;
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| chain(&e))
         };
-        let opened = timeout(limits.connect_timeout, opening).await;
+        let opened = timeout_at(by.min(Instant::now() + limits.connect_timeout), opening).await;
         let (sender, connection) =
             opened.map_err(|_| unreachable("did not connect in time".into()))?.map_err(unreachable)?;
         // Its failures show at the request that they hit.
@@ -188,14 +203,15 @@ impl Exchange {
         &self,
         mut connection: Connection,
         request: Request<Full<Bytes>>,
+        head_by: Instant,
     ) -> Result<Result<Answer, Trouble>, Request<Full<Bytes>>> {
         let deadline = Instant::now() + self.0.limits.answer_timeout;
         // Not ready means closed: an idle connection has no other request in it.
-        match tokio::time::timeout_at(deadline, connection.sender.ready()).await {
+        match timeout_at(deadline, connection.sender.ready()).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) | Err(_) => return Err(request),
         }
-        match tokio::time::timeout_at(deadline, connection.sender.try_send_request(request)).await {
+        match timeout_at(deadline.min(head_by), connection.sender.try_send_request(request)).await {
             Err(_elapsed) => Ok(Err(Trouble::TimedOut)),
             Ok(Err(mut failed)) => match failed.take_message() {
                 Some(unwritten) => Err(unwritten),
@@ -209,26 +225,28 @@ impl Exchange {
     async fn finish(&self, connection: Connection, response: http::Response<Incoming>, deadline: Instant) -> Answer {
         let (head, mut incoming) = response.into_parts();
         let mut body = BytesMut::new();
-        let read = tokio::time::timeout_at(deadline, read_body(&mut incoming, &mut body)).await;
-        if matches!(read, Ok(true)) && !connection.sender.is_closed() {
+        let reading = read_body(&mut incoming, &mut body, self.0.limits.answer_bytes);
+        let is_whole = matches!(timeout_at(deadline, reading).await, Ok(true));
+        if is_whole && !connection.sender.is_closed() {
             self.0.put_idle(connection);
         }
-        Answer { status: head.status, headers: head.headers, body: body.freeze() }
+        Answer { status: head.status, headers: head.headers, body: body.freeze(), is_whole }
     }
 }
 
 /// Was it read to its end, so that the connection can carry another request?
-async fn read_body(incoming: &mut Incoming, body: &mut BytesMut) -> bool {
+async fn read_body(incoming: &mut Incoming, body: &mut BytesMut, max: usize) -> bool {
     while let Some(frame) = incoming.frame().await {
         let Ok(frame) = frame else { return false };
         let Some(data) = frame.data_ref() else { continue };
-        let room = ANSWER_BYTES_MAX - body.len();
+        let room = max - body.len();
         body.extend_from_slice(&data[..data.len().min(room)]);
         if data.len() > room {
             return false;
         }
     }
-    incoming.is_end_stream()
+    // A body in chunks has no length that could be missed: an end before its last chunk was an error above.
+    incoming.is_end_stream() || incoming.size_hint().exact().is_none()
 }
 
 impl Shared {

@@ -5,26 +5,27 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use azure::exchange::Limits;
 use azure::net::Dial;
 use azure_core::credentials::TokenCredential;
 use azure_core::http::{ClientOptions, ExponentialRetryOptions, RetryOptions, Transport as AnyTransport};
 use azure_security_keyvault_secrets::models::{Secret, SecretClientGetSecretOptions};
 use azure_security_keyvault_secrets::{SecretClient, SecretClientOptions};
 use futures_util::StreamExt as _;
+use microsoft::{Choice, Failure, Kind, Transport, WithoutTls};
 use tokio::time::{Instant, timeout_at};
 
-use crate::credential::{self, Choice, Kind};
-use crate::failure::{self, Failure};
-use crate::identity;
+use crate::failure;
 use crate::reference::Reference;
-use crate::transport::Transport;
 
 /// One secret, with the token that it may need: three tries of 6 s each, and the waits between them.
 pub const FETCH_WITHIN: Duration = Duration::from_secs(25);
 /// All secrets of a configuration. With every vault away the first eight take their 25 s, and so do the next eight.
 pub const FETCH_ALL_WITHIN: Duration = Duration::from_secs(60);
 /// Requests under way at once: 64 secrets of 50 ms each take half a second, and a vault allows 4000 in ten seconds.
-pub(crate) const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 8;
+/// Connecting, and the answer to one try. Three tries without a connection, or without an answer, fit into [`FETCH_WITHIN`].
+const ANSWER_WITHIN: Duration = Duration::from_secs(6);
 
 /// A secret's value. Prints as `[secret]`.
 #[derive(Clone, PartialEq, Eq)]
@@ -77,7 +78,14 @@ impl Vaults {
     /// Asks nobody yet. `env` is the environment of the process; `secure` reaches vaults and Entra, `plain` the endpoints
     /// of a machine's own identity.
     pub fn new(wish: Option<Kind>, env: &[(String, String)], secure: Arc<dyn Dial>, plain: Arc<dyn Dial>) -> Self {
-        let transport = Arc::new(Transport::new(secure, plain));
+        let limits = Limits {
+            connections: AT_ONCE,
+            connect_timeout: ANSWER_WITHIN,
+            answer_timeout: ANSWER_WITHIN,
+            ..Limits::default()
+        };
+        // An authority, an endpoint of the machine, and the vaults: no more places than there may be secrets.
+        let transport = Arc::new(Transport::new(secure, plain, WithoutTls::Identity, limits));
         Self { wish, env: env.iter().cloned().collect(), transport, open: Mutex::default() }
     }
 
@@ -127,8 +135,8 @@ impl Vaults {
 
     fn credential(&self) -> Result<(String, Arc<dyn TokenCredential>), Failure> {
         let variable = |name: &str| self.env.get(name).cloned();
-        let choice: Choice = credential::choose(self.wish, &variable)?;
-        let made = identity::make(&choice, &variable, self.options())?;
+        let choice: Choice = microsoft::choose("the key vault", self.wish, &variable)?;
+        let made = microsoft::make(&choice, &variable, self.options())?;
         Ok((choice.found, made))
     }
 

@@ -5,16 +5,10 @@
 //! own crates for Key Vault and Entra, over connections that come through [`azure::net::Dial`]. Does not know the
 //! configuration, and stores nothing.
 
-mod credential; // PURE: who are we
 mod failure; // PURE: what went wrong, and what to do about it
 mod fetch; // all of them, within bounds
-mod identity; // the credential as Microsoft's crates make it
-mod plain; // connections without TLS, for identities that are told on this machine
 mod reference; // PURE: which secret is meant
-mod transport; // requests of Microsoft's crates over our connections
 
-pub use credential::Kind;
-pub use failure::Failure;
 pub use fetch::{FETCH_ALL_WITHIN, FETCH_WITHIN, Fetched, Value, Vaults};
-pub use plain::Plain;
+pub use microsoft::{Failure, Kind, Plain};
 pub use reference::{Reference, ReferenceError};

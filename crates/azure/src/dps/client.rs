@@ -66,6 +66,7 @@ impl DpsClient {
             connect_timeout: limits.connect_timeout,
             answer_timeout: limits.answer_timeout,
             idle_timeout: Duration::from_secs(60),
+            ..Limits::default()
         };
         Self { exchange: Exchange::new(endpoint, dial, bounds), flow_timeout: limits.flow_timeout, host }
     }
@@ -80,7 +81,7 @@ impl DpsClient {
             else {
                 return Err(registration.out_of_time());
             };
-            let Answer { status, headers, body } = answer.map_err(unanswered)?;
+            let Answer { status, headers, body, .. } = answer.map_err(unanswered)?;
             match registration.answered(status, &headers, &body) {
                 Next::Assigned(assignment) => return Ok(Registered { assignment, server_time: server_time(&headers) }),
                 Next::Refused(refusal) => return Err(refusal),

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tokio::time::{advance, sleep};
+use tokio::time::{advance, sleep, timeout};
 
 use super::*;
 use crate::loopback::{Loopback, Reply};
@@ -10,7 +10,7 @@ use crate::loopback::{Loopback, Reply};
 const SECOND: Duration = Duration::from_secs(1);
 
 fn limits() -> Limits {
-    Limits { connections: 3, connect_timeout: 10 * SECOND, answer_timeout: 20 * SECOND, idle_timeout: 60 * SECOND }
+    Limits { connections: 3, ..Limits::default() }
 }
 
 fn exchange(network: &Loopback) -> Exchange {
@@ -264,9 +264,43 @@ async fn endless_body_is_cut_and_its_connection_dropped() {
     let network = Loopback::answering(|_| async { Reply::with(500, &[], &"x".repeat(ANSWER_BYTES_MAX + 1)) });
     let exchange = exchange(&network);
     let answer = exchange.ask(request("/")).await.unwrap();
-    assert_eq!((answer.status.as_u16(), answer.body.len()), (500, ANSWER_BYTES_MAX));
+    assert_eq!((answer.status.as_u16(), answer.body.len(), answer.is_whole), (500, ANSWER_BYTES_MAX, false));
     settle().await;
     assert_eq!(network.open(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn longer_answers_are_read_where_they_are_wanted() {
+    let network = Loopback::answering(|_| async { Reply::with(200, &[], &"x".repeat(ANSWER_BYTES_MAX + 1)) });
+    let endpoint = Endpoint { host: "hub1".into(), port: 443 };
+    let bounds = Limits { answer_bytes: ANSWER_BYTES_MAX + 1, ..limits() };
+    let answer = Exchange::new(endpoint, Arc::new(network), bounds).ask(request("/")).await.unwrap();
+    assert_eq!((answer.body.len(), answer.is_whole), (ANSWER_BYTES_MAX + 1, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_in_chunks_keep_their_connection() {
+    let network = Loopback::answering(|_| async { Reply::with(200, &[("transfer-encoding", "chunked")], "in chunks") });
+    let exchange = exchange(&network);
+    for _ in 0..3 {
+        let answer = exchange.ask(request("/")).await.unwrap();
+        assert_eq!((&answer.body[..], answer.is_whole), (&b"in chunks"[..], true));
+        assert!(!answer.headers.contains_key("content-length"));
+    }
+    assert_eq!(network.dials(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_after_a_question_is_known_before_a_long_answer_is_late() {
+    let network = Loopback::answering(|_| async { Reply::Hang });
+    let endpoint = Endpoint { host: "hub1".into(), port: 443 };
+    let exchange = Exchange::new(endpoint, Arc::new(network), Limits { head_timeout: 3 * SECOND, ..limits() });
+    let begun = Instant::now();
+    let question = Request::get("/").header("host", "hub1").body(Full::default()).unwrap();
+    assert_eq!(exchange.ask(question).await.unwrap_err(), Trouble::TimedOut);
+    assert_eq!(begun.elapsed().as_secs(), 3);
+    assert_eq!(exchange.ask(request("/")).await.unwrap_err(), Trouble::TimedOut, "what carries a body has its time");
+    assert_eq!(begun.elapsed().as_secs(), 23);
 }
 
 #[tokio::test(start_paused = true)]

@@ -38,7 +38,7 @@ pub struct HttpsOptions {
 
 impl Default for HttpsOptions {
     fn default() -> Self {
-        let Limits { connections, connect_timeout, answer_timeout, idle_timeout } = Limits::default();
+        let Limits { connections, connect_timeout, answer_timeout, idle_timeout, .. } = Limits::default();
         Self { max_connections: connections, connect_timeout, answer_timeout, idle_timeout }
     }
 }
@@ -53,7 +53,8 @@ impl HttpsHub {
     /// Opens nothing yet.
     pub fn new(endpoint: Endpoint, dial: Arc<dyn Dial>, options: HttpsOptions) -> Self {
         let HttpsOptions { max_connections, connect_timeout, answer_timeout, idle_timeout } = options;
-        let limits = Limits { connections: max_connections, connect_timeout, answer_timeout, idle_timeout };
+        let limits =
+            Limits { connections: max_connections, connect_timeout, answer_timeout, idle_timeout, ..Limits::default() };
         Self { exchange: Exchange::new(endpoint, dial, limits) }
     }
 

@@ -15,7 +15,7 @@ use crate::credential::{AUTHORITY, CLIENT, CLIENT_SECRET, Choice, Kind, TENANT, 
 use crate::failure::Failure;
 
 /// Makes it. Asks nobody, but reads the file with a workload's token.
-pub(crate) fn make(
+pub fn make(
     choice: &Choice,
     variable: Variable<'_>,
     mut options: ClientOptions,
@@ -56,7 +56,7 @@ pub(crate) fn make(
 
 /// What the crates object to before they ask anybody: each is a variable that holds something else than it should.
 fn unusable(choice: &Choice) -> Failure {
-    let cause = format!("the credential for the key vault ({}) cannot be used", choice.found);
+    let cause = format!("the credential for {} ({}) cannot be used", choice.opens, choice.found);
     let mend = match choice.kind {
         Kind::ServicePrincipal => format!("check {TENANT}, a GUID or a domain, and that {AUTHORITY}, if set, begins with https://"),
         Kind::WorkloadIdentity => {

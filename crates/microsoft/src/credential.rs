@@ -44,18 +44,21 @@ const CERTIFICATE: &str = "AZURE_CLIENT_CERTIFICATE_PATH";
 const APP_SERVICE: &str = "IDENTITY_ENDPOINT";
 
 /// Looks a variable up.
-pub(crate) type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;
+pub type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Which credential it is to be, and what pointed to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Choice {
-    pub(crate) kind: Kind,
+pub struct Choice {
+    /// Which one.
+    pub kind: Kind,
     /// For messages: names of variables only.
-    pub(crate) found: String,
+    pub found: String,
+    /// What it is to open: "the key vault".
+    pub opens: &'static str,
 }
 
-/// Chooses. An empty variable counts as none.
-pub(crate) fn choose(wish: Option<Kind>, variable: Variable<'_>) -> Result<Choice, Failure> {
+/// Chooses who opens what ("the key vault"). An empty variable counts as none.
+pub fn choose(opens: &'static str, wish: Option<Kind>, variable: Variable<'_>) -> Result<Choice, Failure> {
     let is_set = |name: &str| variable(name).is_some_and(|value| !value.is_empty());
     let kind = match wish {
         Some(kind) => kind,
@@ -72,13 +75,13 @@ pub(crate) fn choose(wish: Option<Kind>, variable: Variable<'_>) -> Result<Choic
     };
     let missing: Vec<_> = kind.needs().iter().copied().filter(|name| !is_set(name)).collect();
     if missing.is_empty() {
-        return Ok(Choice { kind, found: found(wish, kind, is_set) });
+        return Ok(Choice { kind, found: found(wish, kind, is_set), opens });
     }
     let why = wish.map_or_else(
         || format!("{} is set", kind.needs()[2]),
         |kind| format!("azure.credential is \"{}\"", kind.word()),
     );
-    let cause = format!("no credential for the key vault: {why}, but not {}", missing.join(", "));
+    let cause = format!("no credential for {opens}: {why}, but not {}", missing.join(", "));
     Err(Failure::lasting(cause, "set them in the environment of the process, or choose another with azure.credential"))
 }
 
@@ -101,7 +104,7 @@ mod tests {
     use super::*;
 
     fn chosen(wish: Option<Kind>, set: &[&str]) -> Result<Choice, Failure> {
-        choose(wish, &|name| set.contains(&name).then(|| "canary".to_owned()))
+        choose("the key vault", wish, &|name| set.contains(&name).then(|| "canary".to_owned()))
     }
 
     #[test]
@@ -112,7 +115,11 @@ mod tests {
         assert_eq!(kind(&[TENANT, CLIENT, TOKEN_FILE]), Kind::WorkloadIdentity);
         assert_eq!(kind(&[TENANT, CLIENT, TOKEN_FILE, CLIENT_SECRET]), Kind::ServicePrincipal);
         assert_eq!(chosen(Some(Kind::ManagedIdentity), &[CLIENT_SECRET]).unwrap().kind, Kind::ManagedIdentity);
-        assert_eq!(choose(None, &|_| Some(String::new())).unwrap().kind, Kind::ManagedIdentity, "empty is none");
+        assert_eq!(
+            choose("the key vault", None, &|_| Some(String::new())).unwrap().kind,
+            Kind::ManagedIdentity,
+            "empty is none"
+        );
     }
 
     #[test]

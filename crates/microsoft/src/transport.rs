@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use azure::exchange::{Exchange, Limits, Trouble};
@@ -15,16 +14,21 @@ use azure_core::http::{AsyncRawResponse, HttpClient, Method, Request, StatusCode
 use azure_core::{Bytes, Error, Result};
 use http_body_util::Full;
 
-use crate::fetch::AT_ONCE;
+/// Who is reached without TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WithoutTls {
+    /// Whoever tells this machine its identity. One that has none has none in a minute either, and is not asked again.
+    Identity,
+    /// The service itself, standing on this machine.
+    Service,
+}
 
-/// Connecting, and the answer to one try. Three tries without a connection, or without an answer, fit into
-/// [`crate::FETCH_WITHIN`].
-const ANSWER_WITHIN: Duration = Duration::from_secs(6);
-
-/// An authority, an endpoint of the machine, and the vaults: no more places than there may be secrets.
-pub(crate) struct Transport {
+/// Keeps the connections to each place that is asked, each within the same bounds. There are as many places as the caller names.
+pub struct Transport {
     secure: Arc<dyn Dial>,
     plain: Arc<dyn Dial>,
+    without_tls: WithoutTls,
+    limits: Limits,
     exchanges: Mutex<BTreeMap<(bool, Endpoint), Exchange>>,
 }
 
@@ -35,22 +39,15 @@ impl fmt::Debug for Transport {
 }
 
 impl Transport {
-    pub(crate) fn new(secure: Arc<dyn Dial>, plain: Arc<dyn Dial>) -> Self {
-        Self { secure, plain, exchanges: Mutex::default() }
+    /// Opens nothing yet. `plain` is for addresses that begin with `http://`: which of them may be asked is the caller's to decide.
+    pub fn new(secure: Arc<dyn Dial>, plain: Arc<dyn Dial>, without_tls: WithoutTls, limits: Limits) -> Self {
+        Self { secure, plain, without_tls, limits, exchanges: Mutex::default() }
     }
 
     fn exchange(&self, is_secure: bool, endpoint: Endpoint) -> Exchange {
         let mut exchanges = self.exchanges.lock().unwrap_or_else(PoisonError::into_inner);
-        let make = || {
-            let dial = if is_secure { &self.secure } else { &self.plain };
-            let limits = Limits {
-                connections: AT_ONCE,
-                connect_timeout: ANSWER_WITHIN,
-                answer_timeout: ANSWER_WITHIN,
-                ..Limits::default()
-            };
-            Exchange::new(endpoint.clone(), dial.clone(), limits)
-        };
+        let dial = if is_secure { &self.secure } else { &self.plain };
+        let make = || Exchange::new(endpoint.clone(), dial.clone(), self.limits);
         exchanges.entry((is_secure, endpoint.clone())).or_insert_with(make).clone()
     }
 
@@ -58,7 +55,12 @@ impl Transport {
         let (is_secure, endpoint) = place(request)?;
         let outgoing = outgoing(request, &endpoint)?;
         let exchange = self.exchange(is_secure, endpoint);
-        let answer = exchange.ask(outgoing).await.map_err(|trouble| Error::new(kind(&trouble, is_secure), trouble))?;
+        let failed = |trouble: Trouble| Error::new(self.kind(&trouble, is_secure), trouble);
+        let answer = exchange.ask(outgoing).await.map_err(failed)?;
+        if !answer.is_whole && answer.status.is_success() {
+            // Of a refusal the status is enough; half of what was asked for is nothing.
+            return Err(failed(Trouble::Lost("the body of the answer is not whole, or longer than is read".into())));
+        }
         let mut headers = Headers::new();
         for (name, value) in &answer.headers {
             if let Ok(value) = value.to_str() {
@@ -66,6 +68,15 @@ impl Transport {
             }
         }
         Ok(AsyncRawResponse::from_bytes(StatusCode::from(answer.status.as_u16()), headers, answer.body))
+    }
+
+    /// What the crates may try again, where they try again.
+    fn kind(&self, trouble: &Trouble, is_secure: bool) -> ErrorKind {
+        match (is_secure, self.without_tls) {
+            (false, WithoutTls::Identity) => ErrorKind::Credential,
+            _ if trouble.may_have_arrived() => ErrorKind::Io,
+            _ => ErrorKind::Connection,
+        }
     }
 }
 
@@ -76,16 +87,7 @@ impl HttpClient for Transport {
     }
 }
 
-/// What the crates may try again. A machine that has no identity has none in a minute either, and whoever asks waits.
-fn kind(trouble: &Trouble, is_secure: bool) -> ErrorKind {
-    match (is_secure, trouble.may_have_arrived()) {
-        (false, _) => ErrorKind::Credential,
-        (true, true) => ErrorKind::Io,
-        (true, false) => ErrorKind::Connection,
-    }
-}
-
-/// Over TLS or not, and where. Key Vault and Entra are asked over TLS only: their addresses are checked before.
+/// Over TLS or not, and where. Which address may be asked without was checked before.
 fn place(request: &Request) -> Result<(bool, Endpoint)> {
     let url = request.url();
     let is_secure = match url.scheme() {
@@ -104,7 +106,10 @@ fn outgoing(request: &Request, endpoint: &Endpoint) -> Result<http::Request<Full
     let method = match request.method() {
         Method::Get => http::Method::GET,
         Method::Post => http::Method::POST,
-        _ => return Err(odd("a method that reading secrets does not need")),
+        Method::Put => http::Method::PUT,
+        Method::Delete => http::Method::DELETE,
+        Method::Head => http::Method::HEAD,
+        _ => return Err(odd("a method that none of the services here has")),
     };
     let mut outgoing = http::Request::builder().method(method).uri(request.path_and_query());
     outgoing = outgoing.header(http::header::HOST, endpoint.authority());
