@@ -82,6 +82,9 @@ pub struct Shared {
     pub settle_every: Duration,
     /// Between two looks at what the doors have written.
     pub read_every: Duration,
+    /// Between two more looks, for which a message waits that was seen, on the average; as many as fit into a second may come at
+    /// once.
+    pub hurry_every: Duration,
 }
 
 impl Shared {
@@ -99,6 +102,7 @@ impl Shared {
             put_every: Duration::from_millis(250),
             settle_every: Duration::from_millis(500),
             read_every: Duration::from_millis(250),
+            hurry_every: Duration::from_millis(250),
         }
     }
 }
@@ -181,7 +185,7 @@ impl Fleet {
         let reading = Arc::new(Reading::new(account.clone(), partitions));
         let process: Arc<str> = shared.process.into();
         let mut tasks = JoinSet::new();
-        tasks.spawn(reading.clone().beats(shared.read_every));
+        tasks.spawn(reading.clone().beats(shared.read_every, shared.hurry_every));
         let (board, mut door) = (Arc::new(Board::default()), None);
         if shared.has_door {
             let hint = last_log(&account, end).await.map_err(JoinError::Account)?;

@@ -385,8 +385,8 @@ async fn start(options: &Options, account: Option<&Arc<dyn Blobs>>, lives: &mut 
             let steady = Arc::new(move || i64::try_from(began.elapsed().as_millis()).unwrap());
             let shared = Shared::new(account.clone(), format!("life-{lives}"), steady);
             let (put_every, settle_every) = (Duration::ZERO, Duration::ZERO);
-            let read_every = Duration::from_millis(1);
-            let shared = Shared { partitions: 1, put_every, settle_every, read_every, ..shared };
+            let (read_every, hurry_every) = (Duration::from_secs(100), Duration::ZERO);
+            let shared = Shared { partitions: 1, put_every, settle_every, read_every, hurry_every, ..shared };
             let queue = Queue::join(shared, options.clone()).await.unwrap();
             while !queue.holds("a") {
                 tokio::time::sleep(Duration::from_millis(1)).await;
@@ -879,7 +879,7 @@ fn the_reference_store_keeps_to_the_model() {
 /// As far as one process can tell. What several do to each other is in `fleet.rs`.
 #[test]
 fn a_shared_queue_keeps_to_the_model() {
-    let outcome = runner(cases(20_000, 200_000)).run(&histories(50), |steps| {
+    let outcome = runner(cases(20_000, 200_000)).run(&histories(100), |steps| {
         holds_shared(&steps);
         Ok(())
     });

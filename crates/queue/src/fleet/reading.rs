@@ -73,10 +73,9 @@ impl Reading {
         Self { account, partitions, known: Mutex::default(), beat, hurried: Notify::new() }
     }
 
-    /// A beat each `every`, and at once when somebody is in a hurry, though not more often than as many again. Runs until it is
-    /// dropped.
-    pub(crate) async fn beats(self: Arc<Self>, every: Duration) {
-        let mut hurries = Pace::new(every, Instant::now());
+    /// A beat each `every`, and between them when somebody is in a hurry, at the pace of `hurry_every`. Runs until it is dropped.
+    pub(crate) async fn beats(self: Arc<Self>, every: Duration, hurry_every: Duration) {
+        let mut hurries = Pace::new(hurry_every, Instant::now());
         loop {
             let next = *self.beat.borrow() + every;
             tokio::select! {
