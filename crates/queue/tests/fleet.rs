@@ -10,6 +10,9 @@ use queue::memory::Disk;
 use queue::{Clock, Lease, Leases, Note, Options, Place, Put, Queue, Reason, Retry, Seen, Seq, Settle, Shared};
 use tokio::time::{Instant, sleep, timeout};
 
+#[path = "blobs/conformance.rs"]
+mod conformance;
+
 fn clock() -> Clock {
     let began = Instant::now();
     Arc::new(move || 1_780_000_000_000 + i64::try_from(began.elapsed().as_millis()).unwrap())
@@ -81,6 +84,13 @@ async fn settle(lease: Lease) {
 
 fn reason(code: &str) -> Reason {
     Reason { code: code.to_owned(), detail: "no".to_owned() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_double_is_judged_as_the_account_is() {
+    let client = Account::new(clock()).client();
+    conformance::conformance(&client, Some(&|length| Box::pin(sleep(length)))).await;
+    conformance::long_lists_come_in_pages(&client).await;
 }
 
 #[tokio::test(start_paused = true)]

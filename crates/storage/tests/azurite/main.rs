@@ -6,6 +6,7 @@ mod conformance;
 mod emulator;
 mod entra;
 mod log;
+mod model;
 mod queues;
 mod requests;
 mod rights;

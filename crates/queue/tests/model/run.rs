@@ -1,10 +1,7 @@
-//! The queue against a model of a few lines, over random histories with crashes, restarts and faults, on all engines.
-
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+//! The queue against a model of a few lines, over random histories with crashes, restarts and faults. Whoever has an engine includes
+//! this file.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -12,20 +9,19 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use queue::blobs::Blobs;
-use queue::blobs::double::Account;
 use queue::memory::{Disk, Fault, Tail};
 use queue::{
-    Burial, Clock, Engine, Lease, LeaseError, Leases, Moved, Note, Options, Place, Put, PutError, Queue, Reason, Retry, Seen,
-    Seq, Settle, Shared,
+    Burial, Clock, Engine, Lease, LeaseError, Leases, Moved, Note, Options, Place, Put, PutError, Queue, Reason, Retry,
+    Seen, Seq, Settle, Shared,
 };
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-const START: i64 = 1_780_000_000_000;
+pub(crate) const START: i64 = 1_780_000_000_000;
 const LANES: u8 = 4;
 
 #[derive(Clone, Debug)]
-enum Step {
+pub(crate) enum Step {
     Put(u8),
     PutDead,
     Lease,
@@ -56,7 +52,7 @@ enum Step {
 
 /// What is being committed.
 #[derive(Clone, Debug)]
-enum Within {
+pub(crate) enum Within {
     Put(u8),
     Note(u8),
     /// An outcome of what is held; a put where nothing is.
@@ -363,13 +359,17 @@ struct Run {
 }
 
 /// Where the messages are kept.
-enum On {
+pub(crate) enum On {
     Engine(Engine),
     /// Shared with others, in an account by this clock.
     Account(Box<dyn FnOnce(Clock) -> Arc<dyn Blobs>>),
 }
 
-async fn start(options: &Options, account: Option<&Arc<dyn Blobs>>, lives: &mut u32) -> (Queue, JoinHandle<()>, Leases) {
+async fn start(
+    options: &Options,
+    account: Option<&Arc<dyn Blobs>>,
+    lives: &mut u32,
+) -> (Queue, JoinHandle<()>, Leases) {
     let (queue, driver) = match account {
         None => {
             let (queue, driver) = Queue::open_here(options.clone()).unwrap();
@@ -426,7 +426,22 @@ impl Run {
         let (queue, driver, leases) = start(&options, account.as_ref(), &mut lives).await;
         let (model, held) = (Model::default(), Vec::new());
         let (fault, full, full_until) = (None, false, 0);
-        Self { model, options, disk, account, lives, begin, ahead, queue, driver, leases, held, fault, full, full_until }
+        Self {
+            model,
+            options,
+            disk,
+            account,
+            lives,
+            begin,
+            ahead,
+            queue,
+            driver,
+            leases,
+            held,
+            fault,
+            full,
+            full_until,
+        }
     }
 
     /// What was put elsewhere has come.
@@ -791,7 +806,8 @@ impl Run {
         }
         self.model.reread(self.now());
         // Nothing of the old one is left when the new one begins.
-        let (nothing, _) = Queue::open_here(Options { engine: Engine::Memory(Disk::new()), ..self.options.clone() }).unwrap();
+        let (nothing, _) =
+            Queue::open_here(Options { engine: Engine::Memory(Disk::new()), ..self.options.clone() }).unwrap();
         self.leases = nothing.leases(0);
         self.queue = nothing;
         // The new one has not heard of it.
@@ -841,7 +857,11 @@ impl Run {
     }
 }
 
-fn holds(on: On, steps: &[Step]) {
+/// Whether the queue does in this history as the model does.
+///
+/// # Panics
+/// When it does not.
+pub(crate) fn holds(on: On, steps: &[Step]) {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
@@ -853,65 +873,12 @@ fn holds(on: On, steps: &[Step]) {
     });
 }
 
-fn runner(cases: u32) -> TestRunner {
+pub(crate) fn runner(cases: u32) -> TestRunner {
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 2_000, ..Config::default() };
     TestRunner::new(config)
 }
 
 /// Histories of so many steps at the most; a million of them in the long run.
-fn histories(steps: usize) -> impl Strategy<Value = Vec<Step>> {
+pub(crate) fn histories(steps: usize) -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step(), 1..=steps)
-}
-
-fn cases(short: u32, long: u32) -> u32 {
-    if std::env::var_os("LONGHAUL_TEST_LONG").is_some() { long } else { short }
-}
-
-#[test]
-fn the_reference_store_keeps_to_the_model() {
-    let outcome = runner(cases(20_000, 1_000_000)).run(&histories(100), |steps| {
-        holds(On::Engine(Engine::Memory(Disk::new())), &steps);
-        Ok(())
-    });
-    outcome.unwrap_or_else(|error| panic!("{error}"));
-}
-
-/// As far as one process can tell. What several do to each other is in `fleet.rs`.
-#[test]
-fn a_shared_queue_keeps_to_the_model() {
-    let outcome = runner(cases(20_000, 200_000)).run(&histories(100), |steps| {
-        holds_shared(&steps);
-        Ok(())
-    });
-    outcome.unwrap_or_else(|error| panic!("{error}"));
-}
-
-fn holds_shared(steps: &[Step]) {
-    holds(On::Account(Box::new(|clock| Arc::new(Account::new(clock).client()))), steps);
-}
-
-#[test]
-fn files_keep_to_the_model() {
-    let base = scratch();
-    let (new, dir) = (base.join("new"), base.join("queue"));
-    let clock = Arc::new(|| START);
-    // Made once, and copied with holes where it is empty: a queue begins with 20 MiB of room for later.
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(async { Queue::open(Options::on_disk(&new, clock)).unwrap().close().await });
-    let outcome = runner(cases(2_000, 20_000)).run(&histories(50), |steps| {
-        let _ = std::fs::remove_dir_all(&dir);
-        let copied = Command::new("cp").args(["-r", "--sparse=always"]).args([&new, &dir]).status();
-        assert!(copied.unwrap().success());
-        holds(On::Engine(Engine::Directory(dir.clone())), &steps);
-        Ok(())
-    });
-    let _ = std::fs::remove_dir_all(&base);
-    outcome.unwrap_or_else(|error| panic!("{error}"));
-}
-
-/// In memory where there is such a file system: the logic is what is tried here, not the disk.
-fn scratch() -> PathBuf {
-    let fast = Path::new("/dev/shm");
-    let base = if fast.is_dir() { fast } else { Path::new(env!("CARGO_TARGET_TMPDIR")) };
-    base.join(format!("queue-model-{}", std::process::id()))
 }
