@@ -32,14 +32,13 @@ mod state; // PURE: what an owner knows
 mod tenure; // from a free partition to a running queue, and back
 mod term; // how long it may act
 
-pub use names::Partition;
 pub(crate) use rounds::Positions;
 pub(crate) use state::{Arrival, Kind};
 
 use account::{Account, Whose};
 use door::{Asked, Door};
-use format::{Owner, Store, Worker, seal, unseal};
-use names::{Log, owner_from, worker_from};
+use format::{Claim, Owner, Store, Worker, seal, unseal};
+use names::{Log, Partition, owner_from, worker_from};
 use reading::Reading;
 use tenure::{Common, Tenure};
 use term::{LEASE, Term};
@@ -51,6 +50,9 @@ use crate::{Clock, LeaseError, Message, Options, Put, PutError, Stats};
 
 /// How often a worker looks who lives and what is free. With the lease's 15 s and the reading it makes a take-over of under 26 s.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
+
+/// Longest that a claim waits for the account; then it is tried again with its message.
+const CLAIM_MAX: Duration = Duration::from_secs(10);
 
 /// A clock that is this wrong is worth a word; the queue goes by the account's.
 const CLOCK_WRONG_S: i64 = 2;
@@ -111,6 +113,15 @@ impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared").field("process", &self.process).finish_non_exhaustive()
     }
+}
+
+/// Under which right this process hands out the messages of a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Tenancy {
+    /// The part that the lane belongs to.
+    pub partition: u16,
+    /// Rises with every new owner of it, also when that is this process again: what was known of its notes is out of date then.
+    pub epoch: u64,
 }
 
 /// Why a process cannot take part.
@@ -234,6 +245,26 @@ impl Fleet {
     pub(crate) fn holds(&self, lane: &str) -> bool {
         let partition = self.partition_of(lane);
         self.parts.lock().tenures.get(&partition).is_some_and(|tenure| tenure.term.holds())
+    }
+
+    pub(crate) fn tenancy(&self, lane: &str) -> Option<Tenancy> {
+        let partition = self.partition_of(lane);
+        let epoch = self.parts.lock().tenures.get(&partition)?.epoch;
+        Some(Tenancy { partition: partition.0, epoch })
+    }
+
+    /// What the first one has said, if that is something else.
+    pub(crate) async fn claim(&self, space: &str, key: &str, value: &[u8]) -> Result<Option<Vec<u8>>, LeaseError> {
+        let (name, ours) = (names::claim(space, key), Claim { value: value.to_vec() });
+        let end = Some(Instant::now() + CLAIM_MAX);
+        let failed = |cause: &dyn fmt::Display| LeaseError::Failed(format!("{name}: {cause}"));
+        match self.common.account.settle(end, &name, &seal(&ours)).await.map_err(|failure| failed(&failure))? {
+            Whose::Ours => Ok(None),
+            Whose::Theirs(body) => {
+                let theirs: Claim = unseal(&body).map_err(|cause| failed(&cause))?;
+                Ok((theirs != ours).then_some(theirs.value))
+            }
+        }
     }
 
     pub(crate) fn stream(&self, max: usize, to: mpsc::UnboundedSender<Message>) {

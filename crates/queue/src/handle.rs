@@ -16,7 +16,7 @@ use tokio::task::unconstrained;
 use crate::board::Board;
 use crate::command::{Answer, Call, Command, LeaseReply, Room};
 use crate::core::{Dropped, Outcome};
-use crate::fleet::{Fleet, JoinError, Shared};
+use crate::fleet::{Fleet, JoinError, Shared, Tenancy};
 use crate::verify::{Cursor, Verified};
 use crate::{
     DeadLetter, LaneState, LeaseError, Message, Moved, Note, Options, Put, PutError, Reason, Receipt, Retry, Seen, Seq,
@@ -152,6 +152,39 @@ impl Queue {
             Way::One(_) => true,
             Way::Many(fleet) => fleet.holds(lane),
         }
+    }
+
+    /// Under which right messages of this lane are handed out here: `None` where they are another process's, always the same where
+    /// nobody else can have them.
+    pub fn tenancy(&self, lane: &str) -> Option<Tenancy> {
+        match &self.way {
+            Way::One(_) => Some(Tenancy { partition: 0, epoch: 0 }),
+            Way::Many(fleet) => fleet.tenancy(lane),
+        }
+    }
+
+    /// Says once and for ever that this key is this value, for whoever shares the queue: what somebody has said before, if that is
+    /// something else. It is also a note beside the messages of `lane` then. Where nobody shares the queue it is nothing but that
+    /// note, and the caller knows what it has claimed before.
+    ///
+    /// # Errors
+    /// When it could not be committed, or the lane is another process's.
+    pub async fn claim(&self, lane: &str, claim: Note) -> Result<Option<Vec<u8>>, LeaseError> {
+        if let (Way::Many(fleet), Some(value)) = (&self.way, &claim.value)
+            && let Some(theirs) = fleet.claim(&claim.space, &claim.key, value).await?
+        {
+            return Ok(Some(theirs));
+        }
+        self.write_notes(lane, vec![claim]).await.map(|()| None)
+    }
+
+    /// All entries of one collection of notes beside the messages of `lane`, and of all lanes of the same [`Tenancy`].
+    ///
+    /// # Errors
+    /// When they cannot be read, or the lane is another process's.
+    pub async fn notes_of(&self, lane: &str, space: &str) -> Result<Vec<(String, Vec<u8>)>, LeaseError> {
+        let space = space.to_owned();
+        self.call_of(lane, |reply| Call::Notes { space, reply }).await
     }
 
     /// Writes notes durably, all or none, to where the messages of `lane` are.

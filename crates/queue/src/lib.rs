@@ -27,7 +27,7 @@ mod store;
 mod verify;
 
 pub use backup::{Backup, BackupError};
-pub use fleet::{JoinError, Partition, Shared};
+pub use fleet::{JoinError, Shared, Tenancy};
 pub use handle::{Lease, Leases, Queue};
 pub use message::{
     Burial, DeadLetter, LaneState, LeaseError, Message, Moved, Note, Place, Put, PutError, Reason, Receipt, Retry,

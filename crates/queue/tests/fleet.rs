@@ -266,3 +266,23 @@ async fn every_partition_is_worked_on_by_one_of_three_workers() {
     found.sort_unstable();
     assert_eq!(found, (0..40).collect::<Vec<_>>());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_is_the_first_ones_whichever_worker_hears_of_it() {
+    let mut site = Site::new();
+    let (one, other) = (site.process(false, true).await, site.process(false, true).await);
+    sleep(Duration::from_secs(30)).await;
+    // Lanes of both of them.
+    let lane = |process: &Process| {
+        let lanes = (0..40).map(|n| format!("t/n/a/d{n}"));
+        lanes.into_iter().find(|lane| process.queue.holds(lane)).unwrap()
+    };
+    let (ours, theirs) = (lane(&one), lane(&other));
+    let claim = |value: &str| Note { space: "claims".into(), key: "scope\nid".into(), value: Some(value.into()) };
+    assert_eq!(one.queue.claim(&ours, claim("one")).await.unwrap(), None);
+    assert_eq!(one.queue.claim(&ours, claim("one")).await.unwrap(), None, "said again");
+    assert_eq!(other.queue.claim(&theirs, claim("other")).await.unwrap(), Some(b"one".to_vec()));
+    assert_eq!(one.queue.notes_of(&ours, "claims").await.unwrap(), [("scope\nid".to_owned(), b"one".to_vec())]);
+    assert_eq!(other.queue.notes_of(&theirs, "claims").await.unwrap(), []);
+    assert!(one.queue.tenancy(&theirs).is_none() && one.queue.tenancy(&ours).is_some());
+}

@@ -177,7 +177,7 @@ pub(crate) struct Buried {
     pub(crate) bytes: u64,
 }
 
-/// `part/…/owner`
+/// `live/owner-…`
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Owner {
     pub(crate) epoch: u64,
@@ -208,7 +208,14 @@ pub(crate) struct Letter {
     pub(crate) letter: DeadLetter,
 }
 
-/// `workers/…`
+/// `claims/…`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Claim {
+    #[serde(with = "serde_bytes")]
+    pub(crate) value: Vec<u8>,
+}
+
+/// `live/worker-…`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Worker {
     pub(crate) process: String,

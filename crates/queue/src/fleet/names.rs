@@ -10,7 +10,7 @@ pub(crate) struct Log(pub(crate) u32);
 
 /// Whose messages: each device belongs to one, each has one owner at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-pub struct Partition(pub u16);
+pub(crate) struct Partition(pub(crate) u16);
 
 /// What the account is for, put by the first.
 pub(crate) const STORE: &str = "store";
@@ -77,6 +77,18 @@ pub(crate) fn dead_from(name: &str) -> Option<(Partition, Seq)> {
     Some((Partition(partition.parse().ok()?), Seq(seq.parse().ok()?)))
 }
 
+/// A word that counts for ever, whoever said it first. What is no letter, digit, `-`, `_` or `.` is written as `=` and two digits.
+pub(crate) fn claim(space: &str, key: &str) -> String {
+    let mut name = format!("claims/{space}/");
+    for byte in key.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => name.push(char::from(byte)),
+            _ => name.push_str(&format!("={byte:02x}")),
+        }
+    }
+    name
+}
+
 /// Whose a lane is: by what follows the first `/` of its name, so that a device's lanes, which differ before it, go
 /// together.
 pub(crate) fn partition_of(lane: &str, partitions: u16) -> Partition {
@@ -96,6 +108,12 @@ mod tests {
         assert!(early < dead(Partition(1), Seq(10)));
         assert_eq!(dead_from(&early), Some((Partition(200), Seq(9))));
         assert_eq!((dead_from("dead/x-1"), dead_from("door/1-1")), (None, None));
+    }
+
+    #[test]
+    fn different_claims_have_different_names() {
+        assert_eq!(claim("c", "0ne\nApp--d.1"), "claims/c/0ne=0aApp--d.1");
+        assert_ne!(claim("c", "a=0ab"), claim("c", "a\nb"));
     }
 
     #[test]

@@ -49,6 +49,7 @@ pub(crate) struct Tenure {
     pub(crate) line: mpsc::UnboundedSender<Command>,
     pub(crate) board: Arc<Board>,
     pub(crate) term: Arc<Term>,
+    pub(crate) epoch: u64,
     lease: LeaseId,
     /// The queue, what it reads, and what renews the lease.
     tasks: [JoinHandle<()>; 3],
@@ -74,8 +75,8 @@ pub(crate) async fn take(common: &Arc<Common>, partition: Partition) -> Result<O
     let renewing = tokio::spawn(renew(common.clone(), name.clone(), lease.clone(), term.clone()));
     let taken = take_over(common, partition, &lease, &term).await;
     match taken {
-        Ok((line, board, queue, follower)) => {
-            Ok(Some(Tenure { line, board, term, lease, tasks: [queue, follower, renewing] }))
+        Ok(Running { line, board, epoch, queue, follower }) => {
+            Ok(Some(Tenure { line, board, term, epoch, lease, tasks: [queue, follower, renewing] }))
         }
         Err(failure) => {
             term.end();
@@ -87,7 +88,13 @@ pub(crate) async fn take(common: &Arc<Common>, partition: Partition) -> Result<O
     }
 }
 
-type Running = (mpsc::UnboundedSender<Command>, Arc<Board>, JoinHandle<()>, JoinHandle<()>);
+struct Running {
+    line: mpsc::UnboundedSender<Command>,
+    board: Arc<Board>,
+    epoch: u64,
+    queue: JoinHandle<()>,
+    follower: JoinHandle<()>,
+}
 
 async fn take_over(
     common: &Arc<Common>,
@@ -148,7 +155,8 @@ async fn take_over(
         driver.run().await;
         ends.end();
     });
-    Ok((to.clone(), board, queue, tokio::spawn(follower.run(to))))
+    let follower = tokio::spawn(follower.run(to.clone()));
+    Ok(Running { line: to, board, epoch, queue, follower })
 }
 
 /// Letters whose burial was never committed, or whose leaving could not be carried out: what waits is not dead.
