@@ -20,6 +20,7 @@ mod balance; // PURE: who is to have which partitions
 mod door; // what one process accepts
 mod follow; // what the doors have written for one partition
 mod format; // PURE: what blobs hold
+mod janitor; // what nobody needs any more
 mod letters; // dead letters, from any process
 mod names; // PURE: what blobs are called
 mod owned; // a partition as its owner's queue sees it
@@ -220,6 +221,7 @@ impl Fleet {
         if shared.works {
             let (to, leaves) = oneshot::channel();
             tasks.spawn(work(common.clone(), parts.clone(), leaves));
+            tasks.spawn(janitor::run(common.clone(), parts.clone()));
             leave = Some(to);
         }
         Ok(Self { common, door, door_board: board, parts, _tasks: tasks, leave: Mutex::new(leave) })

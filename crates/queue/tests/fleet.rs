@@ -286,3 +286,45 @@ async fn a_claim_is_the_first_ones_whichever_worker_hears_of_it() {
     assert_eq!(other.queue.notes_of(&theirs, "claims").await.unwrap(), []);
     assert!(one.queue.tenancy(&theirs).is_none() && one.queue.tenancy(&ours).is_some());
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_needs_goes_and_the_log_of_a_dead_door_is_closed() {
+    let mut site = Site::new();
+    let dead = site.process(true, false).await;
+    let door = site.process(true, false).await;
+    let mut worker = site.process(false, true).await;
+    let waits = dead.put("t/n/a/waits", "0").await;
+    let lease = worker.next().await;
+    lease.release_for(Duration::from_secs(3_000_000));
+    for n in 0..20 {
+        dead.put("t/n/a/d", &n.to_string()).await;
+        door.put("t/n/a/d", &n.to_string()).await;
+        settle(worker.next().await).await;
+        settle(worker.next().await).await;
+    }
+    drop(dead);
+    sleep(Duration::from_secs(5 * 60)).await;
+    assert!(!site.account.names("live/door-").contains(&"live/door-00000000".to_owned()), "it is closed");
+    let of = |log: u32| site.account.names(&format!("door/{log:08}/"));
+    let (first, last) = (of(0).len(), of(0).last().unwrap().clone());
+    assert!(first > 20 && of(1).len() == 20, "nothing is removed yet, and the living one is not closed");
+    // A day, and a change now and then.
+    for n in 0..30 {
+        sleep(Duration::from_secs(3_600)).await;
+        door.put("t/n/a/d", &n.to_string()).await;
+        settle(worker.next().await).await;
+    }
+    assert_eq!(of(0), [names_of_waiting(&of(0)), last], "what waits, and the end");
+    assert!(of(1).len() < 40, "{:?}", of(1));
+    drop(worker);
+    let mut worker = site.process(false, true).await;
+    let lease = worker.next().await;
+    assert_eq!((lease.message().seq, body(&lease)), (waits, "0".to_owned()));
+    settle(lease).await;
+    worker.none().await;
+}
+
+/// The first that is left.
+fn names_of_waiting(names: &[String]) -> String {
+    names[0].clone()
+}

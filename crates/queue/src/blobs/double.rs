@@ -15,6 +15,9 @@ use tokio::time::{Instant, sleep};
 use super::{Asked, Blobs, CALL_MAX, Failure, FailureKind, LIST_MAX, LeaseId, Listed, New, Over, Page, Reply};
 use crate::{Clock, UnixMillis};
 
+const LENGTH_LEAST: Duration = Duration::from_secs(15);
+const LENGTH_MOST: Duration = Duration::from_secs(60);
+
 /// What a client's next call meets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -299,6 +302,9 @@ impl Blobs for Client {
         self.call(
             name,
             Box::new(move |state, _| {
+                if !(LENGTH_LEAST..=LENGTH_MOST).contains(&length) {
+                    return odd("no lease is so long");
+                }
                 let id = LeaseId(format!("lease-{}", state.leases + 1));
                 match state.blobs.get_mut(&key) {
                     Some(blob) if !blob.is_leased() => {
@@ -346,11 +352,12 @@ impl Blobs for Client {
         let key = name.to_owned();
         self.call(
             name,
-            Box::new(move |state, _| {
-                if let Some(blob) = state.blobs.get_mut(&key) {
+            Box::new(move |state, _| match state.blobs.get_mut(&key) {
+                Some(blob) => {
                     blob.lease = None;
+                    Ok(())
                 }
-                Ok(())
+                None => odd("no blob is there"),
             }),
         )
     }

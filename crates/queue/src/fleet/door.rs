@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::account::{Account, Whose};
 use super::format::{Commit, Opening, Row, Wish, seal};
@@ -26,6 +26,9 @@ const COMMIT_BYTES_MAX: usize = 4 << 20;
 
 /// Wishes in one commit; as many as the embedded queue's.
 const COMMIT_ROWS_MAX: usize = 512;
+
+/// The lease by which a door says that it lives: the longest there is, for nothing waits for its end but the closing of its log.
+const STAY: Duration = Duration::from_secs(60);
 
 /// 2020-01-01: positions begin there.
 const EPOCH: UnixMillis = 1_577_836_800_000;
@@ -156,9 +159,20 @@ impl Door {
     }
 
     /// Runs until closed, or until the last handle is gone.
-    pub(crate) async fn run(mut self) {
+    pub(crate) async fn run(self) {
+        let account = self.account.clone();
+        let (log, logs) = watch::channel(self.positions.log);
+        tokio::select! {
+            biased;
+            () = self.serve(log) => {}
+            () = stay(account, logs) => {}
+        }
+    }
+
+    async fn serve(mut self, log: watch::Sender<Log>) {
         while self.gather().await {
             self.commit().await;
+            log.send_if_modified(|log| std::mem::replace(log, self.positions.log) != self.positions.log);
             if self.waiting.is_empty()
                 && let Some(reply) = self.closing.take()
             {
@@ -300,6 +314,31 @@ impl Door {
         let name = names::commit_of(self.positions.log, self.next);
         if self.account.settle(Some(end), &name, &body).await.is_ok() {
             self.reading.came(self.positions.log, self.next, Commit::End { process: self.process.to_string() });
+        }
+    }
+}
+
+/// So that nobody takes the log for one of a door that died. What that needs does not matter to what is kept: never ends.
+async fn stay(account: Arc<Account>, mut logs: watch::Receiver<Log>) {
+    loop {
+        let log = *logs.borrow_and_update();
+        let name = names::door(log);
+        // What fails has been told, and is tried again.
+        let _ = account.once(account.blobs.put_new(&name, Bytes::new())).await;
+        let lease = account.once(account.blobs.acquire(&name, STAY)).await;
+        let renewed = async {
+            while let Ok(Some(lease)) = &lease {
+                sleep(STAY / 3).await;
+                if let Ok(false) = account.once(account.blobs.renew(&name, lease)).await {
+                    return;
+                }
+            }
+            sleep(STAY / 3).await;
+        };
+        tokio::select! {
+            biased;
+            _ = logs.wait_for(|now| *now != log) => {}
+            () = renewed => {}
         }
     }
 }

@@ -18,6 +18,7 @@ pub(crate) const STORE: &str = "store";
 /// Leases by which who lives and what is owned can be seen in one list.
 pub(crate) const LIVE: &str = "live/";
 pub(crate) const OPENINGS: &str = "doors/";
+pub(crate) const COMMITS: &str = "door/";
 pub(crate) const DEAD: &str = "dead/";
 
 /// Who lives, and works.
@@ -43,7 +44,23 @@ pub(crate) fn log_from(name: &str) -> Option<Log> {
 /// A commit of a door. The last one of a log, its end, stays for ever: whoever was stopped in the middle of a put for years
 /// finds the name taken.
 pub(crate) fn commit_of(log: Log, number: u64) -> String {
-    format!("door/{:08}/{number:012}", log.0)
+    format!("{COMMITS}{:08}/{number:012}", log.0)
+}
+
+/// The other way round.
+pub(crate) fn commit_from(name: &str) -> Option<(Log, u64)> {
+    let (log, number) = name.strip_prefix(COMMITS)?.split_once('/')?;
+    Some((Log(log.parse().ok()?), number.parse().ok()?))
+}
+
+/// That whoever writes a log lives.
+pub(crate) fn door(log: Log) -> String {
+    format!("{LIVE}door-{:08}", log.0)
+}
+
+/// The other way round.
+pub(crate) fn door_from(name: &str) -> Option<Log> {
+    name.strip_prefix(LIVE)?.strip_prefix("door-")?.parse().ok().map(Log)
 }
 
 /// Who owns a partition, and where its state is to be found.
@@ -108,6 +125,7 @@ mod tests {
         assert!(early < dead(Partition(1), Seq(10)));
         assert_eq!(dead_from(&early), Some((Partition(200), Seq(9))));
         assert_eq!((dead_from("dead/x-1"), dead_from("door/1-1")), (None, None));
+        assert_eq!((commit_from(&commit_of(Log(7), 9)), door_from(&door(Log(7)))), (Some((Log(7), 9)), Some(Log(7))));
     }
 
     #[test]

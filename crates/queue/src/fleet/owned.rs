@@ -80,7 +80,8 @@ pub(crate) struct Owned {
 struct Written {
     number: u64,
     at: Instant,
-    positions: Positions,
+    /// None before the first time.
+    positions: Option<Positions>,
 }
 
 /// A letter that is to be written before the commit that buries it.
@@ -97,11 +98,11 @@ impl Owned {
         (account, reading): (Arc<Account>, Arc<Reading>),
         title: Title,
         (progress, state): (Progress, State),
-        (next, begins): (u64, Vec<u64>),
+        (next, begins, has_state): (u64, Vec<u64>, bool),
         (bounds, every): (Bounds, Duration),
     ) -> Self {
         let now = Instant::now();
-        let written = Written { number: next, at: now, positions: state.positions.clone() };
+        let written = Written { number: next, at: now, positions: has_state.then(|| state.positions.clone()) };
         let (pace, doing, risen) = (Pace::new(every, now), Outcome::default(), Vec::new());
         Self { account, reading, title, progress, bounds, state, next, begins, pace, doing, written, risen }
     }
@@ -124,12 +125,11 @@ impl Owned {
         buried.chain(wished).collect()
     }
 
-    /// The state as of now, if it is time to write it down.
-    fn picture(&self) -> Option<(u64, bytes::Bytes, Owner)> {
+    /// It is time to write the state down.
+    fn is_picture_due(&self) -> bool {
         let commits = self.next - self.written.number;
-        let is_old =
-            self.written.at.elapsed() > STATE_EVERY && (commits > 0 || self.written.positions != self.state.positions);
-        (commits > COMMITS_MAX || is_old).then(|| self.picture_now())
+        let has_changed = commits > 0 || self.written.positions.as_ref() != Some(&self.state.positions);
+        commits > COMMITS_MAX || (has_changed && self.written.at.elapsed() > STATE_EVERY)
     }
 
     fn picture_now(&self) -> (u64, bytes::Bytes, Owner) {
@@ -147,10 +147,13 @@ impl Owned {
     fn is_written(&mut self, number: u64) {
         let (old, part) = (std::mem::replace(&mut self.written.number, number), self.title.partition);
         self.written.at = Instant::now();
-        self.written.positions = self.state.positions.clone();
-        let begins = std::mem::take(&mut self.begins);
-        let commits = (old..number).filter(|number| !begins.contains(number)).map(|n| names::progress(part, n));
-        self.removes(commits.chain([names::state(part, old)]).collect());
+        self.written.positions = Some(self.state.positions.clone());
+        // Where nothing was committed since, it is the same name.
+        if old < number {
+            let begins = std::mem::take(&mut self.begins);
+            let commits = (old..number).filter(|number| !begins.contains(number)).map(|n| names::progress(part, n));
+            self.removes(commits.chain([names::state(part, old)]).collect());
+        }
     }
 }
 
@@ -311,7 +314,7 @@ impl Store for Owned {
     }
 
     fn wants_commit(&self) -> bool {
-        !self.state.wishes().is_empty()
+        !self.state.wishes().is_empty() || self.is_picture_due()
     }
 
     fn not_before(&self) -> Option<Instant> {
@@ -325,7 +328,7 @@ impl Store for Owned {
     fn begin(&mut self, ops: &[Op], now: UnixMillis) -> Option<Doing> {
         self.pace.begin(Instant::now());
         let changes: Vec<Change> = self.state.changes(ops).into_iter().chain(self.state.wished()).collect();
-        let (letters, picture) = (self.to_bury(ops), self.picture());
+        let (letters, picture) = (self.to_bury(ops), self.is_picture_due().then(|| self.picture_now()));
         let (account, reading, title) = (self.account.clone(), self.reading.clone(), self.title.clone());
         let (progress, number, doing) = (self.progress.clone(), self.next, self.doing.clone());
         Some(Box::pin(async move {
@@ -346,7 +349,10 @@ impl Store for Owned {
                         Some((number, state, owner)) => write_state(&account, &title, number, state, &owner).await,
                         None => false,
                     };
-                    let next = progress.append(number, changes.clone(), now).await;
+                    let next = match changes.is_empty() {
+                        true => Ok(number),
+                        false => progress.append(number, changes.clone(), now).await,
+                    };
                     next.map(|next| Done { next, changes, is_written })
                 }
             };

@@ -56,8 +56,8 @@ struct Known {
     /// In the order in which they came.
     order: VecDeque<(Log, u64, usize)>,
     bytes: usize,
-    /// The number that was not there, when a look began.
-    absent: BTreeMap<Log, (u64, Instant)>,
+    /// The number that was not there when a look began, and since when it is that one.
+    absent: BTreeMap<Log, Absent>,
     /// Who asks for a name, while somebody does.
     gates: BTreeMap<(Log, u64), Arc<Gate<()>>>,
     next_log: Log,
@@ -65,6 +65,13 @@ struct Known {
     no_log_at: Option<Instant>,
     /// Blobs that could not be read, ever.
     damaged: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Absent {
+    number: u64,
+    at: Instant,
+    since: Instant,
 }
 
 impl Reading {
@@ -111,6 +118,13 @@ impl Reading {
     /// Blobs that could not be read.
     pub(crate) fn damaged(&self) -> u64 {
         self.known().damaged
+    }
+
+    /// Logs that are followed, that are not over and of which nothing new has been seen for so long, with the number that is missing.
+    pub(crate) fn silent(&self, long: Duration) -> Vec<(Log, u64)> {
+        let known = self.known();
+        let silent = known.absent.iter().filter(|(_, absent)| absent.since.elapsed() >= long);
+        silent.map(|(log, absent)| (*log, absent.number)).collect()
     }
 
     /// Our own door has written this.
@@ -266,8 +280,8 @@ impl Known {
             self.gates.remove(&(log, number));
             return Some(Some(read));
         }
-        let (absent, at) = *self.absent.get(&log)?;
-        let is_absent = number >= absent && at >= began;
+        let absent = *self.absent.get(&log)?;
+        let is_absent = number >= absent.number && absent.at >= began;
         if is_absent {
             self.gates.remove(&(log, number));
         }
@@ -275,10 +289,11 @@ impl Known {
     }
 
     fn is_absent(&mut self, log: Log, number: u64, at: Instant) {
-        match self.absent.get_mut(&log) {
-            // A lower one that is not there says more.
-            Some(known) if known.1 >= at && known.0 <= number => {}
-            _ => drop(self.absent.insert(log, (number, at))),
+        let absent = self.absent.entry(log).or_insert(Absent { number, at, since: at });
+        // A lower one that is not there says more.
+        if number < absent.number || at > absent.at {
+            let since = if number == absent.number { absent.since } else { at };
+            *absent = Absent { number, at, since };
         }
     }
 

@@ -141,7 +141,13 @@ async fn take_over(
         term: term.clone(),
     };
     let parts = (account.clone(), common.reading.clone());
-    let store = Owned::new(parts, title, (progress, state), (past.next, past.begins), (bounds, common.commit_every));
+    let store = Owned::new(
+        parts,
+        title,
+        (progress, state),
+        (past.next, past.begins, before.state > 0),
+        (bounds, common.commit_every),
+    );
     let (board, (to, commands)) = (Arc::new(Board::default()), mpsc::unbounded_channel());
     let clock: Clock = {
         let account = account.clone();
