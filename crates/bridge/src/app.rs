@@ -32,6 +32,7 @@ use crate::provision::Provision;
 use crate::reload::{Reload, admin_keys};
 use crate::suspects::Suspects;
 use crate::swap::Swap;
+use crate::tenancies::Tenancies;
 use crate::webhook;
 use crate::webhook::accept::{self, Listen};
 use crate::world::{Point, World};
@@ -291,17 +292,22 @@ pub async fn flow(
         world.clone(),
         events.clone(),
     );
-    let provision = Provision::load(queue, &config.azure, dial.clone(), world.clone(), events.clone()).await?;
-    Ok(Shared {
+    let pool = Arc::new(pool);
+    pool.watch_lodgers();
+    let shared = Shared {
         config: Arc::new(Swap::new(config.clone())),
-        claims: Claims::load(queue, world).await?,
-        provision,
-        pool: Arc::new(pool),
+        claims: Claims::new(queue, world),
+        provision: Provision::new(queue, &config.azure, dial.clone(), world.clone(), events.clone()),
+        tenancies: Tenancies::default(),
+        pool,
         queue: queue.clone(),
         world: world.clone(),
         suspects,
         events: events.clone(),
-    })
+    };
+    // All notes of a queue of our own, whatever the lane; those of a shared one come with its parts.
+    shared.enter("").await?;
+    Ok(shared)
 }
 
 fn open_door(

@@ -22,6 +22,7 @@ pub mod reload; // a configuration that changed
 pub mod route; // which target
 pub mod suspects; // messages that break whoever reads them
 pub mod swap; // a value that is replaced while others read it
+pub mod tenancies; // which notes have been read
 pub mod uplink; // which body and properties
 pub mod wait; // how long, by a service's word
 pub mod webhook; // the door
