@@ -97,7 +97,7 @@ async fn account(storage: &StorageQueue, tls: Arc<dyn Dial>) -> Finding {
             ),
         },
         Err(text) => {
-            let (cause, mend) = text.rsplit_once("; ").unwrap_or((&text, FIREWALL));
+            let (cause, mend) = text.split_once("; ").unwrap_or((&text, FIREWALL));
             failure(KEY, cause.to_owned(), mend)
         }
     }
