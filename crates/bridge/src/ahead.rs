@@ -16,6 +16,8 @@ use crate::provision::line::Joined;
 use crate::provision::{Applicant, Assignment, Known};
 use crate::reason::reason;
 
+/// A device of a part of the queue that is not ours: when to ask again. A take-over takes up to 26 s.
+const ELSEWHERE_MS: u64 = 5_000;
 /// Longest id that is looked at. The Things Stack's have 36 characters.
 const ID_MAX: usize = 128;
 
@@ -140,6 +142,15 @@ impl Shared {
             Err(refused) => return Standing::refused(refused),
         };
         let name = way.name();
+        let lane = Lane::Telemetry(owner.clone()).to_string();
+        match self.enter(&lane).await {
+            Ok(Some(_)) => {}
+            Ok(None) => {
+                let cause = "another worker has it, or none at the moment; ask that one's address, or again".to_owned();
+                return Standing::Held { for_ms: ELSEWHERE_MS, cause };
+            }
+            Err(_) => return Standing::Later,
+        }
         if let Some(standing) = self.claim_ahead(&name, &owner).await {
             return standing;
         }
@@ -154,7 +165,6 @@ impl Shared {
             }
             Known::Nothing => {
                 let target = config.targets[&way.target].clone();
-                let lane = Lane::Telemetry(owner).to_string();
                 match self.provision.ahead(Applicant { name, target, lane }) {
                     Joined::InLine => Standing::InLine,
                     Joined::Full => Standing::Later,

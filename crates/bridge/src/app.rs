@@ -9,6 +9,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -23,15 +24,17 @@ use tokio::task::JoinHandle;
 use crate::admin::{self, Admin, Gauges};
 use crate::alarm;
 use crate::claims::Claims;
-use crate::config::{self, Config};
+use crate::config::{self, Config, QueueKind};
 use crate::device::Shared;
 use crate::dispatch;
 use crate::events::Events;
 use crate::pool::{self, Pool};
 use crate::provision::Provision;
 use crate::reload::{Reload, admin_keys};
+use crate::shared_queue::{self, Machine};
 use crate::suspects::Suspects;
 use crate::swap::Swap;
+use crate::tenancies::Tenancies;
 use crate::webhook;
 use crate::webhook::accept::{self, Listen};
 use crate::world::{Point, World};
@@ -74,7 +77,7 @@ pub struct Parts<L> {
     pub dial: Arc<dyn Dial>,
     /// Open. It is closed by [`App::drain`].
     pub queue: Queue,
-    /// The queue's directory, where it is on a disk.
+    /// The queue's directory, where it is on a disk; of a shared one what is noted on this machine.
     pub home: Option<PathBuf>,
 }
 
@@ -94,6 +97,9 @@ pub enum StartError {
     /// The queue cannot be opened.
     #[error(transparent)]
     Queue(#[from] OpenError),
+    /// The queue that several share cannot be used.
+    #[error(transparent)]
+    Shared(#[from] shared_queue::Refused),
     /// The queue cannot be read.
     #[error("failed to read what the queue keeps of devices")]
     Notes(#[from] LeaseError),
@@ -139,11 +145,11 @@ impl App {
         };
         let pages = bind("admin.listen", config.admin.listen, listeners.admin)?;
         let dial: Arc<dyn Dial> = Arc::new(Tls::new(config.azure.ca_file.as_deref())?);
-        let queue = Queue::open(queue_options(&config, &world))?;
+        let (queue, home) = open_queue(&config, role, &world, &dial).await?;
         let tls = config.webhook.tls.as_ref().map(webhook::tls::Tls::load).transpose()?;
         let (webhook, admin) = (door.as_ref().map(addr), addr(&pages));
         let dir = config.queue.dir.clone();
-        let parts = Parts { door, pages: Some(pages), tls, dial, queue, home: Some(dir.clone()) };
+        let parts = Parts { door, pages: Some(pages), tls, dial, queue, home };
         let app = Self::build(config, role, world, parts).await?;
         tracing::info!(webhook = webhook.map(tracing::field::display), %admin, dir = %dir.display(), "up");
         Ok(Self { webhook, admin: Some(admin), ..app })
@@ -186,7 +192,8 @@ impl App {
         };
         let pool = flow.as_ref().map(|f| f.pool.clone());
         let seen = Arc::<alarm::Seen>::default();
-        let place = home.map(|dir| alarm::Place { dir, max_bytes: config.queue.max_bytes });
+        let place = home.filter(|_| !queue.is_shared());
+        let place = place.map(|dir| alarm::Place { dir, max_bytes: config.queue.max_bytes });
         tokio::spawn(alarm::watch(queue.clone(), events.clone(), place, seen.clone()));
         let pictures = Admin {
             seen,
@@ -291,17 +298,22 @@ pub async fn flow(
         world.clone(),
         events.clone(),
     );
-    let provision = Provision::load(queue, &config.azure, dial.clone(), world.clone(), events.clone()).await?;
-    Ok(Shared {
+    let pool = Arc::new(pool);
+    pool.watch_lodgers();
+    let shared = Shared {
         config: Arc::new(Swap::new(config.clone())),
-        claims: Claims::load(queue, world).await?,
-        provision,
-        pool: Arc::new(pool),
+        claims: Claims::new(queue, world),
+        provision: Provision::new(queue, &config.azure, dial.clone(), world.clone(), events.clone()),
+        tenancies: Tenancies::default(),
+        pool,
         queue: queue.clone(),
         world: world.clone(),
         suspects,
         events: events.clone(),
-    })
+    };
+    // All notes of a queue of our own, whatever the lane; those of a shared one come with its parts.
+    shared.enter("").await?;
+    Ok(shared)
 }
 
 fn open_door(
@@ -336,6 +348,39 @@ fn open_pages(
     let limits = webhook::pace::Limits::default();
     let options = accept::Options { max_connections: PAGES_MAX, limits, tls: None, events, world };
     tokio::spawn(accept::serve(listener, handler, options, stopped(stop)))
+}
+
+/// The queue, and the directory for what is noted on this machine.
+async fn open_queue(
+    config: &Config,
+    role: Role,
+    world: &World,
+    dial: &Arc<dyn Dial>,
+) -> Result<(Queue, Option<PathBuf>), StartError> {
+    let dir = config.queue.dir.clone();
+    let storage = match &config.queue.kind {
+        QueueKind::Embedded => return Ok((Queue::open(queue_options(config, world))?, Some(dir))),
+        QueueKind::Storage(storage) => storage,
+    };
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let machine = Machine { dial: dial.clone(), env: environment(), steady: Arc::new(since_boot), host };
+    let queue = shared_queue::join(config, storage, role, world, machine).await?;
+    if dir.join("queue.db").exists() {
+        tracing::warn!(dir = %dir.display(), "an embedded queue lies there, and what waits in it is not sent; run with kind = \"embedded\" until it is empty");
+    }
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir); // as the queue makes it
+    Ok((queue, made.is_ok().then_some(dir)))
+}
+
+/// Milliseconds since the machine was started, the time that it slept included.
+fn since_boot() -> queue::UnixMillis {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    time.tv_sec.saturating_mul(1000).saturating_add(time.tv_nsec / 1_000_000)
+}
+
+/// All variables that are text.
+pub(crate) fn environment() -> Vec<(String, String)> {
+    std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect()
 }
 
 /// As many file descriptors as the system allows: each connection is one.

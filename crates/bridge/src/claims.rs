@@ -2,7 +2,8 @@
 //! durably and for ever; anybody else who would come out under the same name is turned away. A name counts where it is
 //! given, in a DPS scope, and where it is used, at a hub: several scopes and policies may lead to one hub.
 //!
-//! A claim is committed before the first message goes out under it, so a crash cannot hand the name to another.
+//! A claim is committed before the first message goes out under it, so a crash cannot hand the name to another. Where several
+//! processes share the queue, each knows the claims of its own devices, and the queue knows who was first.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
@@ -15,7 +16,7 @@ use crate::lane::{DeviceKey, Lane};
 use crate::world::{Point, World};
 
 /// Collection of durable notes: name → owner.
-const SPACE: &str = "claims";
+pub(crate) const SPACE: &str = "claims";
 
 /// All claims, in memory and in the queue's notes. About 300 bytes each, two for a device of DPS: 60 MB for 100 000.
 #[derive(Debug)]
@@ -52,6 +53,12 @@ impl Known {
         self.owners.insert(name, owner);
     }
 
+    /// Whoever it was known to belong to.
+    fn give(&mut self, name: &Name, owner: &DeviceKey) {
+        self.remove(name);
+        self.add(name, owner);
+    }
+
     fn remove(&mut self, name: &Name) {
         let Some(owner) = self.owners.remove(name) else { return };
         if let Some(names) = self.names.get_mut(&owner) {
@@ -61,6 +68,14 @@ impl Known {
             }
         }
     }
+}
+
+/// Whose it is, by a note.
+fn read(name: &Name, value: &[u8]) -> DeviceKey {
+    serde_json::from_slice(value).unwrap_or_else(|_| {
+        tracing::error!(id = name.id, "a claim cannot be read; nobody gets this name");
+        DeviceKey { network: "?".to_owned(), application: "?".to_owned(), device: "?".to_owned() }
+    })
 }
 
 /// The name belongs to somebody else, or the claim could not be written.
@@ -91,21 +106,18 @@ pub struct Conflict {
 }
 
 impl Claims {
-    /// Reads all claims.
-    ///
-    /// # Errors
-    /// When the queue cannot be read.
-    pub async fn load(queue: &Queue, world: &World) -> Result<Self, LeaseError> {
-        let mut known = Known::default();
-        for (key, value) in queue.notes(SPACE).await? {
-            let Some(name) = Name::from_key(&key) else { continue };
-            let owner = serde_json::from_slice(&value).unwrap_or_else(|_| {
-                tracing::error!(id = name.id, "a claim cannot be read; nobody gets this name");
-                DeviceKey { network: "?".to_owned(), application: "?".to_owned(), device: "?".to_owned() }
-            });
-            known.add(&name, &owner);
+    /// Knows none yet; see [`crate::tenancies`].
+    pub fn new(queue: &Queue, world: &World) -> Self {
+        Self { known: Mutex::default(), queue: queue.clone(), world: world.clone() }
+    }
+
+    /// What stands in the notes counts from now on, whatever was known of these names before.
+    pub(crate) fn take_in(&self, notes: &[(String, Vec<u8>)]) {
+        let mut known = self.lock();
+        for (key, value) in notes {
+            let Some(name) = Name::from_key(key) else { continue };
+            known.give(&name, &read(&name, value));
         }
-        Ok(Self { known: Mutex::new(known), queue: queue.clone(), world: world.clone() })
     }
 
     /// Takes the name for `owner`, or finds that it is theirs already. Returns once it is durable.
@@ -120,11 +132,11 @@ impl Claims {
         let value = serde_json::to_vec(owner).expect("three strings are always JSON");
         let note = Note { space: SPACE.to_owned(), key: name.key(), value: Some(value) };
         let lane = Lane::Telemetry(owner.clone()).to_string();
-        let written = self.queue.write_notes(&lane, vec![note]).await;
-        if written.is_err() {
-            self.lock().remove(name);
+        let first = self.queue.claim(&lane, note).await.inspect_err(|_| self.lock().remove(name))?;
+        if let Some(theirs) = first.map(|value| read(name, &value)).filter(|theirs| theirs != owner) {
+            self.lock().give(name, &theirs);
+            return Err(Box::new(Conflict { name: name.clone(), owner: theirs, other: owner.clone() }).into());
         }
-        written?;
         self.world.point(Point::ClaimWritten).await;
         Ok(())
     }

@@ -109,7 +109,9 @@ pub struct Admin {
 /// `[queue]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueConfig {
-    /// `dir`, default `data`.
+    /// `kind`, and what belongs to it.
+    pub kind: QueueKind,
+    /// `dir`, default `data`. Of a shared queue: what is noted on this machine only.
     pub dir: PathBuf,
     /// `max_bytes`: bound of the database file, default 8 GiB.
     pub max_bytes: u64,
@@ -123,10 +125,40 @@ pub struct QueueConfig {
     pub max_waiting_per_application: Option<u64>,
 }
 
+/// `kind` of `[queue]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QueueKind {
+    /// `embedded`, the default: files of this process alone.
+    Embedded,
+    /// `azure-storage`: several processes share it.
+    Storage(Box<StorageQueue>),
+}
+
+impl QueueKind {
+    /// Of `azure-storage`.
+    pub fn storage(&self) -> Option<&StorageQueue> {
+        match self {
+            Self::Embedded => None,
+            Self::Storage(storage) => Some(storage),
+        }
+    }
+}
+
+/// `kind = "azure-storage"`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StorageQueue {
+    /// `connection_string`, or `account_url` with the identity of `azure.credential` or the environment.
+    pub account: storage::Account,
+    /// `container`, default `longhaul`.
+    pub container: String,
+    /// `partitions`: into how many parts the devices are divided when the queue is made, default 4.
+    pub partitions: u16,
+}
+
 /// `[azure]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Azure {
-    /// `credential`: who we are to key vaults; without it the environment tells.
+    /// `credential`: who we are to key vaults and to a storage account; without it the environment tells.
     pub credential: Option<vault::Kind>,
     /// `key_vault_refresh_seconds`: how often secrets in key vaults are fetched anew, default 300.
     pub key_vault_refresh: Duration,

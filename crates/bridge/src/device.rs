@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use azure::hub::{SendError, Why};
-use queue::{Lease, LeaseError, Message, Queue, Reason, Retry, Seen, Settle, UnixMillis};
+use queue::{Lease, LeaseError, Message, Queue, Reason, Retry, Seen, Settle, Tenancy, UnixMillis};
 use tokio::sync::mpsc;
 
 use crate::claims::{Claims, NotOurs};
@@ -34,6 +34,7 @@ use crate::provision::{Applicant, Provision};
 use crate::reason::reason;
 use crate::suspects::{Deadly, Suspects};
 use crate::swap::Swap;
+use crate::tenancies::Tenancies;
 use crate::uplink::Telemetry;
 use crate::webhook::sort::sort_again;
 use crate::world::{Point, World};
@@ -47,7 +48,7 @@ const SEEN_AGE_MAX: UnixMillis = 24 * 3600 * 1000;
 const REST_MIN: Duration = Duration::from_millis(1);
 /// A resting lane looks by itself this often, should a wake-up be missed.
 const REST_MAX: Duration = Duration::from_secs(60);
-/// When the disk cannot be read or written: again after this long.
+/// When the disk cannot be read or written, or the device has become another process's: again after this long.
 const AFTER_DISK: Duration = Duration::from_secs(1);
 
 /// Everything that can happen to a device.
@@ -70,6 +71,8 @@ pub struct Shared {
     pub claims: Claims,
     /// Where devices live.
     pub provision: Arc<Provision>,
+    /// What of both is up to date.
+    pub tenancies: Tenancies,
     /// Hubs.
     pub pool: Arc<Pool>,
     /// Wake-ups and what was seen.
@@ -82,11 +85,15 @@ pub struct Shared {
     pub events: Events,
 }
 
-type Sending = Pin<Box<dyn Future<Output = (Lease, Box<Outbound>, Arc<Hub>, Result<(), SendError>)> + Send>>;
+/// What came of a send; nothing was sent where the device had become another process's.
+type Sent = (Lease, Box<Outbound>, Arc<Hub>, Option<Result<(), SendError>>);
+type Sending = Pin<Box<dyn Future<Output = Sent> + Send>>;
 
 /// The worker of one device.
 pub struct Worker {
     shared: Arc<Shared>,
+    /// Under which right it has read what follows.
+    tenancy: Option<Tenancy>,
     seen: Option<VecDeque<Seen>>,
     remedies: Remedies,
     sending: Option<Sending>,
@@ -97,7 +104,7 @@ pub struct Worker {
 impl Worker {
     /// A worker that knows nothing yet.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, seen: None, remedies: Remedies::default(), sending: None, asked_about: None }
+        Self { shared, tenancy: None, seen: None, remedies: Remedies::default(), sending: None, asked_about: None }
     }
 
     /// Runs until nothing has happened for a while or its mailbox is closed; finishes what it holds.
@@ -107,7 +114,10 @@ impl Worker {
                 biased; // the same order in every run
                 (lease, outbound, hub, outcome) = sent(&mut self.sending) => {
                     self.sending = None;
-                    self.after(lease, outbound, hub, outcome).await;
+                    match outcome {
+                        Some(outcome) => self.after(lease, outbound, hub, outcome).await,
+                        None => self.shared.later(lease, &hub, AFTER_DISK),
+                    }
                 }
                 happening = mailbox.recv(), if self.sending.is_none() || !mailbox.is_closed() => match happening {
                     Some(happening) => self.handle(happening).await,
@@ -127,6 +137,9 @@ impl Worker {
             Happening::Unsorted(lease) => return self.shared.sort_again(lease).await,
         };
         self.shared.world.point(Point::DeviceLeased).await;
+        if !self.enter(&lease).await {
+            return lease.release_for(AFTER_DISK);
+        }
         let plan = match self.shared.read(lease.message(), |message| plan(message, &self.shared.config.get())) {
             Ok(plan) => plan,
             Err(deadly) => return self.shared.bury_deadly(lease, deadly).await,
@@ -139,7 +152,20 @@ impl Worker {
         }
     }
 
+    /// Whether it is ours to look at. What was known under an earlier right may not be all.
+    async fn enter(&mut self, lease: &Lease) -> bool {
+        let Ok(Some(tenancy)) = self.shared.enter(&lease.message().lane).await else { return false };
+        if self.tenancy.replace(tenancy) != Some(tenancy) {
+            (self.seen, self.remedies) = (None, Remedies::default());
+        }
+        true
+    }
+
     async fn telemetry(&mut self, lease: Lease, outbound: Box<Outbound>) {
+        if self.sending.is_some() {
+            // The device has gone and come back meanwhile: first let us hear what came of its message.
+            return lease.release_for(AFTER_DISK);
+        }
         match self.seen_before(&lease, &outbound.telemetry).await {
             // Whoever replays it wants it to be sent, also when a copy of it was.
             Ok(Some(_)) if lease.message().replays > 0 => {}
@@ -200,8 +226,11 @@ impl Worker {
         let shared = self.shared.clone();
         self.sending = Some(Box::pin(async move {
             shared.world.point(Point::DeviceBeforeSend).await;
+            if !shared.pool.lodges(&lease.message().lane, &hub, &place.device_id) {
+                return (lease, outbound, hub, None);
+            }
             let outcome = shared.pool.send(&hub, &place.device_id, &place.signer, &outbound.telemetry.message).await;
-            (lease, outbound, hub, outcome)
+            (lease, outbound, hub, Some(outcome))
         }));
     }
 
@@ -283,8 +312,8 @@ impl Worker {
         self.shared.world.point(Point::DeviceAccepted).await;
         let seen = Seen { key: outbound.telemetry.fingerprint, at: self.shared.world.now() };
         self.shared.settle(lease, outbound, seen).await;
-        // Also when that failed: the message comes again, and the hub has it.
-        let list = self.seen.get_or_insert_default();
+        // Also when that failed: the message comes again, and the hub has it. What is not read yet is read with it.
+        let Some(list) = &mut self.seen else { return };
         list.push_back(seen);
         while list.len() > SEEN_MAX {
             list.pop_front();
@@ -302,7 +331,7 @@ impl Worker {
 }
 
 /// Pending while nothing is being sent.
-async fn sent(sending: &mut Option<Sending>) -> (Lease, Box<Outbound>, Arc<Hub>, Result<(), SendError>) {
+async fn sent(sending: &mut Option<Sending>) -> Sent {
     match sending {
         Some(future) => future.await,
         None => std::future::pending().await,

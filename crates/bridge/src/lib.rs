@@ -20,8 +20,10 @@ pub mod provision; // where a device lives
 pub mod reason; // why a message was buried, and the mend
 pub mod reload; // a configuration that changed
 pub mod route; // which target
+pub mod shared_queue; // taking part in a queue that several share
 pub mod suspects; // messages that break whoever reads them
 pub mod swap; // a value that is replaced while others read it
+pub mod tenancies; // which notes have been read
 pub mod uplink; // which body and properties
 pub mod wait; // how long, by a service's word
 pub mod webhook; // the door

@@ -20,11 +20,13 @@ use crate::world::{Point, ServerClock, World};
 
 mod client;
 mod desertion; // is it still where its devices live?
+mod lodgers; // whose links are to go?
 
 pub use client::{Options, Turn};
 
 use client::Client;
 use desertion::Desertion;
+use lodgers::Lodgers;
 
 /// Lanes in one request to the queue's writer.
 const HURRIED_AT_ONCE: usize = 512;
@@ -34,6 +36,9 @@ const PROBE_EVERY: Duration = Duration::from_secs(2);
 /// A hub that has answered nothing for this long, while something waits for it, does not work. A send that fails by
 /// itself takes up to 20 s. IoT Hub answers within a second.
 const SILENT_MAX: UnixMillis = 5_000;
+/// A part of a shared queue is not ours any more, and its devices' links are to go: 12 s from the last renewal, and 15 s until anybody
+/// else can have it.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A hub's clock is looked at this often at most, milliseconds: thousands of devices may be refused at once.
 const CLOCK_EVERY: u64 = 60_000;
 
@@ -42,6 +47,7 @@ const CLOCK_EVERY: u64 = 60_000;
 pub struct Pool {
     /// By host name; bounded by what DPS assigns and the configuration names.
     hubs: Mutex<BTreeMap<String, Arc<Hub>>>,
+    lodgers: Mutex<Lodgers>,
     options: Options,
     dial: Arc<dyn Dial>,
     queue: Queue,
@@ -88,13 +94,18 @@ impl Drop for UnderWay<'_> {
 }
 
 impl Trouble {
-    /// Each in turn: a lane that the hub never answers must not be the only one that is tried.
-    fn next_to_probe(&mut self) -> Option<String> {
-        let after = (Bound::Excluded(self.probed.as_str()), Bound::Unbounded);
-        let next = self.resting.range::<str, _>(after).next().or_else(|| self.resting.first()).cloned()?;
-        self.resting.remove(&next);
-        self.probed.clone_from(&next);
-        Some(next)
+    /// Each in turn: a lane that the hub never answers must not be the only one that is tried. Those that are another process's by
+    /// now do not rest here.
+    fn next_to_probe(&mut self, is_ours: impl Fn(&str) -> bool) -> Option<String> {
+        loop {
+            let after = (Bound::Excluded(self.probed.as_str()), Bound::Unbounded);
+            let next = self.resting.range::<str, _>(after).next().or_else(|| self.resting.first()).cloned()?;
+            self.resting.remove(&next);
+            self.probed.clone_from(&next);
+            if is_ours(&next) {
+                return Some(next);
+            }
+        }
     }
 }
 
@@ -119,7 +130,7 @@ pub struct Standing {
 impl Pool {
     /// Nothing is opened yet.
     pub fn new(options: Options, dial: Arc<dyn Dial>, queue: Queue, world: World, events: Events) -> Self {
-        Self { hubs: Mutex::default(), options, dial, queue, world, events }
+        Self { hubs: Mutex::default(), lodgers: Mutex::default(), options, dial, queue, world, events }
     }
 
     /// The entry of a hub, made on first use. `host` is a bare name.
@@ -242,6 +253,37 @@ impl Pool {
         }
     }
 
+    /// Something is about to be sent for a device: false where that is another process's to do by now. Its link goes with the right to
+    /// it.
+    pub fn lodges(&self, lane: &str, hub: &Hub, device: &str) -> bool {
+        if !self.queue.is_shared() {
+            return true;
+        }
+        let Some(tenancy) = self.queue.tenancy(lane).filter(|_| self.queue.holds(lane)) else { return false };
+        lock(&self.lodgers).came(tenancy, lane, hub.host(), device);
+        true
+    }
+
+    /// Where others share the queue: lets the devices go that are not ours any more, until nobody else has the pool.
+    pub fn watch_lodgers(self: &Arc<Self>) {
+        if !self.queue.is_shared() {
+            return;
+        }
+        let pool = Arc::downgrade(self);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(LOOK_EVERY).await;
+                let Some(pool) = pool.upgrade() else { return };
+                let ours = |tenancy, lane: &str| pool.queue.holds(lane) && pool.queue.tenancy(lane) == Some(tenancy);
+                let gone = lock(&pool.lodgers).go(ours);
+                for (host, devices) in gone {
+                    tracing::info!(hub = host, devices = devices.len(), "links go with their part of the queue");
+                    devices.iter().for_each(|device| pool.forget(&host, device));
+                }
+            }
+        });
+    }
+
     /// Lets a device go whose key or hub has changed.
     pub fn forget(&self, host: &str, device: &str) {
         if let Some(hub) = lock(&self.hubs).get(host) {
@@ -327,7 +369,7 @@ impl Pool {
                 trouble.probing = false;
                 return;
             }
-            let next = trouble.next_to_probe();
+            let next = trouble.next_to_probe(|lane| self.queue.holds(lane));
             drop(trouble);
             if let Some(lane) = next {
                 self.queue.wake(&lane);

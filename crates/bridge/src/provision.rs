@@ -1,6 +1,6 @@
 //! In front of DPS: one registration at a time per device, paced, remembered.
 //!
-//! Assignments are kept durably: after a restart a known device makes no DPS call. Refusals are remembered by cause for
+//! Assignments are kept durably: after a restart, or at another process that shares the queue, a known device makes no DPS call. Refusals are remembered by cause for
 //! as long as asking again makes no sense. Nobody waits here with a lease in hand: a lane that needs a registration is
 //! released and woken when the answer is there.
 
@@ -22,7 +22,7 @@ use std::time::Duration;
 use azure::dps::Class;
 use azure::key::DeviceKey;
 use azure::net::Dial;
-use queue::{LeaseError, Queue, UnixMillis};
+use queue::{Queue, UnixMillis};
 
 use crate::config::{self, DpsTarget, GroupKey, Target, TargetKind};
 use crate::events::Events;
@@ -33,11 +33,11 @@ use crate::provision::scope::{Progress, Scope};
 use crate::world::World;
 
 /// Collection of durable notes: name → assignment.
-const SPACE: &str = "assignments";
+pub(crate) const SPACE: &str = "assignments";
 /// Collection of durable notes: name → when its registration began; gone when it is assigned. So a process that was killed
 /// in the middle leaves behind what its successor needs: how much of the minute's pace is used up, and who may be
 /// registered already.
-const BEGUN: &str = "registrations";
+pub(crate) const BEGUN: &str = "registrations";
 /// Refusals remembered, about 300 bytes each: 30 MB. Beyond it the half that ends sooner goes.
 const REFUSALS_MAX: usize = 100_000;
 
@@ -106,8 +106,8 @@ struct State {
     scopes: BTreeMap<String, Scope>,
     /// Begun by the process before, and not known to have ended: DPS is asked what came of it first.
     begun: HashSet<Name>,
-    /// When the process before began registrations, by scope; taken by the first of a scope's devices.
-    begun_at: HashMap<String, Vec<UnixMillis>>,
+    /// When the process before began registrations, by scope and part of the queue; taken by the first of a scope's devices.
+    begun_at: HashMap<String, BTreeMap<u16, Vec<UnixMillis>>>,
 }
 
 #[derive(Clone, Debug)]
@@ -128,9 +128,11 @@ impl State {
         self.scopes.get_mut(&name.scope)
     }
 
-    /// The process before has, at about this time.
-    fn began(&mut self, name: &Name, at: UnixMillis) {
-        self.begun_at.entry(name.scope.clone()).or_default().push(at);
+    /// The process before has, at about this time. A scope that is there has a pace of its own by now.
+    fn began(&mut self, partition: u16, name: &Name, at: UnixMillis) {
+        if !self.scopes.contains_key(&name.scope) {
+            self.begun_at.entry(name.scope.clone()).or_default().entry(partition).or_default().push(at);
+        }
     }
 
     fn set(&mut self, name: &Name, assignment: Option<Assignment>) {
@@ -158,41 +160,41 @@ impl State {
 }
 
 impl Provision {
-    /// Reads all assignments.
-    ///
-    /// # Errors
-    /// When the queue cannot be read.
-    pub async fn load(
-        queue: &Queue,
-        azure: &config::Azure,
-        dial: Arc<dyn Dial>,
-        world: World,
-        events: Events,
-    ) -> Result<Arc<Self>, LeaseError> {
-        let mut state = State::default();
-        for (key, value) in queue.notes(SPACE).await? {
-            if let (Some(name), Ok(assignment)) = (Name::from_key(&key), serde_json::from_slice::<Assignment>(&value)) {
-                state.began(&name, assignment.at);
-                state.set(&name, Some(assignment));
-            }
-        }
-        for (key, value) in queue.notes(BEGUN).await? {
-            if let (Some(name), Ok(at)) = (Name::from_key(&key), serde_json::from_slice(&value)) {
-                state.began(&name, at);
-                if !state.assigned.contains_key(&name) {
-                    state.begun.insert(name);
-                }
-            }
-        }
-        state.begun_at.values_mut().for_each(|times| times.sort_unstable());
-        Ok(Arc::new(Self {
-            state: Mutex::new(state),
+    /// Knows nothing yet; see [`crate::tenancies`].
+    pub fn new(queue: &Queue, azure: &config::Azure, dial: Arc<dyn Dial>, world: World, events: Events) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::default(),
             former: Mutex::default(),
             registrars: Registrars::new(azure, dial),
             queue: queue.clone(),
             world,
             events,
-        }))
+        })
+    }
+
+    /// What stands in the notes of a part of the queue counts from now on, whatever was known of these devices before.
+    pub(crate) fn take_in(&self, partition: u16, assignments: &[(String, Vec<u8>)], begun: &[(String, Vec<u8>)]) {
+        let mut state = self.state();
+        // One after another, in any order: each is changed by itself.
+        state.begun_at.retain(|_, times| {
+            times.remove(&partition);
+            !times.is_empty()
+        });
+        for (key, value) in assignments {
+            if let (Some(name), Ok(assignment)) = (Name::from_key(key), serde_json::from_slice::<Assignment>(value)) {
+                state.began(partition, &name, assignment.at);
+                state.begun.remove(&name);
+                state.set(&name, Some(assignment));
+            }
+        }
+        for (key, value) in begun {
+            if let (Some(name), Ok(at)) = (Name::from_key(key), serde_json::from_slice(value)) {
+                state.began(partition, &name, at);
+                if !state.assigned.contains_key(&name) {
+                    state.begun.insert(name);
+                }
+            }
+        }
     }
 
     /// What is known of a device, without asking anybody.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::Instant;
 
-use crate::config::{Admin, Azure, Config, Log, Mistake, QueueConfig, Webhook, WebhookKey};
+use crate::config::{Admin, Azure, Config, Log, Mistake, QueueConfig, StorageQueue, Webhook, WebhookKey};
 use crate::provision::Provision;
 use crate::swap::Swap;
 use crate::webhook::keys::Keys;
@@ -147,10 +147,23 @@ fn fixed(old: &Config, new: &Config) -> Vec<Mistake> {
     keys.into_iter().filter(|(_, differs)| *differs).map(mistake).collect()
 }
 
-fn fixed_of_queue(old: &QueueConfig, new: &QueueConfig) -> [(&'static str, bool); 6] {
-    let QueueConfig { dir, max_bytes, dead_letters_max, kept_max, max_waiting_per_device, max_waiting_per_application } =
-        new;
+fn fixed_of_queue(old: &QueueConfig, new: &QueueConfig) -> [(&'static str, bool); 10] {
+    let QueueConfig {
+        kind,
+        dir,
+        max_bytes,
+        dead_letters_max,
+        kept_max,
+        max_waiting_per_device,
+        max_waiting_per_application,
+    } = new;
+    let storage = old.kind.storage().zip(kind.storage());
+    let differs = |part: fn(&StorageQueue, &StorageQueue) -> bool| storage.is_some_and(|(old, new)| part(old, new));
     [
+        ("queue.kind", kind.storage().is_some() != old.kind.storage().is_some()),
+        ("queue.connection_string, queue.account_url", differs(|old, new| old.account != new.account)),
+        ("queue.container", differs(|old, new| old.container != new.container)),
+        ("queue.partitions", differs(|old, new| old.partitions != new.partitions)),
         ("queue.dir", *dir != old.dir),
         ("queue.max_bytes", *max_bytes != old.max_bytes),
         ("queue.dead_letters_max", *dead_letters_max != old.dead_letters_max),

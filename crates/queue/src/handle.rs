@@ -146,6 +146,11 @@ impl Queue {
         }
     }
 
+    /// Whether others take part in it, so that lanes come and go.
+    pub fn is_shared(&self) -> bool {
+        matches!(&self.way, Way::Many(_))
+    }
+
     /// Whether what was leased of this lane may be acted on now. Always, where nobody else can have it.
     pub fn holds(&self, lane: &str) -> bool {
         match &self.way {

@@ -25,3 +25,4 @@ pub use account::{Account, AccountError, Key, Sas, Who};
 pub use client::Means;
 pub use container::Container;
 pub use messages::{Messages, Receipt, TAKE_MAX, Taken};
+pub use place::is_container_name;

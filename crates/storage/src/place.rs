@@ -66,15 +66,19 @@ pub(crate) fn queues_beside(blobs: &Url) -> Option<Url> {
     of(name, "queue", suffix).ok()
 }
 
-/// The address of a container or a queue.
-pub(crate) fn within(part: &'static str, endpoint: &Url, name: &str) -> Result<Url, AccountError> {
+/// Whether a container or a queue can be called so.
+pub fn is_container_name(name: &str) -> bool {
     let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    let is_name = (3..=63).contains(&name.len())
+    (3..=63).contains(&name.len())
         && name.bytes().all(|b| is_plain(b) || b == b'-')
         && !name.contains("--")
         && !name.starts_with('-')
-        && !name.ends_with('-');
-    if !is_name {
+        && !name.ends_with('-')
+}
+
+/// The address of a container or a queue.
+pub(crate) fn within(part: &'static str, endpoint: &Url, name: &str) -> Result<Url, AccountError> {
+    if !is_container_name(name) {
         let mend = "it has 3 to 63 lower-case letters and digits, with single hyphens between them";
         return Err(wrong(part, format!("cannot be {name:?}"), mend));
     }

@@ -19,7 +19,7 @@ pub struct Arguments {
     /// The configuration
     #[arg(long, default_value = "longhaul.toml")]
     config: PathBuf,
-    /// Which part: the embedded queue belongs to one process, so `webhook` only fills it and `worker` only drains it
+    /// Which part. Any number of each share a queue of `azure-storage`; an embedded one belongs to one process
     #[arg(long, value_enum, default_value_t = Part::All)]
     role: Part,
     /// To find a fault: crashes may leave core files and debuggers may attach. Both show every secret
@@ -55,7 +55,11 @@ pub async fn main(arguments: Arguments) -> ExitCode {
     // Before anybody can see that we are up, and so ask us to end.
     let mut signals = Signals::new();
     let hangup = signal(SignalKind::hangup()).ok();
-    let mut app = match App::start(read.config, role, world(), handed_over()).await {
+    let started = tokio::select! {
+        started = App::start(read.config, role, world(), handed_over()) => started,
+        () = signals.next() => return fail("ended before it was up; what was accepted is kept"),
+    };
+    let mut app = match started {
         Ok(app) => app,
         Err(e) => return fail(&chain(&e)),
     };

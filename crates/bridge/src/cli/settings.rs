@@ -46,7 +46,7 @@ pub(super) fn refuse(file: &Path, mistakes: &[Mistake], code: u8) -> ExitCode {
 
 /// All variables that are text.
 pub(super) fn environment() -> Vec<(String, String)> {
-    std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect()
+    crate::app::environment()
 }
 
 /// One of them.

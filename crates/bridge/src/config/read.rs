@@ -8,6 +8,7 @@ mod environment;
 mod former;
 mod listeners;
 mod nearest;
+mod queue;
 mod reader;
 mod routes;
 mod secrets;
@@ -23,16 +24,11 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Azure, Config, DPS_PER_MINUTE, Log, Mistake, QueueConfig, Transport};
+use super::{Azure, Config, DPS_PER_MINUTE, Log, Mistake, Transport};
 use nearest::nearest;
 use reader::{ReadFile, Reader, Section};
 use targets::Shared;
 use vaults::Vaults;
-
-/// Smallest database file: below it a few large messages fill it.
-const QUEUE_BYTES_MIN: i64 = 16 << 20;
-/// 8 GiB: a day of 100 uplinks a second of 900 bytes each.
-const QUEUE_BYTES: i64 = 8 << 30;
 
 /// Broken lines that are listed. A bracket that is not closed breaks every line after it, and the first tells most.
 const SYNTAX_ERRORS_MAX: usize = 5;
@@ -118,9 +114,9 @@ fn config(reader: &mut Reader<'_>, mut root: Section) -> Config {
     let admin = listeners::admin(reader, admin);
     listeners::check_apart(reader, &listen_at, webhook.listen, admin.listen);
     let queue = root.section(reader, "queue", "[queue]");
-    let queue = self::queue(reader, queue);
     let azure = root.section(reader, "azure", "[azure]");
     let azure = self::azure(reader, azure);
+    let queue = queue::read(reader, queue, azure.credential);
     let targets = root.section(reader, "targets", "[targets.main]");
     let shared = Shared { https_port: azure.https_port, network: &webhook.network };
     let targets = targets::read(reader, targets, &shared);
@@ -131,31 +127,6 @@ fn config(reader: &mut Reader<'_>, mut root: Section) -> Config {
     let log = self::log(reader, log);
     root.finish(reader);
     Config { webhook, admin, queue, azure, targets: targets.usable, routes, log }
-}
-
-fn queue(reader: &mut Reader<'_>, mut section: Section) -> QueueConfig {
-    let kinds = [("embedded", ()), ("azure-storage", ())];
-    let at = section.at_key("kind");
-    let is_storage = section.is_text("kind", "azure-storage");
-    choice(reader, &mut section, "kind", &kinds);
-    if is_storage {
-        reader.mistake(&at, "`azure-storage` is not in this version", "use kind = \"embedded\"");
-    }
-    let dir_at = section.at_key("dir");
-    let dir = section.text(reader, "dir", "dir = \"data\"").map_or("data".to_owned(), |found| found.value);
-    if dir.is_empty() {
-        reader.mistake(&dir_at, "is empty", "name a directory on a local disk, such as dir = \"data\"");
-    }
-    let queue = QueueConfig {
-        dir: reader.path(&dir),
-        max_bytes: count(section.number(reader, "max_bytes", QUEUE_BYTES_MIN..=i64::MAX, QUEUE_BYTES)),
-        dead_letters_max: count(section.number(reader, "dead_letters_max", 1..=1_000_000_000, 100_000)),
-        kept_max: count(section.number(reader, "kept_max", 0..=1_000_000_000, 20_000)),
-        max_waiting_per_device: bound(section.number(reader, "max_waiting_per_device", 0..=1_000_000_000, 0)),
-        max_waiting_per_application: bound(section.number(reader, "max_waiting_per_application", 0..=1_000_000_000, 0)),
-    };
-    section.finish(reader);
-    queue
 }
 
 /// 0 is none.

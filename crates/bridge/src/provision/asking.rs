@@ -22,10 +22,17 @@ pub(super) const PATIENCE_MAX: Duration = Duration::from_secs(3600);
 impl Provision {
     pub(super) async fn register(&self, applicant: &Applicant) {
         let Applicant { name, lane, .. } = applicant;
+        // Whoever has the device by now asks for it.
+        if !self.queue.holds(lane) {
+            return;
+        }
         self.world.point(Point::ProvisionBeforeBegun).await;
         let at = self.world.now().to_string();
         self.write(name, lane, vec![(BEGUN, Some(at.into_bytes()))]).await;
         self.world.point(Point::ProvisionBegun).await;
+        if !self.queue.holds(lane) {
+            return;
+        }
         let answer = Box::pin(self.ask(applicant)).await;
         self.world.point(Point::ProvisionAnswered).await;
         match answer {

@@ -67,7 +67,11 @@ impl Provision {
         }
         let name = applicant.name.scope.clone();
         let State { scopes, begun, begun_at, .. } = &mut *state;
-        let new = || Scope::new(per_minute, &begun_at.remove(&name).unwrap_or_default());
+        let new = || {
+            let mut times: Vec<_> = begun_at.remove(&name).into_iter().flatten().flat_map(|(_, times)| times).collect();
+            times.sort_unstable();
+            Scope::new(per_minute, &times)
+        };
         let scope = scopes.entry(name.clone()).or_insert_with(new);
         if begun.remove(&applicant.name) && scope.line.begin_at_once(&applicant.name.id) {
             drop(state);

@@ -21,6 +21,7 @@ mod refused;
 mod registration;
 mod registry;
 mod routes;
+mod shared;
 mod site;
 mod twice;
 mod whole;

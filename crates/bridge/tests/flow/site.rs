@@ -16,6 +16,7 @@ use bridge::suspects::Suspects;
 use bridge::world::{Clock as _, Random, World};
 use bridge::{app, config, dispatch};
 use prometheus_client::registry::Registry;
+use queue::blobs::double::{Account, Client};
 use queue::memory::Disk;
 use queue::{DeadLetter, Options, Place, Put, Queue};
 use tokio::sync::watch;
@@ -111,9 +112,17 @@ pub(crate) fn configuration(azure: &str) -> String {
     )
 }
 
+/// A storage account that several processes share.
+pub(crate) fn account(site: &Site) -> Account {
+    let clock = site.clock.clone();
+    Account::new(Arc::new(move || clock.now()))
+}
+
 /// A process that runs.
 pub(crate) struct Life {
     pub(crate) queue: Queue,
+    /// Its way to the account that it shares.
+    pub(crate) client: Option<Client>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) cloud: Cloud,
     clock: Arc<Clock>,
@@ -123,11 +132,27 @@ pub(crate) struct Life {
 
 impl Life {
     async fn begins(site: &Site) -> Self {
-        let world = site.world();
-        let (clock, dial) = (site.clock.clone(), Arc::new(site.cloud.clone()) as Arc<dyn azure::net::Dial>);
+        let clock = site.clock.clone();
         let options = Options::in_memory(&site.disk, Arc::new(move || clock.now()));
         let (queue, writer) = Queue::open_here(options).unwrap();
         tokio::spawn(writer);
+        Self::with(site, queue, None).await
+    }
+
+    /// One of several on one account, with a door of its own.
+    pub(crate) async fn shares(site: &Site, account: &Account, name: &str) -> Self {
+        let client = account.client();
+        client.set_latency(|| Duration::from_millis(5));
+        let clock = site.clock.clone();
+        let clock: queue::Clock = Arc::new(move || clock.now());
+        let options = Options::in_memory(&Disk::new(), clock.clone());
+        let shared = queue::Shared::new(Arc::new(client.clone()), name.to_owned(), clock);
+        let queue = Queue::join(shared, options).await.unwrap();
+        Self::with(site, queue, Some(client)).await
+    }
+
+    async fn with(site: &Site, queue: Queue, client: Option<Client>) -> Self {
+        let (world, dial) = (site.world(), Arc::new(site.cloud.clone()) as Arc<dyn azure::net::Dial>);
         let config = read(&site.config);
         let events = Events::new(&mut Registry::default());
         let shared = Arc::new(app::flow(&config, &dial, &queue, &world, &events, Suspects::in_memory()).await.unwrap());
@@ -136,6 +161,7 @@ impl Life {
         let dispatch = tokio::spawn(dispatch::run(leases, shared.clone(), stops));
         Self {
             queue,
+            client,
             shared,
             cloud: site.cloud.clone(),
             clock: site.clock.clone(),

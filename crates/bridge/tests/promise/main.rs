@@ -8,6 +8,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "figures, seeds and last words are what a test leaves")]
 
 // The world around the bridge:
+mod azurite; // a storage account
 mod http; // requests over a plain socket, keep-alive
 mod network; // a network server that posts uplinks
 mod oracle; // what was promised against what arrived
@@ -45,6 +46,7 @@ mod recovery;
 mod reload;
 mod secrets;
 mod secrets_in_trouble;
+mod shared_queue;
 mod slow_clients;
 mod stalled_disk;
 mod throttled;

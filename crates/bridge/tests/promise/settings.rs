@@ -9,6 +9,8 @@ pub(crate) struct Settings {
     pub(crate) keys: Vec<String>,
     /// More of `[webhook]`.
     pub(crate) webhook: String,
+    /// `[queue]`.
+    pub(crate) queue: String,
     /// Ports of the provisioning service and of all hubs, HTTPS and AMQP; `None`: the simulator's own.
     pub(crate) azure_ports: Option<(u16, u16)>,
     /// `targets.main` and the routes; `None`: everything goes to the simulator's provisioning service.
@@ -22,6 +24,7 @@ impl Default for Settings {
         Self {
             keys: Vec::new(),
             webhook: String::new(),
+            queue: "kind = \"embedded\"\n".to_owned(),
             azure_ports: None,
             targets: None,
             // The real service's pace would make a test with 1 000 devices take more than a minute.
@@ -50,7 +53,7 @@ impl Settings {
             let _ = writeln!(text, "keys = [{}]", self.keys.join(", "));
         }
         let _ = writeln!(text, "{}\n[admin]\nlisten = \"127.0.0.1:{}\"\n", self.webhook, places.admin);
-        let _ = writeln!(text, "[queue]\nkind = \"embedded\"\ndir = \"data\"\n");
+        let _ = writeln!(text, "[queue]\n{}dir = \"data\"\n", self.queue);
         let _ = writeln!(text, "[azure]\nca_file = \"{}\"", places.ca_file);
         let _ = writeln!(text, "ports = {{ https = {azure}, amqp = {amqp} }}\n{}", self.more);
         let _ = match &self.targets {

@@ -1,10 +1,11 @@
 //! What can only be known by asking: whether the key vaults give their secrets, whether each target answers with a certificate that we trust, whether the queue's
-//! directory takes a file, whether the addresses are free. Sends no telemetry and registers nothing.
+//! directory takes a file and its account lets us read, whether the addresses are free. Sends no telemetry and registers nothing.
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use azure::net::{Dial, Endpoint, Tls};
@@ -14,7 +15,9 @@ use crate::cli::run::chain;
 use crate::cli::settings;
 use crate::cli::vaults::Keeper;
 use crate::config::read::vaults::Vaults;
-use crate::config::{Config, Mistake, Read, TargetKind};
+use crate::config::{Config, Mistake, Read, StorageQueue, TargetKind};
+use crate::shared_queue;
+use crate::world::SystemClock;
 
 /// Name, TCP and TLS of one target.
 const REACH_WITHIN: Duration = Duration::from_secs(10);
@@ -41,6 +44,9 @@ async fn places(config: &Config) -> Vec<Finding> {
     ];
     match Tls::new(config.azure.ca_file.as_deref()) {
         Ok(tls) => {
+            if let Some(storage) = config.queue.kind.storage() {
+                findings.push(account(storage, Arc::new(tls.clone())).await);
+            }
             for (name, target) in &config.targets {
                 let hub = |host: &str| {
                     let endpoint = Endpoint { host: host.to_owned(), port: config.azure.hub_port() };
@@ -73,6 +79,27 @@ fn mend(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::InvalidData => "check the name; for a simulator or a proxy set azure.ca_file to its certificate",
         _ => FIREWALL,
+    }
+}
+
+/// What makes it is `run`.
+async fn account(storage: &StorageQueue, tls: Arc<dyn Dial>) -> Finding {
+    const KEY: &str = "queue.container";
+    let container = &storage.container;
+    match shared_queue::is_there(storage, Arc::new(SystemClock), tls, settings::environment()).await {
+        Ok(true) => fine(KEY, format!("`{container}` is there and can be read")),
+        Ok(false) => Finding {
+            grade: Grade::Warning,
+            what: what(
+                KEY,
+                format!("`{container}` is not there"),
+                "no trouble if we may make containers: `run` makes it",
+            ),
+        },
+        Err(text) => {
+            let (cause, mend) = text.split_once("; ").unwrap_or((&text, FIREWALL));
+            failure(KEY, cause.to_owned(), mend)
+        }
     }
 }
 

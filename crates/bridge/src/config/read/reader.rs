@@ -180,11 +180,6 @@ impl Section {
         self.entries.contains_key(key)
     }
 
-    /// Is `key` there with just this text?
-    pub(super) fn is_text(&self, key: &str, text: &str) -> bool {
-        matches!(self.entries.get(key), Some(Node { value: Value::Text(found), .. }) if found == text)
-    }
-
     /// Forgets keys that are reported already.
     pub(super) fn discard(&mut self, keys: &[&'static str]) {
         for key in keys {

@@ -49,6 +49,10 @@ impl World {
                 "DEVICE_CONNECTION_STRING",
                 &format!("HostName=hub.azure-devices.net;DeviceId=one;SharedAccessKey={GROUP_KEY}"),
             )
+            .with(
+                "STORAGE_CONNECTION_STRING",
+                &format!("DefaultEndpointsProtocol=https;AccountName=acme1;AccountKey={GROUP_KEY}"),
+            )
             .with("EMPTY", "")
     }
 

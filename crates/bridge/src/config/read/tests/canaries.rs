@@ -48,6 +48,9 @@ fn no_message_about_a_secret_repeats_it() {
         "[targets.b]\nkind = \"iot-hub\"\nconnection_string = @",
         "[targets.b]\nkind = \"dps\"\nconnection_string = @",
         "[targets.b]\ngruop_key = @",
+        "[queue]\nkind = \"azure-storage\"\nconnection_string = @",
+        "[queue]\nkind = \"azure-storage\"\naccount_url = @",
+        "[queue]\nconnection_string = @",
         "AzureIotHubConnectionString = @",
     ];
     let mut seen = 0;

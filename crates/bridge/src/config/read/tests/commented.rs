@@ -42,9 +42,27 @@ fn its_defaults_are_those_of_the_code() {
     assert_eq!(format!("{:#?}", usable(&with_scope(&defaults)).config), least);
 }
 
+/// Of `kind = "azure-storage"` alone.
+fn is_of_shared_queue(line: &str) -> bool {
+    let keys = ["#connection_string = { env = \"STORAGE", "#account_url = ", "#container = ", "#partitions = "];
+    keys.iter().any(|key| line.starts_with(key))
+}
+
+#[test]
+fn what_it_says_of_a_shared_queue_is_true() {
+    let shared = |without: &str| {
+        let text = settings(|line| is_of_shared_queue(line) && !line.starts_with(without));
+        let read = usable(&text.replace("#kind = \"embedded\"", "kind = \"azure-storage\""));
+        read.config.queue.kind.storage().cloned().expect("it is shared")
+    };
+    let (by_key, by_identity) = (shared("#account_url"), shared("#connection_string"));
+    assert_ne!(by_key.account, by_identity.account);
+    assert_eq!((by_key.container.as_str(), by_key.partitions), ("longhaul", 4), "the defaults");
+}
+
 #[test]
 fn every_key_in_it_is_known() {
-    let read = usable(&settings(|_| true));
+    let read = usable(&settings(|line| !is_of_shared_queue(line)));
     assert_eq!((read.config.targets.len(), read.config.routes.len()), (2, 3));
 }
 

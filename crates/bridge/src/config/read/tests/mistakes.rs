@@ -33,8 +33,52 @@ const ALONE: &[(&str, &str, &str, &str)] = &[
     ("[queue]\ndir = \"\"", "queue.dir", "empty", "directory"),
     ("[log]\nlevel = \"inof\"", "log.level", "`inof`", "did you mean \"info\"?"),
     ("[log]\nformat = \"xml\"", "log.format", "`xml`", "\"text\", \"json\""),
-    // not in this version
-    ("[queue]\nkind = \"azure-storage\"", "queue.kind", "not in this version", "embedded"),
+    // a shared queue
+    ("[queue]\nkind = \"azure-storage\"", "queue.kind", "none is named", "connection_string = {"),
+    (
+        "[queue]\nkind = \"azure-storage\"\naccount_url = \"acme1\"\nconnection_string = { env = \"STORAGE_CONNECTION_STRING\" }",
+        "queue.connection_string",
+        "stands beside account_url",
+        "keep one",
+    ),
+    (
+        "[queue]\nkind = \"azure-storage\"\nconnection_string = { env = \"LONGHAUL_WEBHOOK_KEY\" }",
+        "queue.connection_string",
+        "the connection string",
+        "",
+    ),
+    (
+        "[queue]\nkind = \"azure-storage\"\naccount_url = \"http://acme1.blob.core.windows.net\"",
+        "queue.account_url",
+        "without TLS",
+        "https://",
+    ),
+    (
+        "[queue]\nkind = \"azure-storage\"\naccount_url = \"acme1\"\ncontainer = \"Long_Haul\"",
+        "queue.container",
+        "no name of a container",
+        "lower-case",
+    ),
+    (
+        "[queue]\nkind = \"azure-storage\"\naccount_url = \"acme1\"\npartitions = 0",
+        "queue.partitions",
+        "0 is out of bounds",
+        "from 1 to 256",
+    ),
+    (
+        "[queue]\nkind = \"azure-storage\"\naccount_url = \"acme1\"\nmax_bytes = 16777216",
+        "queue.max_bytes",
+        "kind = \"embedded\" only",
+        "remove it",
+    ),
+    (
+        "[queue]\naccount_url = \"acme1\"",
+        "queue.account_url",
+        "kind = \"azure-storage\" only",
+        "kind = \"azure-storage\"",
+    ),
+    ("[queue]\nkind = \"embedded\"\npartitions = 4", "queue.partitions", "kind = \"azure-storage\" only", "remove it"),
+    // words
     ("[queue]\nkind = \"embeded\"", "queue.kind", "`embeded`", "did you mean \"embedded\"?"),
     ("[azure]\ncredential = \"certificate\"", "azure.credential", "`certificate`", "service-principal"),
     // key vaults

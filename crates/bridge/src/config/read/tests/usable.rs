@@ -67,6 +67,24 @@ fn a_device_is_reached_by_its_connection_string() {
 }
 
 #[test]
+fn a_shared_queue_is_in_an_account_by_its_key_or_by_our_identity() {
+    let shared = |keys: &str| {
+        let read = usable(&format!("[queue]\nkind = \"azure-storage\"\n{keys}\n{LEAST}"));
+        assert!(read.warnings.is_empty(), "{:?}", read.warnings);
+        read.config.queue.kind.storage().cloned().expect("it is shared")
+    };
+    let by_key = shared("connection_string = { env = \"STORAGE_CONNECTION_STRING\" }");
+    assert_eq!((by_key.container.as_str(), by_key.partitions), ("longhaul", 4));
+    assert!(!format!("{by_key:?}").contains("AAAA"), "{by_key:?}");
+    let credential = "[azure]\ncredential = \"workload-identity\"";
+    let by_identity = shared(&format!("account_url = \"acme1\"\ncontainer = \"c-1\"\npartitions = 256\n{credential}"));
+    let account = storage::Account::new("acme1", storage::Who::Entra(Some(vault::Kind::WorkloadIdentity)));
+    assert_eq!(by_identity.account, account.unwrap());
+    assert_eq!((by_identity.container.as_str(), by_identity.partitions), ("c-1", 256));
+    assert_eq!(usable(LEAST).config.queue.kind.storage(), None);
+}
+
+#[test]
 fn an_endpoint_without_port_takes_the_port_of_all() {
     let text = LEAST.replace("id_scope", "endpoint = \"localhost\"\nid_scope");
     let read = usable(&format!("[azure]\nports = {{ https = 8443 }}\n{text}"));

@@ -1,0 +1,42 @@
+//! Azurite, Microsoft's emulator of a storage account, on a port that it chooses itself, with everything in memory.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::processes::{Process, until};
+
+/// Its account, and the key that every copy of it has.
+const NAME: &str = "devstoreaccount1";
+const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+/// A cold start on a busy machine takes some seconds.
+const START_MAX: Duration = Duration::from_secs(60);
+
+/// It runs as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Azurite {
+    _process: Process,
+    /// As the portal would show it.
+    pub(crate) connection_string: String,
+}
+
+impl Azurite {
+    pub(crate) async fn start(dir: &Path) -> Self {
+        let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../storage/tests/azurite");
+        let script = installed.join("node_modules/azurite/dist/src/azurite.js");
+        assert!(script.exists(), "NOT PROVED: Azurite is missing: run {}/install", installed.display());
+        let mut command = Command::new("node");
+        command.arg(script);
+        command.args(["--silent", "--disableTelemetry", "--skipApiVersionCheck", "--inMemoryPersistence"]);
+        command.args(["--blobPort", "0", "--queuePort", "0", "--tablePort", "0"]);
+        let process = Process::start("azurite", dir, &mut command);
+        let blobs = until("Azurite listens", START_MAX, async || {
+            let told = process.stdout();
+            let line = told.lines().find(|line| line.starts_with("Azurite Blob service is successfully listening"))?;
+            line.rsplit_once(' ').map(|(_, place)| place.to_owned())
+        })
+        .await;
+        let connection_string = format!("AccountName={NAME};AccountKey={KEY};BlobEndpoint={blobs}/{NAME}");
+        Self { _process: process, connection_string }
+    }
+}
