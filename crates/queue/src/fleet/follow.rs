@@ -90,13 +90,15 @@ impl Follower {
         let began = self.reading.beat_after(self.last).await;
         let wanted = self.rounds.wanted();
         let read = join_all(wanted.iter().map(|(log, next)| self.reading.follow(*log, *next, began))).await;
+        // Not when the round began: one that is made again finds what was committed long after that.
+        let seen_at = Instant::now().max(began);
         for ((log, next), read) in wanted.into_iter().zip(read) {
             let (found, is_all) = read?;
             let is_over = found.last().is_some_and(|read| read.is_end);
             for (number, read) in (next..).zip(found) {
                 let rows = (0..).zip(&read.rows).filter(|(_, (partition, _))| *partition == self.partition);
                 let arrival = |(index, (_, row)): (u32, &(Partition, _))| Arrival::of(row, At { log, number, index });
-                self.rounds.saw(log, began, rows.map(arrival).collect());
+                self.rounds.saw(log, seen_at, rows.map(arrival).collect());
             }
             if is_over {
                 self.rounds.is_over(log);

@@ -19,7 +19,7 @@ struct Reading<T> {
     next: u64,
     /// When the last look began that found the end. `None` before there was one.
     ended_at: Option<Instant>,
-    /// Read and not handed on: number, when the look began that found it, rows.
+    /// Read and not handed on: number, when it had been found, rows.
     seen: VecDeque<(u64, Instant, Vec<T>)>,
     /// Its end mark was read.
     is_over: bool,
@@ -70,10 +70,10 @@ impl<T> Rounds<T> {
         self.no_log_at = Some(began);
     }
 
-    /// The next blob of a log, found by a look that began then.
-    pub(crate) fn saw(&mut self, log: Log, began: Instant, rows: Vec<T>) {
+    /// The next blob of a log; it had been found by then.
+    pub(crate) fn saw(&mut self, log: Log, seen_at: Instant, rows: Vec<T>) {
         if let Some(reading) = self.logs.get_mut(&log) {
-            reading.seen.push_back((reading.next, began, rows));
+            reading.seen.push_back((reading.next, seen_at, rows));
             reading.next += 1;
         }
     }
@@ -99,7 +99,7 @@ impl<T> Rounds<T> {
         let Some(up_to) = ends.chain([self.no_log_at]).min().flatten() else { return Vec::new() };
         let mut ready = Vec::new();
         for reading in self.logs.values_mut() {
-            while reading.seen.front().is_some_and(|(_, began, _)| *began < up_to) {
+            while reading.seen.front().is_some_and(|(_, seen_at, _)| *seen_at < up_to) {
                 ready.extend(reading.seen.pop_front().into_iter().flat_map(|(_, _, rows)| rows));
             }
         }

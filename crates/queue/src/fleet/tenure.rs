@@ -3,6 +3,7 @@
 //! Promises: who takes a partition has read everything that was accepted and committed for it before it hands out the first message;
 //! a partition whose lease is not renewed ends here before anybody else can have it; one that is given away is settled first.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +44,22 @@ pub(crate) struct Common {
     pub(crate) options: Options,
 }
 
+/// A task that ends with whoever holds this: one that renewed a lease for nobody would keep the partition from all others.
+#[derive(Debug)]
+struct Task(JoinHandle<()>);
+
+impl Task {
+    fn begin(work: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(tokio::spawn(work))
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// A partition of ours.
 #[derive(Debug)]
 pub(crate) struct Tenure {
@@ -51,14 +68,14 @@ pub(crate) struct Tenure {
     pub(crate) term: Arc<Term>,
     pub(crate) epoch: u64,
     lease: LeaseId,
-    /// The queue, what it reads, and what renews the lease.
-    tasks: [JoinHandle<()>; 3],
+    _queue: Task,
+    _follower: Task,
+    renewing: Task,
 }
 
 impl Drop for Tenure {
     fn drop(&mut self) {
         self.term.end();
-        self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -72,15 +89,15 @@ pub(crate) async fn take(common: &Arc<Common>, partition: Partition) -> Result<O
     let from = (common.steady)();
     let Some(lease) = account.once(account.blobs.acquire(&name, LEASE)).await? else { return Ok(None) };
     let term = Arc::new(Term::new(common.steady.clone(), from));
-    let renewing = tokio::spawn(renew(common.clone(), name.clone(), lease.clone(), term.clone()));
+    let renewing = Task::begin(renew(common.clone(), name.clone(), lease.clone(), term.clone()));
     let taken = take_over(common, partition, &lease, &term).await;
     match taken {
         Ok(Running { line, board, epoch, queue, follower }) => {
-            Ok(Some(Tenure { line, board, term, epoch, lease, tasks: [queue, follower, renewing] }))
+            Ok(Some(Tenure { line, board, term, epoch, lease, _queue: queue, _follower: follower, renewing }))
         }
         Err(failure) => {
             term.end();
-            renewing.abort();
+            drop(renewing);
             // Whether it is given up or runs out: the next try finds it.
             let _ = account.once(account.blobs.release(&name, &lease)).await;
             Err(failure)
@@ -92,8 +109,8 @@ struct Running {
     line: mpsc::UnboundedSender<Command>,
     board: Arc<Board>,
     epoch: u64,
-    queue: JoinHandle<()>,
-    follower: JoinHandle<()>,
+    queue: Task,
+    follower: Task,
 }
 
 async fn take_over(
@@ -157,11 +174,11 @@ async fn take_over(
     let (took_ms, partition) = (began.elapsed().as_millis(), partition.0);
     tracing::info!(partition, epoch, waiting, took_ms, "a partition is ours");
     let ends = term.clone();
-    let queue = tokio::spawn(async move {
+    let queue = Task::begin(async move {
         driver.run().await;
         ends.end();
     });
-    let follower = tokio::spawn(follower.run(to.clone()));
+    let follower = Task::begin(follower.run(to.clone()));
     Ok(Running { line: to, board, epoch, queue, follower })
 }
 
@@ -232,8 +249,8 @@ impl Tenure {
                 let _ = closed.await;
             }
             let (account, name) = (&common.account, names::owner(partition));
-            self.tasks[2].abort();
-            let _ = (&mut self.tasks[2]).await;
+            self.renewing.0.abort();
+            let _ = (&mut self.renewing.0).await;
             account.once(account.blobs.release(&name, &self.lease)).await
         });
         match given.await {

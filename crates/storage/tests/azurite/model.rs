@@ -16,6 +16,7 @@ use tokio::runtime::Handle;
 use crate::emulator::Emulator;
 
 #[path = "../../../queue/tests/model/run.rs"]
+#[expect(dead_code, reason = "the other engines are tried where they are")]
 mod run;
 
 /// Calls that take no time.
