@@ -23,7 +23,7 @@ const AGAIN: Duration = Duration::from_millis(500);
 pub(crate) struct Follower {
     reading: Arc<Reading>,
     partition: Partition,
-    rounds: Rounds<Arrival>,
+    rounds: Rounds,
     last: Instant,
 }
 
@@ -66,8 +66,7 @@ impl Follower {
                 sleep(AGAIN).await;
                 continue;
             }
-            let mut arrivals = self.rounds.ready();
-            arrivals.sort_by_key(|arrival| arrival.seq);
+            let arrivals = self.rounds.ready();
             let positions = self.rounds.positions();
             if self.rounds.is_waiting() {
                 self.reading.hurry();

@@ -509,7 +509,7 @@ mod tests {
     fn blobs_that_are_needed_are_told_in_stretches() {
         let mut state = after_all(&[], &[1, 2, 3, 5, 9].map(|seq| arrival(seq, Kind::Put)));
         state.arrive(&arrival(6, Kind::Dead { code: "y".into(), buried_at: 5 }));
-        state.positions = Positions { next_log: Log(2), logs: BTreeMap::from([(Log(1), 10)]) };
+        state.positions = Positions { next_log: Log(2), logs: BTreeMap::from([(Log(1), 10)]), ..Positions::default() };
         let expected = vec![(Log(1), 1, 3), (Log(1), 5, 6), (Log(1), 9, 9)];
         assert_eq!(state.needs(), Needs { next_log: Log(2), from: vec![(Log(1), 10)], waiting: expected });
     }
