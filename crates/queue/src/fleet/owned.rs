@@ -382,8 +382,12 @@ impl Store for Owned {
                 _ => {}
             }
         }
+        let is_commit = !done.changes.is_empty();
         self.state.apply(done.changes);
-        gone.extend(self.state.trim(self.bounds, now));
+        // Only with what is in the log, so that whoever reads it comes to the same.
+        if is_commit {
+            gone.extend(self.state.trim(self.bounds, now));
+        }
         let is_left = |seq: &Seq| self.state.letter(*seq).is_none();
         let partition = self.title.partition;
         self.removes(gone.into_iter().filter(is_left).map(|seq| names::dead(partition, seq)).collect());

@@ -139,8 +139,11 @@ async fn take_over(
     }
     let bounds = common.options.bounds();
     for commit in past.commits {
-        state.apply(commit.changes);
-        let _ = state.trim(bounds, commit.at);
+        // As its owner did: what was only a beginning pushed out nothing.
+        if !commit.changes.is_empty() {
+            state.apply(commit.changes);
+            let _ = state.trim(bounds, commit.at);
+        }
     }
     remove_orphans(account, partition, &state, term).await?;
     let (process, address, epoch) = (common.process.to_string(), common.address.to_string(), progress.epoch());
