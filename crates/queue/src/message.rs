@@ -146,6 +146,21 @@ pub struct Message {
     pub replays: u32,
 }
 
+impl Message {
+    /// What a dead letter is when it is back in its lane: as if nothing had been tried.
+    pub(crate) fn risen(self) -> Self {
+        Self {
+            attempts: 0,
+            first_attempt_at: None,
+            last_attempt_at: None,
+            last_cause: None,
+            frozen: None,
+            replays: self.replays.saturating_add(1),
+            ..self
+        }
+    }
+}
+
 /// Done. Committed together with what it says.
 #[derive(Clone, Debug, Default)]
 pub struct Settle {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::skew::Skew;
 use crate::blobs::{Blobs, Failure, FailureKind, New, Reply};
@@ -128,8 +128,7 @@ impl Account {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
-            let pause =
-                failure.retry_after.map_or(wait, |asked| asked.clamp(wait, WAIT_MOST.max(asked.min(WAIT_LONGEST))));
+            let pause = failure.retry_after.map_or(wait, |asked| asked.min(WAIT_LONGEST).max(wait));
             if end.is_some_and(|end| Instant::now() + pause >= end) {
                 return Err(failure);
             }
@@ -154,7 +153,7 @@ impl Account {
                 // Removed between the two. Names of which that can be do not come here, so somebody meddles.
                 None => {
                     tracing::error!(name, "a blob was taken and is gone; somebody removes blobs of this container");
-                    sleep_until(Instant::now() + WAIT_MOST).await;
+                    sleep(WAIT_MOST).await;
                 }
             }
         }

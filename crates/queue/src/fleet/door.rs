@@ -19,7 +19,7 @@ use super::reading::Reading;
 use crate::blobs::Failure;
 use crate::board::Board;
 use crate::command::{PutReply, Room};
-use crate::{Message, Put, Receipt, Seq, UnixMillis};
+use crate::{Put, Receipt, Seq, UnixMillis};
 
 /// Bytes of heads and bodies in one commit: 4 MiB go in 10 s over the slowest line that is any use.
 const COMMIT_BYTES_MAX: usize = 4 << 20;
@@ -340,19 +340,6 @@ async fn stay(account: Arc<Account>, mut logs: watch::Receiver<Log>) {
             _ = logs.wait_for(|now| *now != log) => {}
             () = renewed => {}
         }
-    }
-}
-
-/// What a dead letter is when it is back in its lane.
-pub(crate) fn risen(message: Message) -> Message {
-    Message {
-        attempts: 0,
-        first_attempt_at: None,
-        last_attempt_at: None,
-        last_cause: None,
-        frozen: None,
-        replays: message.replays.saturating_add(1),
-        ..message
     }
 }
 

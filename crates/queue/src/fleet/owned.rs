@@ -11,7 +11,6 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::account::Account;
-use super::door::risen;
 use super::format::{At, Change, Letter, Owner, Wish, seal};
 use super::names::{self, Partition};
 use super::pace::Pace;
@@ -25,7 +24,7 @@ use crate::blobs::{Failure, LeaseId};
 use crate::lanes::Head;
 use crate::store::{Bounds, CommitError, Doing, Fetching, Found, NextSeq, Op, Store, Totals, Trouble};
 use crate::verify::{Cursor, Verified};
-use crate::{Burial, DeadLetter, Message, Put, Reason, Seen, Seq, UnixMillis};
+use crate::{Burial, DeadLetter, Message, Place, Put, Reason, Seen, Seq, UnixMillis};
 
 /// Commits after which the state is written down: the next owner reads so many blobs, 16 at a time, in about a second.
 const COMMITS_MAX: u64 = 1_000;
@@ -88,6 +87,7 @@ struct Written {
 #[derive(Debug)]
 struct ToBury {
     seq: Seq,
+    lane: Arc<str>,
     waiting: Waiting,
     /// Else it is the door's row that says it.
     burial: Option<(Reason, UnixMillis)>,
@@ -111,7 +111,7 @@ impl Owned {
         let buried = ops.iter().filter_map(|op| match op {
             Op::Bury { lane, seq, reason, at, .. } => {
                 let waiting = self.state.waiting(lane, *seq)?.clone();
-                Some(ToBury { seq: *seq, waiting, burial: Some((reason.clone(), *at)) })
+                Some(ToBury { seq: *seq, lane: lane.clone(), waiting, burial: Some((reason.clone(), *at)) })
             }
             _ => None,
         });
@@ -120,7 +120,7 @@ impl Owned {
             let (accepted_at, bytes) = (wished.accepted_at, wished.bytes);
             let waiting = Waiting { at: *at, accepted_at, bytes, tried: None };
             let burial = wished.reason.clone().map(|reason| (reason, accepted_at));
-            ToBury { seq: wished.seq, waiting, burial }
+            ToBury { seq: wished.seq, lane: wished.lane.clone(), waiting, burial }
         });
         buried.chain(wished).collect()
     }
@@ -181,26 +181,19 @@ async fn write_state(account: &Account, title: &Title, number: u64, state: bytes
 
 async fn bury(account: &Account, reading: &Reading, title: &Title, letter: ToBury) -> Result<(), Failure> {
     let end = title.term.end_at();
-    let ToBury { seq, waiting, burial } = letter;
-    let found = content(reading, waiting.at, seq, end).await?;
-    let letter = match (found, burial) {
-        (Some(row), burial) => {
-            let (message, own) = message_of(row, seq, &waiting);
-            let burial = burial.map(|(reason, at)| Burial::at_once(reason, at)).or(own);
-            let burial = burial.unwrap_or_else(|| Burial::at_once(damaged(), waiting.accepted_at));
-            buried(message, burial)
+    let ToBury { seq, lane, waiting, burial } = letter;
+    let burial = burial.map(|(reason, at)| Burial::at_once(reason, at));
+    let letter = match message(reading, waiting.at, seq, end).await? {
+        Some((message, own)) => {
+            let burial = burial.or(own).unwrap_or_else(|| Burial::at_once(damaged(), waiting.accepted_at));
+            buried(tried(message, &waiting), burial)
         }
-        (None, burial) => {
-            let (reason, at) = burial.unwrap_or_else(|| (damaged(), waiting.accepted_at));
-            let put = Put {
-                lane: String::new(),
-                kind: String::new(),
-                head: Vec::new(),
-                body: Vec::new(),
-                accepted_at: waiting.accepted_at,
-                place: crate::Place::Lane,
-            };
-            DeadLetter { is_whole: false, ..buried(put.into_message(seq), Burial::at_once(reason, at)) }
+        // Its lane is known all the same, so that it can be thrown away.
+        None => {
+            let (kind, head, body, accepted_at) = (String::new(), Vec::new(), Vec::new(), waiting.accepted_at);
+            let put = Put { lane: lane.to_string(), kind, head, body, accepted_at, place: Place::Lane };
+            let burial = burial.unwrap_or_else(|| Burial::at_once(damaged(), accepted_at));
+            DeadLetter { is_whole: false, ..buried(put.into_message(seq), burial) }
         }
     };
     let (name, body) = (names::dead(title.partition, seq), seal(&Letter { partition: title.partition, letter }));
@@ -220,44 +213,40 @@ fn buried(message: Message, burial: Burial) -> DeadLetter {
     DeadLetter { message, reason, buried_at, is_whole: true }
 }
 
-/// The row at a place; `None` when it is not what was written there.
-async fn content(reading: &Reading, at: At, seq: Seq, end: Instant) -> Result<Option<Wish>, Failure> {
+/// A message as a door wrote it, and why it was to be buried at once.
+type AsAccepted = (Message, Option<Burial>);
+
+/// The message at a place; `None` when it is not what was written there.
+async fn message(reading: &Reading, at: At, seq: Seq, end: Instant) -> Result<Option<AsAccepted>, Failure> {
     let read = reading.at(at.log, at.number, end).await?;
-    Ok(read.and_then(|read| row_in(&read, at, seq)))
+    Ok(read.and_then(|read| message_in(&read, at, seq)))
 }
 
-fn row_in(read: &Read, at: At, seq: Seq) -> Option<Wish> {
+fn message_in(read: &Read, at: At, seq: Seq) -> Option<AsAccepted> {
     let (_, row) = read.rows.get(usize::try_from(at.index).ok()?)?;
-    (row.seq == seq).then(|| row.wish.clone())
+    match &row.wish {
+        _ if row.seq != seq => None,
+        Wish::Put(put) => Some((Put::clone(put).into_message(seq), Op::buried_at_once(put))),
+        Wish::Replay(message) => Some((Message::clone(message).risen(), None)),
+        Wish::Discard { .. } => None,
+    }
 }
 
-/// With what became of it since, and why it was to be buried at once.
-fn message_of(wish: Wish, seq: Seq, waiting: &Waiting) -> (Message, Option<Burial>) {
-    let (message, burial) = match wish {
-        Wish::Put(put) => {
-            let burial = Op::buried_at_once(&put);
-            (put.into_message(seq), burial)
-        }
-        Wish::Replay(message) => (risen(*message), None),
-        // No message is in such a place.
-        Wish::Discard { lane } => {
-            let (head, body, kind) = (Vec::new(), Vec::new(), String::new());
-            let put = Put { lane, kind, head, body, accepted_at: 0, place: crate::Place::Lane };
-            (put.into_message(seq), None)
-        }
-    };
-    let message = match waiting.tried.as_deref() {
-        None => message,
-        Some(tried) => Message {
-            attempts: tried.attempts,
-            first_attempt_at: Some(tried.first_at),
-            last_attempt_at: Some(tried.last_at),
-            last_cause: Some(tried.cause.clone()),
-            frozen: tried.frozen.clone(),
-            ..message
-        },
-    };
-    (message, burial)
+/// With what became of it since.
+fn tried(message: Message, waiting: &Waiting) -> Message {
+    let Some(tried) = waiting.tried.as_deref() else { return message };
+    Message {
+        attempts: tried.attempts,
+        first_attempt_at: Some(tried.first_at),
+        last_attempt_at: Some(tried.last_at),
+        last_cause: Some(tried.cause.clone()),
+        frozen: tried.frozen.clone(),
+        ..message
+    }
+}
+
+fn found(message: Option<AsAccepted>, waiting: &Waiting) -> Found {
+    message.map_or(Found::Damaged, |(message, _)| Found::Message(Box::new(tried(message, waiting))))
 }
 
 impl Store for Owned {
@@ -289,8 +278,7 @@ impl Store for Owned {
     fn read(&mut self, lane: &str, seq: Seq) -> Result<Found, Trouble> {
         let Some(waiting) = self.state.waiting(lane, seq) else { return Ok(Found::Missing) };
         let Some(read) = self.reading.cached(waiting.at.log, waiting.at.number) else { return Ok(Found::Away) };
-        let row = row_in(&read, waiting.at, seq);
-        Ok(row.map_or(Found::Damaged, |row| Found::Message(Box::new(message_of(row, seq, waiting).0))))
+        Ok(found(message_in(&read, waiting.at, seq), waiting))
     }
 
     fn fetch(&mut self, lane: &str, seq: Seq) -> Fetching {
@@ -298,9 +286,8 @@ impl Store for Owned {
         let (reading, term) = (self.reading.clone(), self.title.term.clone());
         Box::pin(async move {
             let Some(waiting) = waiting else { return Ok(Found::Missing) };
-            let found = content(&reading, waiting.at, seq, term.end_at()).await;
-            let row = found.map_err(|failure| Trouble(failure.to_string()))?;
-            Ok(row.map_or(Found::Damaged, |row| Found::Message(Box::new(message_of(row, seq, &waiting).0))))
+            let message = message(&reading, waiting.at, seq, term.end_at()).await;
+            Ok(found(message.map_err(|failure| Trouble(failure.to_string()))?, &waiting))
         })
     }
 

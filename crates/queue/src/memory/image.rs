@@ -140,16 +140,7 @@ impl Image {
 
     fn risen(&mut self, seq: Seq) {
         if let Some(DeadLetter { message, .. }) = self.out_of_the_dead(seq) {
-            let message = Message {
-                attempts: 0,
-                first_attempt_at: None,
-                last_attempt_at: None,
-                last_cause: None,
-                frozen: None,
-                replays: message.replays.saturating_add(1),
-                ..message
-            };
-            self.write(Row::Waiting(Box::new(message)));
+            self.write(Row::Waiting(Box::new(message.risen())));
         }
     }
 
