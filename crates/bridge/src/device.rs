@@ -108,7 +108,7 @@ impl Worker {
     }
 
     /// Runs until nothing has happened for a while or its mailbox is closed; finishes what it holds.
-    pub async fn run(mut self, mut mailbox: mpsc::Receiver<Happening>) {
+    pub async fn run(mut self, mut mailbox: mpsc::Receiver<Box<Happening>>) {
         loop {
             tokio::select! {
                 biased; // the same order in every run
@@ -120,7 +120,7 @@ impl Worker {
                     }
                 }
                 happening = mailbox.recv(), if self.sending.is_none() || !mailbox.is_closed() => match happening {
-                    Some(happening) => self.handle(happening).await,
+                    Some(happening) => self.handle(*happening).await,
                     None if self.sending.is_none() => return,
                     None => {}
                 },

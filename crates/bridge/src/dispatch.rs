@@ -11,7 +11,8 @@ use tokio::task::JoinSet;
 use crate::device::{Happening, Shared, Worker};
 use crate::lane::Lane;
 
-/// A device has two lanes, each with at most one lease out; a mailbox of this size is never full.
+/// A device has two lanes, each with at most one lease out; a mailbox of this size is never full. What is in it is boxed, because a
+/// channel has room for 32 from its first message on: 7 KiB a device, and 15 for one that is busy.
 const MAILBOX: usize = 4;
 
 /// Hands out leases until `stop` says so, then waits for the workers to finish what they hold.
@@ -37,7 +38,7 @@ pub async fn run(mut leases: Leases, shared: Arc<Shared>, mut stop: watch::Recei
 
 struct Workers {
     shared: Arc<Shared>,
-    mailboxes: HashMap<String, mpsc::Sender<Happening>>,
+    mailboxes: HashMap<String, mpsc::Sender<Box<Happening>>>,
     tasks: JoinSet<String>,
 }
 
@@ -48,6 +49,7 @@ impl Workers {
             Some(Lane::News(owner)) => (owner.to_string(), Happening::NetworkEvent(lease)),
             Some(Lane::Unsorted { .. }) | None => (lease.message().lane.clone(), Happening::Unsorted(lease)),
         };
+        let happening = Box::new(happening);
         let happening = match self.mailboxes.get(&device) {
             Some(mailbox) => match mailbox.try_send(happening) {
                 Ok(()) => return,
@@ -59,7 +61,7 @@ impl Workers {
     }
 
     /// A new worker, also when the old one has just decided to end.
-    fn start(&mut self, device: String, first: Happening) {
+    fn start(&mut self, device: String, first: Box<Happening>) {
         let (sender, mailbox) = mpsc::channel(MAILBOX);
         sender.try_send(first).expect("an empty mailbox has room");
         self.mailboxes.insert(device.clone(), sender);

@@ -25,6 +25,7 @@ mod letters; // dead letters, from any process
 mod names; // PURE: what blobs are called
 mod owned; // a partition as its owner's queue sees it
 mod pace; // PURE: when a commit may begin
+mod picture; // an owner's knowledge, written down
 mod progress; // what an owner commits, and the fence
 mod reading; // what the doors have written, read once
 mod rounds; // PURE: in which order it is handed on

@@ -288,6 +288,32 @@ async fn a_claim_is_the_first_ones_whichever_worker_hears_of_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_state_of_many_pieces_goes_from_owner_to_owner_and_leaves_nothing_behind() {
+    let mut site = Site::new();
+    let mut left = Vec::new();
+    for life in 0..3_u8 {
+        let worker = site.process(true, true).await;
+        let lane = "t/n/a/d";
+        while worker.queue.tenancy(lane).is_none() {
+            sleep(Duration::from_millis(100)).await;
+        }
+        let notes = worker.queue.notes_of(lane, "s").await.unwrap();
+        assert_eq!(notes.len(), usize::from(life) * 5, "of {life} lives before");
+        assert!(notes.iter().all(|(_, value)| value.len() == 1_000_000));
+        for key in 0..5 {
+            let note = Note { space: "s".into(), key: format!("{life}-{key}"), value: Some(vec![life; 1_000_000]) };
+            worker.queue.write_notes(lane, vec![note]).await.unwrap();
+        }
+        worker.queue.close().await;
+        sleep(Duration::from_secs(60)).await;
+        let states: Vec<_> = site.account.names("part/").into_iter().filter(|name| name.contains("/state/")).collect();
+        left.push(states.len());
+    }
+    // Of four partitions: three are one piece each; this one has 5, 10 and 15 MB in pieces of 4 MiB.
+    assert_eq!(left, [3 + 2, 3 + 3, 3 + 4]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_nobody_needs_goes_and_the_log_of_a_dead_door_is_closed() {
     let mut site = Site::new();
     let dead = site.process(true, false).await;

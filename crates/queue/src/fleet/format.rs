@@ -184,10 +184,20 @@ pub(crate) struct Owner {
     pub(crate) process: String,
     /// Where its pages are.
     pub(crate) address: String,
-    /// The number that the state is at; 0 is none yet.
-    pub(crate) state: u64,
+    /// Where the state is.
+    pub(crate) state: Picture,
     /// What of the doors' logs is still needed to get from there to now.
     pub(crate) needs: Needs,
+}
+
+/// A state that was written down, in pieces.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Picture {
+    /// What all commits before this one come to; 0: nothing was written yet.
+    pub(crate) number: u64,
+    /// An owner writes no name twice, so that a piece that comes late spoils nothing.
+    pub(crate) attempt: u32,
+    pub(crate) pieces: u32,
 }
 
 /// Which blobs of doors somebody may still read.

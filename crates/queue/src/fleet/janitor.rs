@@ -43,7 +43,7 @@ pub(super) struct Needed(Vec<Needs>);
 impl Needed {
     /// Nothing may go before all of them have written down what they need.
     pub(super) fn of(owners: Vec<Owner>, partitions: u16) -> Option<Self> {
-        let all = owners.len() == usize::from(partitions) && owners.iter().all(|owner| owner.state > 0);
+        let all = owners.len() == usize::from(partitions) && owners.iter().all(|owner| owner.state.number > 0);
         all.then(|| Self(owners.into_iter().map(|owner| owner.needs).collect()))
     }
 
@@ -160,11 +160,12 @@ async fn remove(common: &Common) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fleet::format::Picture;
 
     fn owner(next_log: u32, from: &[(u32, u64)], waiting: &[(u32, u64, u64)]) -> Owner {
         let from = from.iter().map(|(log, number)| (Log(*log), *number)).collect();
         let waiting = waiting.iter().map(|(log, first, last)| (Log(*log), *first, *last)).collect();
-        Owner { state: 1, needs: Needs { next_log: Log(next_log), from, waiting }, ..Owner::default() }
+        Owner { state: Picture { number: 1, ..Picture::default() }, needs: Needs { next_log: Log(next_log), from, waiting }, ..Owner::default() }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Numbers have so many digits that names sort as they do.
 
+use super::format::Picture;
 use crate::Seq;
 
 /// A door's log: the life of one process that takes messages. Rises with every such life, never used again.
@@ -78,9 +79,14 @@ pub(crate) fn progress(partition: Partition, number: u64) -> String {
     format!("part/{:03}/log/{number:012}", partition.0)
 }
 
-/// What the commits before this number come to.
-pub(crate) fn state(partition: Partition, number: u64) -> String {
-    format!("part/{:03}/state/{number:012}", partition.0)
+/// What the commits before a number come to, whenever it was written.
+pub(crate) fn states(partition: Partition) -> String {
+    format!("part/{:03}/state/", partition.0)
+}
+
+/// One piece of that.
+pub(crate) fn state(partition: Partition, picture: &Picture, piece: u32) -> String {
+    format!("{}{:012}-{:04}/{piece:04}", states(partition), picture.number, picture.attempt)
 }
 
 /// A dead letter, whole. By position first, so that a list is in the order in which they were accepted.

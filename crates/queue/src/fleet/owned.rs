@@ -7,13 +7,15 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::account::Account;
-use super::format::{At, Change, Letter, Owner, Wish, seal};
+use super::format::{At, Change, Letter, Owner, Picture, Wish, seal};
 use super::names::{self, Partition};
 use super::pace::Pace;
+use super::picture;
 use super::progress::{Lost, Progress};
 use super::reading::{Read, Reading};
 use super::rounds::Positions;
@@ -53,8 +55,8 @@ type Outcome = Arc<Mutex<Option<Result<Done, Lost>>>>;
 struct Done {
     next: u64,
     changes: Vec<Change>,
-    /// The state was written down.
-    is_written: bool,
+    /// Where the state was written down.
+    written: Option<Picture>,
 }
 
 /// See the module.
@@ -72,12 +74,14 @@ pub(crate) struct Owned {
     doing: Outcome,
     written: Written,
     risen: Vec<Arc<str>>,
+    /// To write the state down.
+    attempts: u32,
 }
 
 /// When the state was written down last.
 #[derive(Clone, Debug)]
 struct Written {
-    number: u64,
+    picture: Picture,
     at: Instant,
     /// None before the first time.
     positions: Option<Positions>,
@@ -98,13 +102,14 @@ impl Owned {
         (account, reading): (Arc<Account>, Arc<Reading>),
         title: Title,
         (progress, state): (Progress, State),
-        (next, begins, has_state): (u64, Vec<u64>, bool),
+        (next, begins, picture): (u64, Vec<u64>, Picture),
         (bounds, every): (Bounds, Duration),
     ) -> Self {
         let now = Instant::now();
-        let written = Written { number: next, at: now, positions: has_state.then(|| state.positions.clone()) };
+        let positions = (picture.number > 0).then(|| state.positions.clone());
+        let written = Written { picture, at: now, positions };
         let (pace, doing, risen) = (Pace::new(every, now), Outcome::default(), Vec::new());
-        Self { account, reading, title, progress, bounds, state, next, begins, pace, doing, written, risen }
+        Self { account, reading, title, progress, bounds, state, next, begins, pace, doing, written, risen, attempts: 0 }
     }
 
     fn to_bury(&self, ops: &[Op]) -> Vec<ToBury> {
@@ -127,15 +132,17 @@ impl Owned {
 
     /// It is time to write the state down.
     fn is_picture_due(&self) -> bool {
-        let commits = self.next - self.written.number;
+        let commits = self.next - self.written.picture.number.max(1);
         let has_changed = commits > 0 || self.written.positions.as_ref() != Some(&self.state.positions);
         commits > COMMITS_MAX || (has_changed && self.written.at.elapsed() > STATE_EVERY)
     }
 
-    fn picture_now(&self) -> (u64, bytes::Bytes, Owner) {
+    fn picture_now(&mut self) -> (Bytes, Owner) {
         let (process, address) = (self.title.process.to_string(), self.title.address.to_string());
-        let (epoch, state, needs) = (self.progress.epoch(), self.next, self.state.needs());
-        (self.next, seal(&self.state), Owner { epoch, process, address, state, needs })
+        let (epoch, body, needs) = (self.progress.epoch(), seal(&self.state), self.state.needs());
+        let state = Picture { number: self.next, attempt: self.attempts, pieces: picture::pieces_of(&body) };
+        self.attempts += 1;
+        (body, Owner { epoch, process, address, state, needs })
     }
 
     fn removes(&self, names: Vec<String>) {
@@ -144,16 +151,17 @@ impl Owned {
         }
     }
 
-    fn is_written(&mut self, number: u64) {
-        let (old, part) = (std::mem::replace(&mut self.written.number, number), self.title.partition);
-        self.written.at = Instant::now();
-        self.written.positions = Some(self.state.positions.clone());
-        // Where nothing was committed since, it is the same name.
-        if old < number {
-            let begins = std::mem::take(&mut self.begins);
-            let commits = (old..number).filter(|number| !begins.contains(number)).map(|n| names::progress(part, n));
-            self.removes(commits.chain([names::state(part, old)]).collect());
-        }
+    fn is_written(&mut self, picture: Picture) {
+        self.removes(self.not_needed_after(&picture));
+        self.begins.clear();
+        self.written = Written { picture, at: Instant::now(), positions: Some(self.state.positions.clone()) };
+    }
+
+    /// What is in this picture: the last one, and the commits since then.
+    fn not_needed_after(&self, picture: &Picture) -> Vec<String> {
+        let (last, part) = (&self.written.picture, self.title.partition);
+        let commits = (last.number.max(1)..picture.number).filter(|number| !self.begins.contains(number));
+        commits.map(|number| names::progress(part, number)).chain(picture::names_of(part, last)).collect()
     }
 }
 
@@ -166,12 +174,10 @@ async fn remove(account: Arc<Account>, names: Vec<String>) {
 }
 
 /// Writes the state and then where it is. `false` when it could not be done now: it is done another time.
-async fn write_state(account: &Account, title: &Title, number: u64, state: bytes::Bytes, owner: &Owner) -> bool {
-    let (name, partition) = (names::state(title.partition, number), title.partition.0);
+async fn write_state(account: &Account, title: &Title, body: Bytes, owner: &Owner) -> bool {
     let end = title.term.end_at();
-    let put = account.until(Some(end), || account.blobs.put_over(&name, state.clone(), None)).await;
-    if let Err(cause) = put {
-        tracing::warn!(partition, %cause, "the state of a partition cannot be written down now");
+    if let Err(cause) = picture::write(account, title.partition, &owner.state, body, end).await {
+        tracing::warn!(partition = title.partition.0, %cause, "the state of a partition cannot be written down now");
         return false;
     }
     let (name, owner) = (names::owner(title.partition), seal(owner));
@@ -332,15 +338,17 @@ impl Store for Owned {
             let result = match result {
                 Err(failure) => Err(Lost(format!("a dead letter was not kept before our term ended: {failure}"))),
                 Ok(()) => {
-                    let is_written = match picture {
-                        Some((number, state, owner)) => write_state(&account, &title, number, state, &owner).await,
-                        None => false,
+                    let written = match picture {
+                        Some((body, owner)) => {
+                            write_state(&account, &title, body, &owner).await.then_some(owner.state)
+                        }
+                        None => None,
                     };
                     let next = match changes.is_empty() {
                         true => Ok(number),
                         false => progress.append(number, changes.clone(), now).await,
                     };
-                    next.map(|next| Done { next, changes, is_written })
+                    next.map(|next| Done { next, changes, written })
                 }
             };
             *doing.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
@@ -354,8 +362,8 @@ impl Store for Owned {
             Some(Err(Lost(why))) => return Err(CommitError::Lost(why)),
             None => return Err(CommitError::Lost("it was not begun".into())),
         };
-        if done.is_written {
-            self.is_written(self.next);
+        if let Some(picture) = done.written {
+            self.is_written(picture);
         }
         self.next = done.next;
         let mut gone = Vec::new();
@@ -382,9 +390,12 @@ impl Store for Owned {
     }
 
     fn last(&mut self) -> Option<Doing> {
-        let ((number, state, owner), account, title) = (self.picture_now(), self.account.clone(), self.title.clone());
+        let ((body, owner), account, title) = (self.picture_now(), self.account.clone(), self.title.clone());
+        let not_needed_then = self.not_needed_after(&owner.state);
         Some(Box::pin(async move {
-            write_state(&account, &title, number, state, &owner).await;
+            if write_state(&account, &title, body, &owner).await {
+                tokio::spawn(remove(account, not_needed_then));
+            }
         }))
     }
 

@@ -16,6 +16,7 @@ use super::follow::Follower;
 use super::format::{Owner, seal, unseal};
 use super::names::{self, Partition};
 use super::owned::{Owned, Title};
+use super::picture;
 use super::progress::begin;
 use super::reading::Reading;
 use super::state::State;
@@ -123,11 +124,8 @@ async fn take_over(
     let name = names::owner(partition);
     // As long as it is renewed there is time: a backlog may take longer to read than a term is.
     let before: Owner = read(common, &name).await?;
-    let mut state = match before.state {
-        0 => State::default(),
-        number => read(common, &names::state(partition, number)).await?,
-    };
-    let from = before.state.max(1);
+    let mut state = picture::read(account, partition, &before.state).await?;
+    let from = before.state.number.max(1);
     let (past, progress) = begin(account, partition, &common.process, term, from).await?;
     let mut follower = Follower::new(common.reading.clone(), partition, &state.positions);
     let mut end = term.end_at();
@@ -146,6 +144,7 @@ async fn take_over(
         }
     }
     remove_orphans(account, partition, &state, term).await?;
+    picture::remove_others(account, partition, &before.state, term).await?;
     let (process, address, epoch) = (common.process.to_string(), common.address.to_string(), progress.epoch());
     let owner = seal(&Owner { epoch, process, address, ..before });
     match account.until(Some(term.end_at()), || account.blobs.put_over(&name, owner.clone(), Some(lease))).await? {
@@ -165,7 +164,7 @@ async fn take_over(
         parts,
         title,
         (progress, state),
-        (past.next, past.begins, before.state > 0),
+        (past.next, past.begins, before.state),
         (bounds, common.commit_every),
     );
     let (board, (to, commands)) = (Arc::new(Board::default()), mpsc::unbounded_channel());
@@ -211,7 +210,7 @@ async fn read<T: serde::de::DeserializeOwned>(common: &Common, name: &str) -> Re
     unseal(&body).map_err(|cause| odd(format!("{name}: {cause}")))
 }
 
-fn odd(cause: String) -> Failure {
+pub(super) fn odd(cause: String) -> Failure {
     Failure { kind: FailureKind::Odd, cause, retry_after: None }
 }
 
