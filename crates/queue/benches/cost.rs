@@ -47,6 +47,7 @@ impl Bill {
 }
 
 /// A line to the account on which every call is counted.
+#[derive(Debug)]
 struct Counted(Client, Arc<Bill>);
 
 fn one_more(count: &AtomicU64) {
