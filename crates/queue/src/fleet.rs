@@ -53,6 +53,16 @@ use crate::{Clock, LeaseError, Message, Options, Put, PutError, Stats};
 /// How often a worker looks who lives and what is free. With the lease's 15 s and the reading it makes a take-over of under 26 s.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
 
+/// Longest that a partition that is to be given away waits for what is out; what is not back by then comes twice.
+const SETTLED_MAX: Duration = Duration::from_secs(4);
+
+/// Between two looks at that.
+const SETTLED_LOOK: Duration = Duration::from_millis(100);
+
+/// After a partition has been given away, before anybody else can have it: whoever acts for it looks each second whether it still may,
+/// and has links to let go, which are stolen from him otherwise.
+const LET_GO: Duration = Duration::from_millis(1_500);
+
 /// Longest that a claim waits for the account; then it is tried again with its message.
 const CLAIM_MAX: Duration = Duration::from_secs(10);
 
@@ -172,6 +182,27 @@ impl Parts {
 
     fn mine(&self) -> BTreeSet<Partition> {
         self.lock().tenures.keys().copied().collect()
+    }
+
+    /// Hands out no more of a partition that is to be given away, until what is out has come back.
+    async fn settled(&self, partition: Partition) {
+        let end = Instant::now() + SETTLED_MAX;
+        let board = {
+            let inner = self.lock();
+            let Some(tenure) = inner.tenures.get(&partition) else { return };
+            if let Some((_, to)) = &inner.stream {
+                // One that is gone has nothing out.
+                let _ = tenure.line.send(Command::Lease { max: 0, to: to.clone() });
+            }
+            tenure.board.clone()
+        };
+        // The first look is after what was handed out until then is on the board.
+        while Instant::now() < end {
+            tokio::time::sleep(SETTLED_LOOK).await;
+            if board.stats().leased == 0 {
+                return;
+            }
+        }
     }
 
     /// One came or went: the others may have more or less out.
@@ -397,7 +428,7 @@ async fn work(common: Arc<Common>, parts: Arc<Parts>, mut leaves: oneshot::Recei
         }
     };
     let tenures = std::mem::take(&mut parts.lock().tenures);
-    let given = tenures.into_iter().map(|(partition, tenure)| tenure.give(&common, partition));
+    let given = tenures.into_iter().map(|(partition, tenure)| tenure.give(&common, partition, Duration::ZERO));
     futures_util::future::join_all(given).await;
     alive.leave(&common).await;
     if let Some(reply) = reply {
@@ -488,9 +519,10 @@ async fn look(common: &Arc<Common>, parts: &Arc<Parts>) -> Result<(), Failure> {
     let free = (0..common.partitions).map(Partition).filter(|partition| !leased.contains(partition)).collect();
     let decision = balance::decide(&common.process, &workers, common.partitions, &free, &parts.mine());
     if let Some(partition) = decision.give {
+        parts.settled(partition).await;
         let tenure = parts.lock().tenures.remove(&partition);
         if let Some(tenure) = tenure {
-            tenure.give(common, partition).await;
+            tenure.give(common, partition, LET_GO).await;
             parts.changed();
         }
     }

@@ -183,6 +183,63 @@ async fn a_partition_that_is_given_away_is_handed_out_by_the_next_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn doors_that_are_never_silent_hold_up_no_take_over() {
+    let mut site = Site::new();
+    let doors = [site.process(true, false).await, site.process(true, false).await, site.process(true, false).await];
+    let posting = doors.map(|door| {
+        tokio::spawn(async move {
+            for n in 0_u32.. {
+                door.put(&format!("t/n/a/d{}", n % 50), &n.to_string()).await;
+            }
+        })
+    });
+    sleep(Duration::from_secs(5)).await;
+    let mut worker = site.process(false, true).await;
+    let first = timeout(Duration::from_secs(10), worker.leases.next()).await.expect("all can be read in that time");
+    settle(first.unwrap()).await;
+    posting.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+/// Whoever acts for a lane looks each second whether it still may.
+#[tokio::test(start_paused = true)]
+async fn a_partition_is_given_away_when_nothing_of_it_is_out_and_everybody_has_let_go() {
+    let mut site = Site::new();
+    let door = site.process(true, false).await;
+    let mut first = site.process(false, true).await;
+    let lanes: Vec<String> = (0..16).map(|n| format!("t/n/a/d{n}")).collect();
+    for lane in &lanes {
+        door.put(lane, "1").await;
+    }
+    let mut out = Vec::new();
+    for _ in &lanes {
+        out.push(first.next().await);
+    }
+    let mut second = site.process(false, true).await;
+    // The first looks who lives while all of it is out, and an answer takes its time.
+    sleep(Duration::from_millis(3_500)).await;
+    for lease in out {
+        settle(lease).await;
+    }
+    let mut let_go = std::collections::BTreeMap::new();
+    let mut gaps = Vec::new();
+    while gaps.len() < 8 {
+        sleep(Duration::from_millis(10)).await;
+        for lane in &lanes {
+            let (is_first, is_second) = (first.queue.holds(lane), second.queue.holds(lane));
+            assert!(!is_first || !is_second, "two hold {lane}");
+            if !is_first {
+                let_go.entry(lane).or_insert_with(Instant::now);
+            }
+        }
+        let taken = lanes.iter().filter(|lane| second.queue.holds(lane));
+        gaps = taken.map(|lane| let_go[lane].elapsed()).collect();
+    }
+    let shortest = gaps.iter().min().unwrap();
+    assert!(*shortest > Duration::from_millis(1_400), "{shortest:?}");
+    second.none().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_worker_that_is_cut_off_stops_before_another_begins() {
     let mut site = Site::new();
     let door = site.process(true, false).await;

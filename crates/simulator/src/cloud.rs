@@ -22,6 +22,7 @@ mod notices; // the hub's own events
 mod owner; // what the owner of a hub asks
 mod provisioning; // what a call to the provisioning service does
 mod telemetry; // what devices send
+mod thefts; // which connection took a device from which
 mod time; // what time it is
 mod twins; // what devices and their owner do with twins
 
@@ -33,6 +34,7 @@ pub(crate) use moving::Several;
 pub use mqtt::MqttCounts;
 pub(crate) use provisioning::DpsCall;
 pub(crate) use telemetry::Accepted;
+pub use thefts::{Party, Theft, Thefts};
 
 use c2d::KeptPost;
 use notices::Notices;

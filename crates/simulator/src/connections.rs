@@ -14,7 +14,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 
 use crate::header_case::{Head, Noted};
 use crate::identity::timestamp;
-use crate::sockets::{Reset, Serves, Wire};
+use crate::sockets::{Plug, Serves, Wire};
 
 /// Also how long a connection may be idle between requests, as hyper counts from one answer to the next head.
 const HEAD_MAX: Duration = Duration::from_secs(240);
@@ -53,7 +53,7 @@ pub(crate) trait Answers: Send + Sync + 'static {
     fn now_ms(&self) -> i64;
 
     /// After an answer with status 101: the connection, to speak on it what the answer named.
-    fn upgraded(&self, _: impl Wire, _spoken: &str, _: Reset) -> impl Future<Output = ()> + Send {
+    fn upgraded(&self, _: impl Wire, _spoken: &str, _: Plug) -> impl Future<Output = ()> + Send {
         async {}
     }
 }
@@ -62,11 +62,11 @@ pub(crate) trait Answers: Send + Sync + 'static {
 pub(crate) struct Http<A>(pub(crate) Arc<A>);
 
 impl<A: Answers> Serves for Http<A> {
-    async fn serve(self: Arc<Self>, wire: impl Wire, reset: Reset) {
+    async fn serve(self: Arc<Self>, wire: impl Wire, plug: Plug) {
         let answers = Arc::clone(&self.0);
         if let Some((upgraded, spoken)) = requests(wire, Arc::clone(&answers)).await {
             let spoken = spoken.to_str().unwrap_or_default();
-            answers.upgraded(TokioIo::new(upgraded), spoken, reset).await;
+            answers.upgraded(TokioIo::new(upgraded), spoken, plug).await;
         }
     }
 }

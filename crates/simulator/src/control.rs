@@ -48,6 +48,7 @@ impl Answers for Control {
         Ok(match (&ask.parts.method, path.as_slice()) {
             (&Method::GET, [""]) => page(),
             (&Method::GET, ["api", "state"]) => self.state(),
+            (&Method::GET, ["api", "thefts"]) => json(StatusCode::OK, &self.cloud.thefts()),
             (&Method::GET, ["api", "started"]) => json(StatusCode::OK, &self.started),
             (&Method::GET, ["api", "faults"]) => json(StatusCode::OK, &self.cloud.faults()),
             (&Method::POST, ["api", "faults"]) => self.set_faults(&ask),
@@ -56,9 +57,12 @@ impl Answers for Control {
             (&Method::POST, ["api", "devices"]) => self.enrol(&ask),
             (&Method::POST, ["api", "devices", id, action]) => self.device(&ask, id, action),
             (method, ["api", "registrations" | "groups", ..]) => self.provisioning(&ask, method, &path),
-            (_, [""] | ["api", "state" | "started" | "faults" | "clock" | "devices"] | ["api", "devices", _, _]) => {
-                problem(StatusCode::METHOD_NOT_ALLOWED, "method: not one for this address")
-            }
+            (
+                _,
+                [""]
+                | ["api", "state" | "thefts" | "started" | "faults" | "clock" | "devices"]
+                | ["api", "devices", _, _],
+            ) => problem(StatusCode::METHOD_NOT_ALLOWED, "method: not one for this address"),
             _ => problem(StatusCode::NOT_FOUND, "path: nothing here, see docs/azure-sim.md"),
         })
     }

@@ -7,16 +7,20 @@
 
 mod notes; // what a connection is told, and where it finds it
 mod readers; // who reads events beside whom
+mod thefts; // which connection took a device from which
 mod turns; // who began or ceased to speak for a device
 mod wants; // waiting until somebody listens
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
 pub(crate) use notes::{Call, CallFailed, DesiredChange, Ears, Mailbox, Notes};
 use readers::{Place, ReaderKey};
+use thefts::Thefts;
+pub(crate) use thefts::{Side, Theft};
 pub(crate) use turns::Turn;
 use turns::Turns;
 
@@ -35,6 +39,12 @@ const DESIRED_MAX: usize = 256;
 /// One of the connections since the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct ConnectionId(u64);
+
+impl ConnectionId {
+    pub(crate) fn number(self) -> u64 {
+        self.0
+    }
+}
 
 impl std::fmt::Display for ConnectionId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -71,8 +81,7 @@ struct Inner {
     readers: BTreeMap<ConnectionId, Vec<Place>>,
     wait_for_feedback: BTreeSet<(HubId, ConnectionId)>,
     turns: Turns,
-    /// By device: it takes a good token to come in here.
-    thefts: BTreeMap<String, u64>,
+    thefts: Thefts,
     /// Rings when somebody listens for methods.
     wants: HashMap<Endpoint, Arc<Notify>>,
 }
@@ -82,6 +91,12 @@ struct Inner {
 struct Owner {
     connection: ConnectionId,
     ears: Ears,
+}
+
+impl Inner {
+    fn side(&self, connection: ConnectionId) -> Side {
+        Side { connection, peer: self.mailboxes.get(&connection).and_then(|mailbox| mailbox.peer) }
+    }
 }
 
 impl Directory {
@@ -96,16 +111,16 @@ impl Directory {
     /// A new connection of AMQP.
     #[cfg(test)]
     pub(crate) fn join(&self) -> (ConnectionId, Arc<Mailbox>) {
-        self.join_as(Protocol::Amqp)
+        self.join_as(Protocol::Amqp, None)
     }
 
     /// A new connection.
-    pub(crate) fn join_as(&self, protocol: Protocol) -> (ConnectionId, Arc<Mailbox>) {
+    pub(crate) fn join_as(&self, protocol: Protocol, peer: Option<SocketAddr>) -> (ConnectionId, Arc<Mailbox>) {
         let mut inner = self.inner();
         inner.ever += 1;
         *inner.ever_by.entry(protocol).or_default() += 1;
         let id = ConnectionId(inner.ever);
-        let mailbox = Arc::new(Mailbox::new(protocol));
+        let mailbox = Arc::new(Mailbox::new(protocol, peer));
         inner.mailboxes.insert(id, Arc::clone(&mailbox));
         (id, mailbox)
     }
@@ -142,18 +157,26 @@ impl Directory {
         let before = inner.owners.insert(endpoint.clone(), owner);
         inner.turns.owned(endpoint, me, before.map(|before| before.connection), now_ms);
         let before = before.filter(|before| before.connection != me);
-        if let Some(mailbox) = before.and_then(|before| inner.mailboxes.get(&before.connection)) {
+        let before = before.and_then(|before| Some((before.connection, inner.mailboxes.get(&before.connection)?)));
+        if let Some((before_id, mailbox)) = before {
             mailbox.tell(|notes| {
                 notes.stolen.insert(endpoint.clone(), claim);
             });
-            *inner.thefts.entry(endpoint.device.clone()).or_default() += 1;
+            let (from, to) = (inner.side(before_id), inner.side(me));
+            inner.thefts.note(Theft { endpoint: endpoint.clone(), at_ms: now_ms, from, to });
         }
         claim
     }
 
     /// How often each device was taken from a connection that was still there.
     pub(crate) fn thefts(&self) -> BTreeMap<String, u64> {
-        self.inner().thefts.clone()
+        self.inner().thefts.by_device().clone()
+    }
+
+    /// How often that was, of all, and what is known of the newest.
+    pub(crate) fn newest_thefts(&self) -> (u64, Vec<Theft>) {
+        let inner = self.inner();
+        (inner.thefts.ever(), inner.thefts.newest().cloned().collect())
     }
 
     /// A connection does not speak for an endpoint any more.

@@ -7,6 +7,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -22,7 +23,7 @@ pub(crate) use scene::Scene;
 
 use crate::cloud::Cloud;
 use crate::directory::{ConnectionId, Mailbox, Notes, Protocol};
-use crate::sockets::{Reset, Wire};
+use crate::sockets::{Plug, Wire};
 
 /// What is read at a time: one TLS record.
 const READ_BYTES: usize = 16 << 10;
@@ -95,8 +96,8 @@ struct Member {
 }
 
 impl Member {
-    fn join(cloud: Arc<Cloud>, protocol: Protocol) -> Self {
-        let (id, mailbox) = cloud.directory().join_as(protocol);
+    fn join(cloud: Arc<Cloud>, protocol: Protocol, peer: Option<SocketAddr>) -> Self {
+        let (id, mailbox) = cloud.directory().join_as(protocol, peer);
         Self { cloud, id, mailbox, began: Instant::now() }
     }
 
@@ -187,10 +188,10 @@ impl<S: Wire> Lane<S> {
 }
 
 /// Serves one connection to its end.
-pub(crate) async fn drive<T: Talks>(wire: impl Wire, cloud: Arc<Cloud>, reset: Reset) {
+pub(crate) async fn drive<T: Talks>(wire: impl Wire, cloud: Arc<Cloud>, plug: Plug) {
     let mut lane = Lane::new(wire);
-    match run::<T>(&mut lane, cloud).await {
-        Some(Fate::Reset) => reset.instead_of_closing(),
+    match run::<T>(&mut lane, cloud, plug.peer()).await {
+        Some(Fate::Reset) => plug.reset_instead_of_closing(),
         Some(Fate::Silent) => tokio::time::sleep(SILENT_MAX).await,
         Some(Fate::Cut) => {}
         // Boxed: most connections end some day, but each would hold room for it from the beginning.
@@ -199,8 +200,8 @@ pub(crate) async fn drive<T: Talks>(wire: impl Wire, cloud: Arc<Cloud>, reset: R
 }
 
 /// Gives what is to become of the socket; none when all was said.
-async fn run<T: Talks>(lane: &mut Lane<impl Wire>, cloud: Arc<Cloud>) -> Option<Fate> {
-    let member = Member::join(cloud, T::PROTOCOL);
+async fn run<T: Talks>(lane: &mut Lane<impl Wire>, cloud: Arc<Cloud>, peer: Option<SocketAddr>) -> Option<Fate> {
+    let member = Member::join(cloud, T::PROTOCOL, peer);
     let talk = T::begin(member.id, member.scene());
     let mut party = Party { talk, member };
     turns(lane, &mut party).await

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::cloud::{Cloud, Counts, DeviceView};
+use crate::cloud::{Cloud, Counts, DeviceView, Thefts};
 use crate::dps::{GroupKey, NoKey, Registration, Unmovable};
 use crate::faults::Faults;
 use crate::record::Recorded;
@@ -37,6 +37,11 @@ impl Handle {
     /// What happened since the start.
     pub fn counts(&self) -> Counts {
         self.cloud.counts()
+    }
+
+    /// Which connection took a device from which.
+    pub fn thefts(&self) -> Thefts {
+        self.cloud.thefts()
     }
 
     /// The last accepted messages, oldest first, at most 200.

@@ -25,7 +25,7 @@ use crate::endpoint::{Endpoint, HubId};
 use crate::faults::{Outage, Weather};
 use crate::hub::{self, Telemetry};
 use crate::mqtt::Session;
-use crate::sockets::{Reset, Wire};
+use crate::sockets::{Plug, Wire};
 use crate::websocket::{self, AMQP, MQTT, WebSocket};
 
 /// The content type that makes a body a batch.
@@ -71,13 +71,9 @@ impl Answers for Https {
         }
     }
 
-    async fn upgraded(&self, wire: impl Wire, spoken: &str, reset: Reset) {
+    async fn upgraded(&self, wire: impl Wire, spoken: &str, plug: Plug) {
         let (wire, cloud) = (WebSocket::server(wire).await, Arc::clone(&self.cloud));
-        if spoken == MQTT {
-            drive::<Session>(wire, cloud, reset).await
-        } else {
-            drive::<Peer>(wire, cloud, reset).await
-        }
+        if spoken == MQTT { drive::<Session>(wire, cloud, plug).await } else { drive::<Peer>(wire, cloud, plug).await }
     }
 }
 

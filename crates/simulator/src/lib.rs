@@ -39,7 +39,7 @@ mod time; // what time it is, put forward on request
 mod unplugged; // the services without ports
 mod websocket; // other protocols in WebSocket frames
 
-pub use cloud::{AmqpCounts, Counts, DeviceView, MqttCounts};
+pub use cloud::{AmqpCounts, Counts, DeviceView, MqttCounts, Party, Theft, Thefts};
 pub use dps::{GroupKey, NoKey, Registration, Substatus, Unmovable};
 pub use faults::{
     AllConnections, AmqpAction, AmqpFault, AmqpFaults, ConnackFault, Gateway, LinkState, MqttFaults, NoPuback,

@@ -4,6 +4,7 @@
 //! future that serves cuts all its connections.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,28 +31,37 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire for S {}
 
 /// Whoever speaks on connections.
 pub(crate) trait Serves: Send + Sync + 'static {
-    fn serve(self: Arc<Self>, wire: impl Wire, reset: Reset) -> impl Future<Output = ()> + Send;
+    fn serve(self: Arc<Self>, wire: impl Wire, plug: Plug) -> impl Future<Output = ()> + Send;
 }
 
-/// Has the socket reset, not closed, when it is dropped.
+/// What is to be known of a socket, and done with it, above all that is wrapped around it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Reset(Arc<AtomicBool>);
+pub(crate) struct Plug {
+    is_reset: Arc<AtomicBool>,
+    peer: Option<SocketAddr>,
+}
 
-impl Reset {
-    pub(crate) fn instead_of_closing(&self) {
-        self.0.store(true, Ordering::Relaxed);
+impl Plug {
+    /// Has the socket reset, not closed, when it is dropped.
+    pub(crate) fn reset_instead_of_closing(&self) {
+        self.is_reset.store(true, Ordering::Relaxed);
+    }
+
+    /// Who has dialled; none where there is no socket.
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        self.peer
     }
 }
 
 /// A socket that can be reset from outside of all that is wrapped around it.
 struct Socket {
     stream: TcpStream,
-    reset: Reset,
+    plug: Plug,
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        if self.reset.0.load(Ordering::Relaxed) {
+        if self.plug.is_reset.load(Ordering::Relaxed) {
             // What fails here leaves an ordinary close.
             let _ = self.stream.set_zero_linger();
         }
@@ -110,11 +120,11 @@ async fn accept(listener: &TcpListener) -> Option<TcpStream> {
 }
 
 async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, server: Arc<impl Serves>) {
-    let reset = Reset::default();
-    let socket = Socket { stream, reset: reset.clone() };
-    let Some(tls) = tls else { return server.serve(socket, reset).await };
+    let plug = Plug { peer: stream.peer_addr().ok(), ..Plug::default() };
+    let socket = Socket { stream, plug: plug.clone() };
+    let Some(tls) = tls else { return server.serve(socket, plug).await };
     match tokio::time::timeout(HANDSHAKE_MAX, tls.accept(socket)).await {
-        Ok(Ok(stream)) => server.serve(stream, reset).await,
+        Ok(Ok(stream)) => server.serve(stream, plug).await,
         Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
         Err(_) => tracing::debug!("a TLS handshake took too long"),
     }

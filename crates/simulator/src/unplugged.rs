@@ -17,7 +17,7 @@ use crate::mqtt::Mqtt;
 use crate::opening::Hosts;
 use crate::options::Options;
 use crate::simulator::{StartError, open};
-use crate::sockets::{Reset, Serves};
+use crate::sockets::{Plug, Serves};
 
 /// The services of a simulator, steered through their [`Handle`]. A wire is served to its end: until the client, the
 /// service or a fault ends it, or the future is dropped. Nothing of a wire is left then, so that a runtime may go with all
@@ -54,16 +54,16 @@ impl Unplugged {
     /// Serves what would come in at the port of HTTPS, also WebSockets.
     pub async fn https(&self, wire: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let https = Arc::new(Https { cloud: Arc::clone(&self.cloud) });
-        Arc::new(Http(https)).serve(wire, Reset::default()).await;
+        Arc::new(Http(https)).serve(wire, Plug::default()).await;
     }
 
     /// Serves what would come in at the port of AMQP.
     pub async fn amqp(&self, wire: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        Arc::new(Amqp { cloud: Arc::clone(&self.cloud) }).serve(wire, Reset::default()).await;
+        Arc::new(Amqp { cloud: Arc::clone(&self.cloud) }).serve(wire, Plug::default()).await;
     }
 
     /// Serves what would come in at the port of MQTT.
     pub async fn mqtt(&self, wire: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        Arc::new(Mqtt { cloud: Arc::clone(&self.cloud) }).serve(wire, Reset::default()).await;
+        Arc::new(Mqtt { cloud: Arc::clone(&self.cloud) }).serve(wire, Plug::default()).await;
     }
 }

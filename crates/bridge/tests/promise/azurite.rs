@@ -39,4 +39,15 @@ impl Azurite {
         let connection_string = format!("AccountName={NAME};AccountKey={KEY};BlobEndpoint={blobs}/{NAME}");
         Self { _process: process, connection_string }
     }
+
+    /// Where it listens.
+    pub(crate) fn port(&self) -> u16 {
+        let place = self.connection_string.rsplit_once(':').and_then(|(_, place)| place.split_once('/'));
+        place.and_then(|(port, _)| port.parse().ok()).expect("an endpoint with a port")
+    }
+
+    /// As somebody sees it to whom it is elsewhere on this machine.
+    pub(crate) fn seen_at(&self, port: u16) -> String {
+        self.connection_string.replace(&format!(":{}/", self.port()), &format!(":{port}/"))
+    }
 }

@@ -14,6 +14,7 @@ mod network; // a network server that posts uplinks
 mod oracle; // what was promised against what arrived
 mod processes; // bridge and simulator as child processes
 mod proxy; // a network between them that can fall silent
+mod replicas; // doors and workers that share a queue in a storage account
 mod settings; // the configuration that is written for them
 mod site; // all of that in one directory
 #[path = "../../../vault/tests/vault/stand_in.rs"]
@@ -31,6 +32,7 @@ mod demo;
 mod device_commands;
 mod devices;
 mod drain;
+mod fleet;
 mod handover;
 mod kill;
 mod mission;

@@ -19,6 +19,10 @@ const RECONNECT: Duration = Duration::from_millis(25);
 #[derive(Clone, Debug)]
 pub(crate) struct Campaign {
     pub(crate) port: u16,
+    /// Ports of more doors behind the same balancer, which sends each post to any of them.
+    pub(crate) more_ports: Vec<u16>,
+    /// Of the balancer's choice.
+    pub(crate) seed: u64,
     pub(crate) devices: u32,
     /// First part of the devices' names.
     pub(crate) prefix: &'static str,
@@ -49,7 +53,17 @@ pub(crate) struct Posting {
 
 impl Campaign {
     pub(crate) fn new(port: u16, devices: u32, uplinks: u32) -> Self {
-        Self { port, devices, prefix: "dev", first: 1, uplinks, pace: None, insist: true }
+        Self {
+            port,
+            more_ports: Vec::new(),
+            seed: 0,
+            devices,
+            prefix: "dev",
+            first: 1,
+            uplinks,
+            pace: None,
+            insist: true,
+        }
     }
 
     /// Starts all devices.
@@ -61,6 +75,7 @@ impl Campaign {
             let device = Device {
                 name: format!("{}-{index:04}", self.prefix),
                 campaign: self.clone(),
+                balancer: fastrand::Rng::with_seed(self.seed ^ u64::from(index)),
                 connection: None,
                 obligations: obligations.clone(),
                 acked: acked.clone(),
@@ -91,7 +106,9 @@ impl Posting {
 struct Device {
     name: String,
     campaign: Campaign,
-    connection: Option<Connection>,
+    balancer: fastrand::Rng,
+    /// To the door that was asked last.
+    connection: Option<(u16, Connection)>,
     obligations: Arc<Obligations>,
     acked: Arc<AtomicU32>,
     answered: mpsc::UnboundedSender<Answer>,
@@ -131,13 +148,17 @@ impl Device {
     }
 
     async fn post(&mut self, body: &[u8]) -> std::io::Result<Reply> {
+        let port = match self.balancer.usize(..=self.campaign.more_ports.len()) {
+            0 => self.campaign.port,
+            nth => self.campaign.more_ports[nth - 1],
+        };
         let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => Connection::open(self.campaign.port).await?,
+            Some((before, connection)) if before == port => connection,
+            _ => Connection::open(port).await?,
         };
         let reply = connection.post("/tts/uplink_message", &[], body).await?;
         if reply.header("connection") != Some("close") {
-            self.connection = Some(connection);
+            self.connection = Some((port, connection));
         }
         Ok(reply)
     }

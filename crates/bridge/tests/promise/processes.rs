@@ -1,5 +1,6 @@
 //! Child processes that are killed when nobody holds them, and whose last words are shown when a test fails.
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -65,6 +66,24 @@ impl Process {
         // Fails only when it is gone already.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+
+    /// The local ports of its connections to a port of this machine.
+    pub(crate) fn connections_to(&self, port: u16) -> BTreeSet<u16> {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.id())).into_iter().flatten().flatten();
+        let ours: BTreeSet<String> = open
+            .filter_map(|entry| Some(std::fs::read_link(entry.path()).ok()?.to_str()?.to_owned()))
+            .filter_map(|link| Some(link.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned()))
+            .collect();
+        let hex = |place: &str| u16::from_str_radix(place.rsplit_once(':')?.1, 16).ok();
+        let tables = ["tcp", "tcp6"].map(|table| std::fs::read_to_string(format!("/proc/{}/net/{table}", self.id())));
+        let rows = tables.iter().flatten().flat_map(|table| table.lines().skip(1));
+        rows.filter_map(|row| {
+            let columns: Vec<_> = row.split_whitespace().collect();
+            let (local, remote, socket) = (hex(columns.get(1)?)?, hex(columns.get(2)?)?, *columns.get(9)?);
+            (remote == port && ours.contains(socket)).then_some(local)
+        })
+        .collect()
     }
 
     pub(crate) fn exited(&mut self) -> Option<ExitStatus> {

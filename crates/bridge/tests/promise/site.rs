@@ -16,7 +16,7 @@ use crate::processes::{LONGHAUL, LOOK, Process, until};
 use crate::settings::{Places, Settings};
 
 /// A process is up within this, also on a busy machine with a debug build.
-const UP_WITHIN: Duration = Duration::from_secs(30);
+pub(crate) const UP_WITHIN: Duration = Duration::from_secs(30);
 /// What has not arrived when the queue has been empty for this long will never come.
 const LOST_AFTER: Duration = Duration::from_secs(5);
 
@@ -54,7 +54,7 @@ const FIRST_PORT: u32 = 10_000;
 const BLOCKS: u32 = 4_400;
 
 impl Ports {
-    fn pick() -> Self {
+    pub(crate) fn pick() -> Self {
         static PICKED: AtomicU32 = AtomicU32::new(0);
         for _ in 0..BLOCKS {
             let block =

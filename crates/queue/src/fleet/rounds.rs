@@ -38,6 +38,8 @@ pub(crate) struct Rounds {
     no_log_at: Option<Instant>,
     /// Handed on before the rest of its blob.
     ahead: BTreeSet<At>,
+    /// What there was when the reader began had been found by then.
+    found_at: Option<Instant>,
 }
 
 /// How far rows were handed on: what is to be read again by who begins here.
@@ -55,7 +57,7 @@ pub(crate) struct Positions {
 impl Rounds {
     pub(crate) fn new(from: &Positions) -> Self {
         let logs = from.logs.iter().map(|(log, next)| (*log, open(*next))).collect();
-        Self { logs, next_log: from.next_log, no_log_at: None, ahead: from.ahead.clone() }
+        Self { logs, next_log: from.next_log, no_log_at: None, ahead: from.ahead.clone(), found_at: None }
     }
 
     /// What a round has to ask for: the next number of each log.
@@ -144,10 +146,16 @@ impl Rounds {
         self.logs.values().any(|reading| !reading.seen.is_empty())
     }
 
-    /// Everything that there was when the reader began has been handed on.
-    pub(crate) fn is_caught_up(&self) -> bool {
-        let ends = self.logs.values().all(|reading| reading.is_over || reading.ended_at.is_some());
-        ends && self.no_log_at.is_some() && !self.is_waiting()
+    /// Everything that there was when the reader began has been handed on. What came since may wait: while doors are busy, something
+    /// always does.
+    pub(crate) fn is_caught_up(&mut self) -> bool {
+        if self.found_at.is_none() && self.logs.values().all(|reading| reading.is_over || reading.ended_at.is_some()) {
+            let seen = self.logs.values().flat_map(|reading| &reading.seen).map(|(_, seen_at, _)| *seen_at);
+            self.found_at = self.no_log_at.map(|no_log_at| seen.fold(no_log_at, Instant::max));
+        }
+        let Some(found_at) = self.found_at else { return false };
+        let mut next = self.logs.values().filter_map(|reading| reading.seen.front());
+        next.all(|(_, seen_at, _)| *seen_at > found_at)
     }
 
     /// How far rows were handed on.
@@ -226,6 +234,24 @@ mod tests {
         assert!(!rounds.is_caught_up());
         assert_eq!(ready(&mut rounds), [11, 21], "once each");
         assert!(rounds.is_caught_up() && rounds.positions().ahead.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_keeps_coming_does_not_hold_up_who_catches_up() {
+        let begin = Instant::now();
+        let mut rounds = two(begin);
+        rounds.saw(Log(0), begin, vec![row(0, 1, 1)]);
+        rounds.ended(Log(0), begin);
+        assert!(!rounds.is_caught_up(), "the other log has not been looked at");
+        rounds.saw(Log(1), begin, vec![row(1, 1, 2)]);
+        all_ended(&mut rounds, begin);
+        assert!(ready(&mut rounds).is_empty() && !rounds.is_caught_up());
+        let next = at(begin, 1);
+        rounds.saw(Log(0), next, vec![row(0, 2, 3)]);
+        all_ended(&mut rounds, next);
+        assert_eq!((ready(&mut rounds), rounds.is_caught_up()), (vec![1, 2], true));
+        assert!(rounds.is_waiting());
+        assert_eq!(rounds.positions().logs, BTreeMap::from([(Log(0), 2), (Log(1), 2)]), "it is not lost either");
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::account::Account;
 use super::follow::Follower;
@@ -243,13 +243,16 @@ pub(crate) async fn renew(common: Arc<Common>, name: String, lease: LeaseId, ter
 }
 
 impl Tenure {
-    /// Commits what is decided, writes the state down and gives the lease up. Nothing is leased out by then, or comes again.
-    pub(crate) async fn give(mut self, common: &Common, partition: Partition) {
+    /// Commits what is decided, writes the state down and gives the lease up, `let_go` after this at the earliest. Nothing is leased
+    /// out by then, or comes again.
+    pub(crate) async fn give(mut self, common: &Common, partition: Partition, let_go: Duration) {
+        let at = Instant::now() + let_go;
         let given = timeout(GIVE_MAX, async {
             let (reply, closed) = oneshot::channel();
             if self.line.send(Command::Close { reply }).is_ok() {
                 let _ = closed.await;
             }
+            sleep_until(at).await;
             let (account, name) = (&common.account, names::owner(partition));
             self.renewing.0.abort();
             let _ = (&mut self.renewing.0).await;

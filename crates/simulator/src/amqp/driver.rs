@@ -9,7 +9,7 @@ use super::peer::Peer;
 use crate::cloud::Cloud;
 use crate::directory::{ConnectionId, Notes, Protocol};
 use crate::driver::{Fate, Scene, Talks, drive};
-use crate::sockets::{Reset, Serves, Wire};
+use crate::sockets::{Plug, Serves, Wire};
 
 /// Answers that a client may leave unread while we go on reading; as much as is written at a time. At 30 bytes an answer
 /// that is 8 000 messages.
@@ -21,8 +21,8 @@ pub(crate) struct Amqp {
 }
 
 impl Serves for Amqp {
-    async fn serve(self: Arc<Self>, wire: impl Wire, reset: Reset) {
-        drive::<Peer>(wire, Arc::clone(&self.cloud), reset).await;
+    async fn serve(self: Arc<Self>, wire: impl Wire, plug: Plug) {
+        drive::<Peer>(wire, Arc::clone(&self.cloud), plug).await;
     }
 }
 

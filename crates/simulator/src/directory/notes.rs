@@ -1,6 +1,7 @@
 //! What a connection is told of others, and where it finds it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 
 use amqp::connection::LinkId;
@@ -81,13 +82,15 @@ pub(crate) struct Notes {
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     pub(super) protocol: Protocol,
+    /// Who has dialled; none where there is no socket.
+    pub(super) peer: Option<SocketAddr>,
     notes: Mutex<Notes>,
     bell: Notify,
 }
 
 impl Mailbox {
-    pub(super) fn new(protocol: Protocol) -> Self {
-        Self { protocol, notes: Mutex::default(), bell: Notify::new() }
+    pub(super) fn new(protocol: Protocol, peer: Option<SocketAddr>) -> Self {
+        Self { protocol, peer, notes: Mutex::default(), bell: Notify::new() }
     }
 
     pub(super) fn tell(&self, write: impl FnOnce(&mut Notes)) {

@@ -56,6 +56,9 @@ fn only_what_is_taken_from_a_connection_that_is_still_there_is_stolen() {
     assert_eq!(directory.thefts(), BTreeMap::new());
     directory.own(&d1(), b);
     assert_eq!(directory.thefts(), BTreeMap::from([("d1".to_owned(), 1)]));
+    let (ever, newest) = directory.newest_thefts();
+    assert_eq!((ever, newest.len()), (1, 1));
+    assert_eq!((newest[0].from.connection, newest[0].to.connection), (c, b));
 }
 
 #[tokio::test]

@@ -116,7 +116,7 @@ async fn of_notes_and_bytes_that_never_end_neither_waits_for_the_other() {
     let (cloud, _) = cloud_with(&[], Faults::default());
     let (ours, mut theirs) = duplex(2 * BULK);
     theirs.write_all(&vec![2; BULK]).await.unwrap();
-    drive::<Harried>(ours, Arc::clone(&cloud), Reset::default()).await;
+    drive::<Harried>(ours, Arc::clone(&cloud), Plug::default()).await;
     let met = cloud.counts().mqtt.closes;
     let reads = BULK / READ_BYTES;
     assert_eq!((met["bytes"], met["notes"]), (reads as u64, reads as u64), "by turns");
@@ -127,7 +127,7 @@ async fn meet<const LISTENS: bool>() -> (Duration, usize) {
     let (cloud, _) = cloud_with(&[], Faults::default());
     let (ours, mut theirs) = duplex(4096);
     let began = Instant::now();
-    let driven = tokio::spawn(drive::<Speaker<LISTENS>>(ours, cloud, Reset::default()));
+    let driven = tokio::spawn(drive::<Speaker<LISTENS>>(ours, cloud, Plug::default()));
     let mut said = Vec::new();
     if theirs.write_all(&vec![2; BULK]).await.is_ok() {
         theirs.read_to_end(&mut said).await.unwrap();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::session::Session;
 use crate::cloud::Cloud;
 use crate::driver::drive;
-use crate::sockets::{Reset, Serves, Wire};
+use crate::sockets::{Plug, Serves, Wire};
 
 /// The services behind the port.
 pub(crate) struct Mqtt {
@@ -13,7 +13,7 @@ pub(crate) struct Mqtt {
 }
 
 impl Serves for Mqtt {
-    async fn serve(self: Arc<Self>, wire: impl Wire, reset: Reset) {
-        drive::<Session>(wire, Arc::clone(&self.cloud), reset).await;
+    async fn serve(self: Arc<Self>, wire: impl Wire, plug: Plug) {
+        drive::<Session>(wire, Arc::clone(&self.cloud), plug).await;
     }
 }

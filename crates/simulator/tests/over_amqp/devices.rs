@@ -95,6 +95,11 @@ async fn the_newer_connection_takes_a_device_and_the_older_is_told() {
     let again = older.telemetry(&one).await;
     assert_eq!(newer.closed_with(taken).await.condition.as_str(), "amqp:link:stolen");
     assert_eq!(older.send(again, "3").await, accepted());
+    let told = simulator.thefts();
+    let [there, back] = told.thefts.as_slice() else { panic!("two, not {told:?}") };
+    assert_eq!((told.count, there.device_id.as_str(), there.hub.as_str()), (2, "d1", "localhost"));
+    assert!(there.from.peer.is_some() && there.from.peer != there.to.peer);
+    assert_eq!((&back.from, &back.to), (&there.to, &there.from), "it was taken back");
 }
 
 #[tokio::test]

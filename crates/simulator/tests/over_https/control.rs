@@ -123,3 +123,12 @@ async fn a_page_from_elsewhere_cannot_reach_in() {
     let (status, page) = call(&simulator, Method::GET, "/", "[::1]:8082", "").await;
     assert!(status == StatusCode::OK && page.contains("<title>azure-sim") && !page.contains("innerHTML"));
 }
+
+#[tokio::test]
+async fn thefts_are_told() {
+    let simulator = with_page().await;
+    let (status, text) = call(&simulator, Method::GET, "/api/thefts", "localhost", "").await;
+    assert_eq!((status, text.as_str()), (StatusCode::OK, r#"{"count":0,"thefts":[]}"#));
+    let (status, _) = call(&simulator, Method::POST, "/api/thefts", "localhost", "").await;
+    assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
+}

@@ -16,7 +16,7 @@ const HEADER: &[u8] = b"AMQP\x00\x01\x00\x00";
 async fn a_client_that_does_not_open_is_let_go() {
     let (cloud, _) = cloud(&[]);
     let (ours, mut theirs) = duplex(1 << 16);
-    let driven = tokio::spawn(drive::<Peer>(ours, Arc::clone(&cloud), Reset::default()));
+    let driven = tokio::spawn(drive::<Peer>(ours, Arc::clone(&cloud), Plug::default()));
     theirs.write_all(HEADER).await.unwrap();
     let began = Instant::now();
     driven.await.unwrap();
@@ -29,7 +29,7 @@ async fn a_client_that_reads_nothing_is_cut_after_a_minute() {
     let (cloud, _) = cloud(&[]);
     // Too small for a single answer.
     let (ours, mut theirs) = duplex(4);
-    let driven = tokio::spawn(drive::<Peer>(ours, cloud, Reset::default()));
+    let driven = tokio::spawn(drive::<Peer>(ours, cloud, Plug::default()));
     let began = Instant::now();
     theirs.write_all(b"GET / HTTP/1.1\r\n").await.unwrap_or_default();
     driven.await.unwrap();
@@ -40,7 +40,7 @@ async fn a_client_that_reads_nothing_is_cut_after_a_minute() {
 async fn who_does_not_speak_amqp_is_told_what_is_spoken() {
     let (cloud, _) = cloud(&[]);
     let (ours, mut theirs) = duplex(1 << 16);
-    let driven = tokio::spawn(drive::<Peer>(ours, cloud, Reset::default()));
+    let driven = tokio::spawn(drive::<Peer>(ours, cloud, Plug::default()));
     theirs.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
     let mut said = Vec::new();
     theirs.read_to_end(&mut said).await.unwrap();

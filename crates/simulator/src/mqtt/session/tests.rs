@@ -167,7 +167,7 @@ impl World {
     }
 
     fn peer(&self) -> Peer {
-        let (id, mailbox) = self.cloud.directory().join_as(Protocol::Mqtt);
+        let (id, mailbox) = self.cloud.directory().join_as(Protocol::Mqtt, None);
         Peer { session: Session::begin(id, self.scene()), mailbox }
     }
 
