@@ -160,7 +160,8 @@ async fn come(doors: &[Queue], a_second: u32, during: Duration, random: &mut fas
 async fn watch(plant: &Plant) {
     let began = Instant::now();
     let clock: Clock = Arc::new(move || 1_780_000_000_000 + i64::try_from(began.elapsed().as_millis()).unwrap());
-    let (account, bill, settled) = (Account::new(clock.clone()), Arc::new(Bill::default()), Arc::new(AtomicU64::new(0)));
+    let (account, bill, settled) =
+        (Account::new(clock.clone()), Arc::new(Bill::default()), Arc::new(AtomicU64::new(0)));
     let mut doors = Vec::new();
     for process in 0..plant.doors + plant.workers {
         let works = process >= plant.doors;
@@ -206,7 +207,9 @@ async fn watch(plant: &Plant) {
 }
 
 fn main() {
-    println!("| msg/s | doors, workers, partitions | writes/s | reads/s | lists/s | others/s | settled/s | $ a month | $ a million |");
+    println!(
+        "| msg/s | doors, workers, partitions | writes/s | reads/s | lists/s | others/s | settled/s | $ a month | $ a million |"
+    );
     println!("|---|---|---|---|---|---|---|---|---|");
     for (a_second, doors, workers, partitions, minutes) in [
         (0, 1, 1, 4, 30),

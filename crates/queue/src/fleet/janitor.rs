@@ -165,7 +165,11 @@ mod tests {
     fn owner(next_log: u32, from: &[(u32, u64)], waiting: &[(u32, u64, u64)]) -> Owner {
         let from = from.iter().map(|(log, number)| (Log(*log), *number)).collect();
         let waiting = waiting.iter().map(|(log, first, last)| (Log(*log), *first, *last)).collect();
-        Owner { state: Picture { number: 1, ..Picture::default() }, needs: Needs { next_log: Log(next_log), from, waiting }, ..Owner::default() }
+        Owner {
+            state: Picture { number: 1, ..Picture::default() },
+            needs: Needs { next_log: Log(next_log), from, waiting },
+            ..Owner::default()
+        }
     }
 
     #[test]

@@ -31,6 +31,9 @@ use crate::{Burial, DeadLetter, Message, Place, Put, Reason, Seen, Seq, UnixMill
 /// Commits after which the state is written down: the next owner reads so many blobs, 16 at a time, in about a second.
 const COMMITS_MAX: u64 = 1_000;
 
+/// Between two attempts at that.
+const ATTEMPTS_EVERY: Duration = Duration::from_secs(30);
+
 /// And after this long, when anything has changed, so that blobs of doors that nobody needs can go.
 const STATE_EVERY: Duration = Duration::from_secs(10 * 60);
 
@@ -74,8 +77,9 @@ pub(crate) struct Owned {
     doing: Outcome,
     written: Written,
     risen: Vec<Arc<str>>,
-    /// To write the state down.
+    /// To write the state down, and when the next one may be: one that failed may have carried a hundred megabytes.
     attempts: u32,
+    next_attempt: Instant,
 }
 
 /// When the state was written down last.
@@ -109,7 +113,22 @@ impl Owned {
         let positions = (picture.number > 0).then(|| state.positions.clone());
         let written = Written { picture, at: now, positions };
         let (pace, doing, risen) = (Pace::new(every, now), Outcome::default(), Vec::new());
-        Self { account, reading, title, progress, bounds, state, next, begins, pace, doing, written, risen, attempts: 0 }
+        Self {
+            account,
+            reading,
+            title,
+            progress,
+            bounds,
+            state,
+            next,
+            begins,
+            pace,
+            doing,
+            written,
+            risen,
+            attempts: 0,
+            next_attempt: now,
+        }
     }
 
     fn to_bury(&self, ops: &[Op]) -> Vec<ToBury> {
@@ -134,14 +153,15 @@ impl Owned {
     fn is_picture_due(&self) -> bool {
         let commits = self.next - self.written.picture.number.max(1);
         let has_changed = commits > 0 || self.written.positions.as_ref() != Some(&self.state.positions);
-        commits > COMMITS_MAX || (has_changed && self.written.at.elapsed() > STATE_EVERY)
+        let is_time = commits > COMMITS_MAX || (has_changed && self.written.at.elapsed() > STATE_EVERY);
+        is_time && Instant::now() >= self.next_attempt
     }
 
     fn picture_now(&mut self) -> (Bytes, Owner) {
         let (process, address) = (self.title.process.to_string(), self.title.address.to_string());
         let (epoch, body, needs) = (self.progress.epoch(), seal(&self.state), self.state.needs());
         let state = Picture { number: self.next, attempt: self.attempts, pieces: picture::pieces_of(&body) };
-        self.attempts += 1;
+        (self.attempts, self.next_attempt) = (self.attempts + 1, Instant::now() + ATTEMPTS_EVERY);
         (body, Owner { epoch, process, address, state, needs })
     }
 
@@ -175,12 +195,11 @@ async fn remove(account: Arc<Account>, names: Vec<String>) {
 
 /// Writes the state and then where it is. `false` when it could not be done now: it is done another time.
 async fn write_state(account: &Account, title: &Title, body: Bytes, owner: &Owner) -> bool {
-    let end = title.term.end_at();
-    if let Err(cause) = picture::write(account, title.partition, &owner.state, body, end).await {
+    if let Err(cause) = picture::write(account, title.partition, &owner.state, body, &title.term).await {
         tracing::warn!(partition = title.partition.0, %cause, "the state of a partition cannot be written down now");
         return false;
     }
-    let (name, owner) = (names::owner(title.partition), seal(owner));
+    let (name, owner, end) = (names::owner(title.partition), seal(owner), title.term.end_at());
     let put = account.until(Some(end), || account.blobs.put_over(&name, owner.clone(), Some(&title.lease))).await;
     matches!(put, Ok(crate::blobs::Over::Put))
 }
@@ -339,9 +358,7 @@ impl Store for Owned {
                 Err(failure) => Err(Lost(format!("a dead letter was not kept before our term ended: {failure}"))),
                 Ok(()) => {
                     let written = match picture {
-                        Some((body, owner)) => {
-                            write_state(&account, &title, body, &owner).await.then_some(owner.state)
-                        }
+                        Some((body, owner)) => write_state(&account, &title, body, &owner).await.then_some(owner.state),
                         None => None,
                     };
                     let next = match changes.is_empty() {

@@ -3,14 +3,13 @@
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use tokio::time::Instant;
 
 use super::account::Account;
 use super::format::{Picture, unseal};
 use super::names::{self, Partition};
 use super::state::State;
-use super::term::Term;
 use super::tenure::odd;
+use super::term::Term;
 use crate::blobs::Failure;
 
 /// 3.4 Mbit/s carry it within a call's time.
@@ -37,13 +36,13 @@ pub(crate) async fn write(
     partition: Partition,
     picture: &Picture,
     body: Bytes,
-    end: Instant,
+    term: &Term,
 ) -> Result<(), Failure> {
     for some in some_at_once(picture) {
         let puts = some.map(|piece| {
             let from = piece as usize * PIECE_BYTES;
             let (name, part) = (names::state(partition, picture, piece), body.slice(from..body.len().min(from + PIECE_BYTES)));
-            async move { account.until(Some(end), || account.blobs.put_over(&name, part.clone(), None)).await }
+            async move { account.until(Some(term.end_at()), || account.blobs.put_over(&name, part.clone(), None)).await }
         });
         join_all(puts).await.into_iter().collect::<Result<Vec<_>, _>>()?;
     }
