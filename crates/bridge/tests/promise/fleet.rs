@@ -2,6 +2,7 @@
 //! lost, the order of each device is kept, what comes twice was under way, and nobody takes a device from another who lives.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::http;
-use crate::network::{Campaign, Posting, is_long, seed};
+use crate::network::{Campaign, is_long, seed};
 use crate::oracle::{Obligations, Uplink};
 use crate::processes::{raise_file_limit, until};
 use crate::proxy::Proxy;
@@ -18,7 +19,9 @@ use crate::replicas::{Replica, another_door, door, worker_by};
 use crate::site::Site;
 
 /// Between two uplinks of a device: so the short form posts for two minutes, 40 a second, and something is under way at each incident.
+/// Where all takes longer each device goes on, this many at a time, until the last incident is over.
 const PACE: Duration = Duration::from_secs(5);
+const MORE: u32 = 2;
 /// Past the lease (15 s) and the look of another worker (3 s), so that the devices are in other hands when the stopped one goes on.
 const STOPPED: Duration = Duration::from_secs(22);
 const CUT: Duration = Duration::from_secs(60);
@@ -46,7 +49,7 @@ struct Worker<'a> {
 /// What they all work in.
 struct Fleet {
     site: Site,
-    posting: Posting,
+    obligations: Arc<Obligations>,
     began: Instant,
     incidents: Mutex<Vec<Incident>>,
 }
@@ -73,7 +76,19 @@ impl Incident {
 
 impl Fleet {
     fn say(&self, what: &str) {
-        println!("{:6.1} s, {} answered: {what}", self.began.elapsed().as_secs_f32(), self.posting.acked());
+        println!("{:6.1} s, {} answered: {what}", self.began.elapsed().as_secs_f32(), self.obligations.owed_count());
+    }
+
+    /// So many, and more until it is over: how many of each device.
+    async fn post(&self, campaign: &Campaign, is_over: &AtomicBool) -> u32 {
+        campaign.start(&self.obligations).finish().await;
+        let mut uplinks = campaign.uplinks;
+        while !is_over.load(Ordering::Relaxed) {
+            let more = Campaign { first: 1 + uplinks, uplinks: MORE, ..campaign.clone() };
+            more.start(&self.obligations).finish().await;
+            uplinks += MORE;
+        }
+        uplinks
     }
 }
 
@@ -114,8 +129,9 @@ impl Worker<'_> {
 
     /// Some more uplinks are answered, any number, so that a worker is met at any moment of its work.
     async fn some_come(&mut self) {
-        let enough = self.fleet.posting.acked() + self.random.u32(10..100);
-        until("uplinks come", BACK_WITHIN, async || (self.fleet.posting.acked() >= enough).then_some(())).await;
+        let acked = || self.fleet.obligations.owed_count();
+        let enough = acked() + self.random.usize(10..100);
+        until("uplinks come", BACK_WITHIN, async || (acked() >= enough).then_some(())).await;
     }
 
     /// Notes what is being done to it.
@@ -200,8 +216,7 @@ async fn workers_that_are_killed_stopped_and_cut_from_storage_lose_and_overtake_
         pace: Some(PACE),
         ..Campaign::new(site.ports.webhook, devices, uplinks)
     };
-    let posting = campaign.start(&obligations);
-    let fleet = Fleet { site, posting, began: Instant::now(), incidents: Mutex::default() };
+    let fleet = Fleet { site, obligations, began: Instant::now(), incidents: Mutex::default() };
     let mut random = fastrand::Rng::with_seed(seed);
     let mut worker = |name, connection_string: &str| {
         let (connection_string, random) = (connection_string.to_owned(), random.fork());
@@ -211,24 +226,29 @@ async fn workers_that_are_killed_stopped_and_cut_from_storage_lose_and_overtake_
     };
     let (here, elsewhere) = (azurite.connection_string.clone(), azurite.seen_at(proxy.port));
     let (mut a, mut b, mut c) = (worker("a", &here), worker("b", &here), worker("c", &elsewhere));
-    tokio::join!(a.works(), b.works(), c.works());
-    // At most one of them is untouched at any time, and now and then none.
-    tokio::join!(
-        a.is_killed_twice(),
-        async {
-            b.is_stopped().await;
-            b.is_killed_twice().await;
-        },
-        async {
-            c.is_cut(&proxy).await;
-            c.is_killed_twice().await;
-        },
-    );
-    fleet.say("all incidents are over");
-    until("all are answered", PACE * uplinks * 2, async || (fleet.posting.acked() == devices * uplinks).then_some(()))
-        .await;
+    let is_over = AtomicBool::new(false);
+    let incidents = async {
+        tokio::join!(a.works(), b.works(), c.works());
+        // At most one of them is untouched at any time, and now and then none.
+        tokio::join!(
+            a.is_killed_twice(),
+            async {
+                b.is_stopped().await;
+                b.is_killed_twice().await;
+            },
+            async {
+                c.is_cut(&proxy).await;
+                c.is_killed_twice().await;
+            },
+        );
+        fleet.say("all incidents are over");
+        is_over.store(true, Ordering::Relaxed);
+    };
+    let (uplinks, ()) = tokio::join!(fleet.post(&campaign, &is_over), incidents);
+    fleet.say("all are answered");
     let mut record = fleet.site.record();
-    until("all have arrived", DRAIN, async || obligations.judge(record.lines()).lost.is_empty().then_some(())).await;
+    until("all have arrived", DRAIN, async || fleet.obligations.judge(record.lines()).lost.is_empty().then_some(()))
+        .await;
     fleet.say("all have arrived");
     // They commit what is decided and give their partitions away: nothing more comes after them.
     for worker in [&a, &b, &c] {
@@ -240,7 +260,7 @@ async fn workers_that_are_killed_stopped_and_cut_from_storage_lose_and_overtake_
     }
 
     let record = record.lines();
-    let verdict = obligations.judge(record);
+    let verdict = fleet.obligations.judge(record);
     println!("{verdict}");
     let incidents = fleet.incidents.lock().expect("nobody panics with it").clone();
     // At each incident one message of each device that the worker had: so many a lane has out at a time.
