@@ -37,7 +37,7 @@ async fn door(name: &str) -> (Site, Azurite) {
 }
 
 /// On an admin port and in a directory of its own.
-fn worker(site: &Site, name: &'static str) -> Process {
+pub(crate) fn worker(site: &Site, name: &'static str) -> Process {
     let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port is free");
     let text = std::fs::read_to_string(site.config()).expect("it was written");
     let text = text.replace(&format!("listen = \"127.0.0.1:{}\"", site.ports.admin), &format!("listen = \"{free}\""));

@@ -20,7 +20,7 @@ use super::rounds::Positions;
 use super::state::{Arrival, Kind, State, Waiting};
 use super::term::Term;
 use crate::backup::Hold;
-use crate::blobs::{Failure, LeaseId};
+use crate::blobs::{Failure, FailureKind, LeaseId, Over};
 use crate::lanes::Head;
 use crate::store::{Bounds, CommitError, Doing, Fetching, Found, NextSeq, Op, Store, Totals, Trouble};
 use crate::verify::{Cursor, Verified};
@@ -170,13 +170,13 @@ async fn write_state(account: &Account, title: &Title, number: u64, state: bytes
     let (name, partition) = (names::state(title.partition, number), title.partition.0);
     let end = title.term.end_at();
     let put = account.until(Some(end), || account.blobs.put_over(&name, state.clone(), None)).await;
-    if let Err(cause) = put {
+    if let Err(cause) = put.and_then(is_put) {
         tracing::warn!(partition, %cause, "the state of a partition cannot be written down now");
         return false;
     }
     let (name, owner) = (names::owner(title.partition), seal(owner));
     let put = account.until(Some(end), || account.blobs.put_over(&name, owner.clone(), Some(&title.lease))).await;
-    matches!(put, Ok(crate::blobs::Over::Put))
+    matches!(put, Ok(Over::Put))
 }
 
 async fn bury(account: &Account, reading: &Reading, title: &Title, letter: ToBury) -> Result<(), Failure> {
@@ -197,7 +197,15 @@ async fn bury(account: &Account, reading: &Reading, title: &Title, letter: ToBur
         }
     };
     let (name, body) = (names::dead(title.partition, seq), seal(&Letter { partition: title.partition, letter }));
-    account.until(Some(end), || account.blobs.put_over(&name, body.clone(), None)).await.map(|_| ())
+    account.until(Some(end), || account.blobs.put_over(&name, body.clone(), None)).await.and_then(is_put)
+}
+
+/// Nobody leases what is put without a lease: whoever says so has put nothing.
+fn is_put(put: Over) -> Result<(), Failure> {
+    match put {
+        Over::Put => Ok(()),
+        Over::NotOurs => Err(Failure::here(FailureKind::Odd, "a blob without a lease is said to have one".into())),
+    }
 }
 
 fn damaged() -> Reason {
