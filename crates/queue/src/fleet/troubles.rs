@@ -168,11 +168,9 @@ mod tests {
     #[test]
     fn one_that_comes_and_goes_is_told_once_a_minute_and_another_cause_at_once() {
         let (mut troubles, begun) = (Troubles::default(), Instant::now());
-        let told: Vec<_> = (0..60)
-            .map(|s| at(&mut troubles, put(), begun, s, Some("503").filter(|_| s % 2 == 0)))
-            .chain([at(&mut troubles, put(), begun, 60, Some("403"))])
-            .flatten()
-            .collect();
+        let mut told: Vec<_> =
+            (0..60).filter_map(|s| at(&mut troubles, put(), begun, s, Some("503").filter(|_| s % 2 == 0))).collect();
+        told.extend(at(&mut troubles, put(), begun, 60, Some("403")));
         assert_eq!(told, ["503 1", "works 1 1", "403 1"]);
     }
 }
