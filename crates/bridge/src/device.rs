@@ -226,7 +226,8 @@ impl Worker {
         let shared = self.shared.clone();
         self.sending = Some(Box::pin(async move {
             shared.world.point(Point::DeviceBeforeSend).await;
-            if !shared.pool.lodges(&lease.message().lane, &hub, &place.device_id) {
+            // Also one that was handed out under an earlier right: another may have sent it since, and what follows it.
+            if !lease.is_current() || !shared.pool.lodges(&lease.message().lane, &hub, &place.device_id) {
                 return (lease, outbound, hub, None);
             }
             let outcome = shared.pool.send(&hub, &place.device_id, &place.signer, &outbound.telemetry.message).await;

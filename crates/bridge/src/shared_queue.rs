@@ -108,13 +108,21 @@ fn container(
 /// Sees to it that the container is there. Whoever uses one need not be allowed to make one.
 async fn make(container: &Container) -> Result<(), Failure> {
     let end = Instant::now() + MAKE_MAX;
+    let mut told = None;
     loop {
         match container.create().await.result {
             Ok(_) => return Ok(()),
             Err(failure) if failure.kind == FailureKind::Denied => return Ok(()),
             Err(_) if container.get(STORE).await.result.is_ok() => return Ok(()),
             Err(failure) if Instant::now() >= end => return Err(failure),
-            Err(_) => sleep(MAKE_EVERY).await,
+            Err(Failure { code, cause, .. }) => {
+                // Another cause than before is news.
+                if told.as_ref() != Some(&code) {
+                    tracing::warn!(%cause, "no container can be made yet; tried again");
+                    told = Some(code);
+                }
+                sleep(MAKE_EVERY).await;
+            }
         }
     }
 }

@@ -35,6 +35,8 @@ pub type Asked<'a, T> = Pin<Box<dyn Future<Output = Reply<T>> + Send + 'a>>;
 pub struct Reply<T> {
     /// The service's clock when it answered, in whole seconds as it tells them; none where nobody answered.
     pub date: Option<UnixMillis>,
+    /// What the service answered, with the request's id, where that was the operation's other decision; for the log.
+    pub otherwise: Option<String>,
     /// What came of it.
     pub result: Result<T, Failure>,
 }
@@ -89,14 +91,23 @@ pub struct Page {
 pub struct Failure {
     /// What is to be done about it.
     pub kind: FailureKind,
+    /// What the service answered, status and code (`503 ServerBusy`), or a few words that stay the same; tells one cause from another.
+    pub code: String,
     /// For a person: what the service said, with its code and the request's id. Without secrets.
     pub cause: String,
     /// The service asks to be left alone for so long.
     pub retry_after: Option<Duration>,
 }
 
+impl Failure {
+    /// One that the service did not speak of.
+    pub fn here(kind: FailureKind, cause: String) -> Self {
+        Self { kind, code: String::new(), cause, retry_after: None }
+    }
+}
+
 /// What is to be done about a failed call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FailureKind {
     /// Busy, away, silent: the same again, later and later.
     Passing,

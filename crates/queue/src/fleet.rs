@@ -33,6 +33,7 @@ mod skew; // PURE: the service's clock
 mod state; // PURE: what an owner knows
 mod tenure; // from a free partition to a running queue, and back
 mod term; // how long it may act
+mod troubles; // PURE: which failures are told
 
 pub(crate) use rounds::Positions;
 pub(crate) use state::{Arrival, Kind};
@@ -44,6 +45,7 @@ use names::{Log, Partition, owner_from, worker_from};
 use reading::Reading;
 use tenure::{Common, Tenure};
 use term::{LEASE, Term};
+use troubles::Topic;
 
 use crate::blobs::{Blobs, Failure};
 use crate::board::Board;
@@ -471,9 +473,13 @@ impl Alive {
         let from = (common.steady)();
         if let Some((lease, term)) = &self.0
             && term.holds()
-            && matches!(account.once(account.blobs.renew(&name, lease)).await, Ok(true))
         {
-            return term.extend(from);
+            match account.once(account.blobs.renew(&name, lease)).await {
+                Ok(true) => return term.extend(from),
+                // It is ours all the same until its term ends; whoever asks for another meanwhile gets none.
+                Err(_) => return,
+                Ok(false) => {}
+            }
         }
         let worker = seal(&Worker { process: common.process.to_string(), address: common.address.to_string() });
         let _ = account.once(account.blobs.put_new(&name, worker)).await;
@@ -531,10 +537,15 @@ async fn look(common: &Arc<Common>, parts: &Arc<Parts>) -> Result<(), Failure> {
         (*partition, tenure)
     });
     for (partition, tenure) in futures_util::future::join_all(taken).await {
+        let topic = Topic { part: Some(partition.0), ..Topic::of("take a partition", names::LIVE) };
         match tenure {
-            Ok(Some(tenure)) => drop(parts.lock().tenures.insert(partition, tenure)),
+            Ok(Some(tenure)) => {
+                account.note(topic, None);
+                parts.lock().tenures.insert(partition, tenure);
+            }
+            // Another has it, or what we had of it has not run out yet.
             Ok(None) => {}
-            Err(cause) => tracing::error!(partition = partition.0, %cause, "a partition cannot be taken now"),
+            Err(failure) => account.note(topic, Some(&failure)),
         }
     }
     parts.changed();

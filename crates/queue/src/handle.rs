@@ -464,6 +464,12 @@ impl Lease {
         &self.message
     }
 
+    /// Whether whoever handed it out still does that: false once its part of a shared queue was lost, also when that part is ours again.
+    /// The message is handed out anew then, here or elsewhere.
+    pub fn is_current(&self) -> bool {
+        self.duty.as_ref().is_some_and(|duty| !duty.line.commands.is_closed())
+    }
+
     /// Done: it leaves the queue. Returns once that is committed.
     ///
     /// # Errors

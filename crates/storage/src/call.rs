@@ -113,22 +113,31 @@ impl<'a> Call<'a> {
         let ended = timeout(within, asking).await;
         let seen = self.note.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         let date = seen.as_ref().and_then(|seen| seen.date);
+        let mut said_otherwise = None;
         let result = match ended {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => match self.judge(&error, seen.as_ref()) {
-                Ok(()) => otherwise().ok_or_else(|| self.odd("an answer that decides nothing here")),
+                Ok(()) => {
+                    said_otherwise = seen.as_ref().map(answered);
+                    otherwise().ok_or_else(|| self.odd("an answer that decides nothing here"))
+                }
                 Err(failure) => Err(failure),
             },
             Err(_elapsed) => Err(self.passing(&format!("no answer within {} s", within.as_secs()))),
         };
-        Reply { date, result }
+        Reply { date, otherwise: said_otherwise, result }
+    }
+
+    /// Without asking.
+    pub(crate) fn refused<T>(&self, cause: &str) -> Reply<T> {
+        Reply { date: None, otherwise: None, result: Err(self.odd(cause)) }
     }
 
     /// `Ok`: it was a decision, the other one.
     fn judge(&self, error: &Error, seen: Option<&Seen>) -> Result<(), Failure> {
         if let Some(refused) = self.entra.and_then(|entra| microsoft::refused(error, entra)) {
             let kind = if refused.transient { FailureKind::Passing } else { FailureKind::Denied };
-            return Err(self.failure(kind, &refused.cause, &refused.mend, None));
+            return Err(self.failure(kind, &refused.cause, &refused.cause, &refused.mend));
         }
         if let Some(trouble) = microsoft::trouble(error) {
             return Err(self.passing(&trouble.to_string()));
@@ -138,7 +147,8 @@ impl<'a> Call<'a> {
                 match meaning(self.operation, seen.status, &seen.code) {
                     Meaning::Otherwise => Ok(()),
                     Meaning::Failed(kind) => {
-                        Err(self.failure(kind, &answered(seen), mend(kind, &seen.code), seen.retry_after))
+                        let failure = self.failure(kind, &said(seen), &answered(seen), mend(kind, &seen.code));
+                        Err(Failure { retry_after: seen.retry_after, ..failure })
                     }
                 }
             }
@@ -148,16 +158,16 @@ impl<'a> Call<'a> {
 
     /// A defect of ours, or of whoever answered.
     pub(crate) fn odd(&self, cause: &str) -> Failure {
-        self.failure(FailureKind::Odd, cause, mend(FailureKind::Odd, ""), None)
+        self.failure(FailureKind::Odd, cause, cause, mend(FailureKind::Odd, ""))
     }
 
     fn passing(&self, cause: &str) -> Failure {
-        self.failure(FailureKind::Passing, cause, mend(FailureKind::Passing, ""), None)
+        self.failure(FailureKind::Passing, cause, cause, mend(FailureKind::Passing, ""))
     }
 
-    fn failure(&self, kind: FailureKind, cause: &str, mend: &str, retry_after: Option<Duration>) -> Failure {
+    fn failure(&self, kind: FailureKind, code: &str, cause: &str, mend: &str) -> Failure {
         let cause = format!("cannot {} {:?}: {cause}; {mend}", self.operation.words(), self.name);
-        Failure { kind, cause, retry_after }
+        Failure { kind, code: code.to_owned(), cause, retry_after: None }
     }
 }
 
@@ -166,11 +176,18 @@ pub(crate) fn odd(what: &'static str) -> Error {
     Error::with_message(ErrorKind::DataConversion, what)
 }
 
+/// `409 LeaseIdMissing`.
+fn said(seen: &Seen) -> String {
+    let code = if seen.code.is_empty() { "without a code" } else { &seen.code };
+    format!("{} {code}", seen.status)
+}
+
 /// `409 LeaseIdMissing (request 1f2e…)`.
 fn answered(seen: &Seen) -> String {
-    let code = if seen.code.is_empty() { "without a code" } else { &seen.code };
-    let request = if seen.request.is_empty() { "no request id" } else { &seen.request };
-    format!("{} {code} (request {request})", seen.status)
+    match seen.request.as_str() {
+        "" => format!("{} (no request id)", said(seen)),
+        request => format!("{} (request {request})", said(seen)),
+    }
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ impl Container {
     ) -> Reply<T> {
         let call = self.call(operation, name);
         if !place::is_blob_name(name) {
-            return refused(&call, "no blob can be called that");
+            return call.refused("no blob can be called that");
         }
         let is_lease =
             matches!(operation, Operation::Acquire | Operation::Renew | Operation::Release | Operation::Break);
@@ -105,7 +105,7 @@ impl Container {
         [done, otherwise]: [T; 2],
     ) -> Reply<T> {
         if body.len() > BLOB_BYTES_MAX {
-            return refused(&self.call(operation, name), "it is longer than a blob may be here");
+            return self.call(operation, name).refused("it is longer than a blob may be here");
         }
         let within = if body.len() > SMALL_BODY { LARGE_CALL_MAX } else { CALL_MAX };
         let asking = move |blob: BlobClient, method_options| async move {
@@ -139,7 +139,7 @@ impl Container {
 
     async fn lease(&self, name: &str, length: Duration) -> Reply<Option<LeaseId>> {
         if !LEASE_LENGTHS.contains(&length.as_secs()) {
-            return refused(&self.call(Operation::Acquire, name), "a lease has 15 to 60 s");
+            return self.call(Operation::Acquire, name).refused("a lease has 15 to 60 s");
         }
         let seconds = i32::try_from(length.as_secs()).unwrap_or(i32::MAX);
         let asking = move |blob: BlobClient, method_options| async move {
@@ -149,11 +149,6 @@ impl Container {
         };
         self.about(Operation::Acquire, name, CALL_MAX, asking, Some(None)).await
     }
-}
-
-/// Without asking.
-fn refused<T>(call: &Call<'_>, cause: &str) -> Reply<T> {
-    Reply { date: None, result: Err(call.odd(cause)) }
 }
 
 impl Blobs for Container {

@@ -31,6 +31,10 @@ pub(crate) async fn page(
     };
     let mut pages = container.list_blobs(Some(options))?.into_pages();
     let page = pages.try_next().await?.ok_or_else(|| odd("no page"))?.into_model()?;
+    // Anything that can be read as XML would do for a page without blobs, also the page of somebody in between.
+    if page.service_endpoint.is_none() && page.container_name.is_none() {
+        return Err(odd("a page of no container"));
+    }
     let blobs = page.blob_items.into_iter().map(listed).collect::<Option<_>>();
     let blobs = blobs.ok_or_else(|| odd("a blob without a name, a length or a time"))?;
     Ok(Page { blobs, next: page.next_marker.filter(|next| !next.is_empty()) })

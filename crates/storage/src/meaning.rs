@@ -140,8 +140,17 @@ pub(crate) fn mend(kind: FailureKind, code: &str) -> &'static str {
             Denied,
             "BlobImmutableDueToPolicy" | "BlobImmutableDueToLegalHold" | "ContainerImmutabilityPolicyNotSatisfied",
         ) => "an immutability policy or a legal hold is on the container: it must have none",
+        (Denied, "AuthorizationFailure" | "AuthorizationSourceIPMismatch") => {
+            "let this machine through the account's firewall, and give the credential the right to it"
+        }
         (Denied, _) => "check the credential and its rights, and the account's firewall",
         (NoPlace, "ContainerNotFound" | "QueueNotFound") => "create it, or check its name and the account's",
+        (NoPlace, "ContainerBeingDeleted" | "QueueBeingDeleted") => {
+            "somebody has deleted it: when that is done it can be made again under this name, or name another"
+        }
+        (NoPlace, "ContainerDisabled" | "QueueDisabled" | "AccountIsDisabled") => {
+            "it was shut: see in the portal by whom, or whether its subscription is paid"
+        }
         (NoPlace, _) => "see in the portal what became of the account and the container",
         (Passing, _) => "it passes; if it does not, check the account's address and its limits",
         (Odd, _) => "this is a defect: please report it",

@@ -96,7 +96,7 @@ impl Messages {
     pub async fn take(&self, hidden: Duration) -> Reply<Vec<Taken>> {
         let call = self.call(Operation::TakeMessages);
         if hidden < Duration::from_secs(1) || hidden > HIDDEN_MAX {
-            return Reply { date: None, result: Err(call.odd("a message is hidden for a second to 7 days")) };
+            return call.refused("a message is hidden for a second to 7 days");
         }
         let options = QueueClientReceiveMessagesOptions {
             method_options: call.options(),

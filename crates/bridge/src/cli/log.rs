@@ -10,7 +10,7 @@ use crate::config::Log;
 
 const OURS: [&str; 5] = ["bridge", "queue", "azure", "simulator", "lorawan"];
 /// Microsoft's, whose names begin as one of ours does.
-const OTHERS: [&str; 3] = ["azure_core", "azure_identity", "azure_security_keyvault_secrets"];
+const OTHERS: [&str; 4] = ["azure_core", "azure_identity", "azure_security_keyvault_secrets", "azure_storage"];
 
 /// Only our own crates log below warnings: what libraries say at debug may hold headers.
 fn filter(level: tracing::Level) -> Targets {
@@ -47,7 +47,7 @@ mod tests {
             assert!(filter.would_enable(ours, &Level::TRACE), "{ours}");
         }
         for other in
-            ["azure_core::http", "azure_identity", "azure_security_keyvault_secrets", "typespec_client_core", "hyper"]
+            ["azure_core::http", "azure_identity", "azure_security_keyvault_secrets", "azure_storage_blob", "hyper"]
         {
             assert!(!filter.would_enable(other, &Level::INFO), "{other}");
             assert!(filter.would_enable(other, &Level::WARN), "{other}");

@@ -1,8 +1,14 @@
 //! Several processes on one queue: what one of them knows of names and devices, the others know as well.
 
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use bridge::world::{Point, Points};
 use queue::blobs::double::Account;
+use tokio::sync::watch;
 
 use crate::site::{Life, MINUTE, Site, account};
 
@@ -97,4 +103,81 @@ fn a_process_that_has_lost_the_account_sends_nothing_more() {
         other.until_taken(2, MINUTE).await;
     });
     assert_eq!(site.cloud.state().hub.check_order(), (2, 0));
+}
+
+/// Holds whatever is about to be sent, as a machine that is too busy would.
+#[derive(Debug)]
+struct Held {
+    is_open: watch::Sender<bool>,
+    came: AtomicU32,
+}
+
+impl Points for Held {
+    fn reached(&self, point: Point) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        if point != Point::DeviceBeforeSend {
+            return Box::pin(std::future::ready(()));
+        }
+        self.came.fetch_add(1, Ordering::Relaxed);
+        let mut is_open = self.is_open.subscribe();
+        Box::pin(async move {
+            let _ = is_open.wait_for(|is_open| *is_open).await;
+        })
+    }
+
+    fn reads(&self, _: &queue::Message) {}
+}
+
+/// A process that has claimed a message, and looked at all that there is to look at, but has not sent it yet.
+async fn about_to_send(site: &Site, account: &Account) -> (Life, Arc<Held>) {
+    let held = Arc::new(Held { is_open: watch::channel(false).0, came: AtomicU32::new(0) });
+    let life = Life::shares_in(site, account, "one", site.world().listening(held.clone())).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    life.uplinks("first", "dev", 1..=1).await;
+    life.until("it is about to be sent", SOON, || held.came.load(Ordering::Relaxed) == 1).await;
+    (life, held)
+}
+
+#[test]
+fn a_term_that_ends_between_the_claim_and_the_send_sends_nothing() {
+    let mut site = Site::new(1);
+    site.begin(async |site| {
+        let account = account(site);
+        let (one, held) = about_to_send(site, &account).await;
+        one.client.as_ref().unwrap().cut(true);
+        tokio::time::sleep(Duration::from_secs(15)).await;
+        held.is_open.send_replace(true);
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert_eq!(site.cloud.state().hub.attempts.len(), 0, "who has lost the right asks the hub for nothing");
+        let other = works(site, &account, "other").await;
+        other.uplinks("first", "dev", 2..=2).await;
+        other.until_taken(2, MINUTE).await;
+    });
+    let state = site.cloud.state();
+    assert_eq!((state.hub.check_order(), state.hub.attempts.len()), ((2, 0), 2));
+}
+
+#[test]
+fn what_was_claimed_under_an_earlier_right_is_not_sent_when_the_right_has_come_back() {
+    let mut site = Site::new(1);
+    site.begin(async |site| {
+        let account = account(site);
+        let (one, held) = about_to_send(site, &account).await;
+        one.client.as_ref().unwrap().cut(true);
+        tokio::time::sleep(Duration::from_secs(13)).await;
+        // Another sends it, and the next one, and goes.
+        let other = works(site, &account, "other").await;
+        other.uplinks("first", "dev", 2..=2).await;
+        other.until_taken(2, MINUTE).await;
+        other.rest(2).await; // it is settled as well
+        other.drain().await;
+        other.queue.close().await;
+        one.client.as_ref().unwrap().cut(false);
+        let lane = one.applicant("first", "dev").lane;
+        one.until("the right is back", SOON, || one.queue.holds(&lane)).await;
+        held.is_open.send_replace(true);
+        one.uplinks("first", "dev", 3..=3).await;
+        one.until_taken(3, SOON).await;
+    });
+    let state = site.cloud.state();
+    assert_eq!((state.hub.check_order(), state.hub.attempts.len()), ((3, 0), 3));
 }

@@ -136,11 +136,16 @@ impl Life {
         let options = Options::in_memory(&site.disk, Arc::new(move || clock.now()));
         let (queue, writer) = Queue::open_here(options).unwrap();
         tokio::spawn(writer);
-        Self::with(site, queue, None).await
+        Self::with(site, site.world(), queue, None).await
     }
 
     /// One of several on one account, with a door of its own.
     pub(crate) async fn shares(site: &Site, account: &Account, name: &str) -> Self {
+        Self::shares_in(site, account, name, site.world()).await
+    }
+
+    /// In a world where somebody listens.
+    pub(crate) async fn shares_in(site: &Site, account: &Account, name: &str, world: World) -> Self {
         let client = account.client();
         client.set_latency(|| Duration::from_millis(5));
         let clock = site.clock.clone();
@@ -148,11 +153,11 @@ impl Life {
         let options = Options::in_memory(&Disk::new(), clock.clone());
         let shared = queue::Shared::new(Arc::new(client.clone()), name.to_owned(), clock);
         let queue = Queue::join(shared, options).await.unwrap();
-        Self::with(site, queue, Some(client)).await
+        Self::with(site, world, queue, Some(client)).await
     }
 
-    async fn with(site: &Site, queue: Queue, client: Option<Client>) -> Self {
-        let (world, dial) = (site.world(), Arc::new(site.cloud.clone()) as Arc<dyn azure::net::Dial>);
+    async fn with(site: &Site, world: World, queue: Queue, client: Option<Client>) -> Self {
+        let dial = Arc::new(site.cloud.clone()) as Arc<dyn azure::net::Dial>;
         let config = read(&site.config);
         let events = Events::new(&mut Registry::default());
         let shared = Arc::new(app::flow(&config, &dial, &queue, &world, &events, Suspects::in_memory()).await.unwrap());

@@ -9,6 +9,7 @@
 
 // The world around the bridge:
 mod azurite; // a storage account
+mod bad_account; // one that says what it may say instead
 mod http; // requests over a plain socket, keep-alive
 mod network; // a network server that posts uplinks
 mod oracle; // what was promised against what arrived
@@ -51,5 +52,6 @@ mod secrets_in_trouble;
 mod shared_queue;
 mod slow_clients;
 mod stalled_disk;
+mod storage_errors;
 mod throttled;
 mod vault;

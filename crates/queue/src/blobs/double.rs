@@ -183,8 +183,8 @@ impl Client {
             match self.fault(name) {
                 None => self.arrive(work),
                 Some(Fault::Refused(kind)) => {
-                    let failure = Failure { kind, cause: format!("ordered: {kind:?}"), retry_after: None };
-                    Reply { date: Some(self.date()), result: Err(failure) }
+                    let failure = Failure::here(kind, format!("ordered: {kind:?}"));
+                    Reply { date: Some(self.date()), otherwise: None, result: Err(failure) }
                 }
                 Some(Fault::AnswerLost) => {
                     drop(self.arrive(work));
@@ -207,7 +207,7 @@ impl Client {
         let now = (self.0.account.clock)();
         let mut state = self.0.account.state();
         state.calls += 1;
-        Reply { date: Some(self.date()), result: work(&mut state, now) }
+        Reply { date: Some(self.date()), otherwise: None, result: work(&mut state, now) }
     }
 
     fn date(&self) -> UnixMillis {
@@ -216,12 +216,12 @@ impl Client {
 }
 
 fn lost<T>() -> Reply<T> {
-    let failure = Failure { kind: FailureKind::Passing, cause: "ordered: no answer".into(), retry_after: None };
-    Reply { date: None, result: Err(failure) }
+    let failure = Failure::here(FailureKind::Passing, "ordered: no answer".into());
+    Reply { date: None, otherwise: None, result: Err(failure) }
 }
 
 fn odd<T>(cause: &str) -> Result<T, Failure> {
-    Err(Failure { kind: FailureKind::Odd, cause: cause.to_owned(), retry_after: None })
+    Err(Failure::here(FailureKind::Odd, cause.to_owned()))
 }
 
 impl Blobs for Client {

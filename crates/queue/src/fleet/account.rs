@@ -2,7 +2,7 @@
 //!
 //! Promises: a put whose answer was lost is made again with the same bytes under the same name, until it is known whose the
 //! name is; waits between tries double from 50 ms to 2 s, or are what the service asks for. How long to go on is the
-//! caller's to say.
+//! caller's to say. What fails is told, by what was asked ([`Troubles`]), so that callers need not.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,8 +11,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::format::is_sealed;
 use super::skew::Skew;
-use crate::blobs::{Blobs, Failure, FailureKind, New, Reply};
+use super::troubles::{News, Topic, Troubles};
+use crate::blobs::{Asked, Blobs, Failure, FailureKind, LeaseId, New, Over, Page, Reply};
 use crate::{Clock, UnixMillis};
 
 const WAIT_LEAST: Duration = Duration::from_millis(50);
@@ -29,12 +31,11 @@ pub(crate) enum Whose {
 
 #[derive(Debug)]
 pub(crate) struct Account {
+    /// What is asked here is heard.
     pub(crate) blobs: Arc<dyn Blobs>,
-    skew: Mutex<Skew>,
-    began: Instant,
+    heard: Arc<Heard>,
     /// The machine's own.
     clock: ByClock,
-    trouble: Mutex<Option<Trouble>>,
 }
 
 struct ByClock(Clock);
@@ -54,60 +55,40 @@ pub(crate) struct Trouble {
 
 impl Account {
     pub(crate) fn new(blobs: Arc<dyn Blobs>, clock: Clock) -> Self {
-        Self { blobs, skew: Mutex::default(), began: Instant::now(), clock: ByClock(clock), trouble: Mutex::default() }
+        let heard = Arc::new(Heard { skew: Mutex::default(), began: Instant::now(), troubles: Mutex::default() });
+        let blobs = Arc::new(Listened { blobs, heard: heard.clone() });
+        Self { blobs, heard, clock: ByClock(clock) }
     }
 
     /// By the service's clock, as well as it is known.
     pub(crate) fn now(&self) -> UnixMillis {
         let steady = self.steady(Instant::now());
-        steady + lock(&self.skew).ahead((self.clock.0)() - steady)
+        steady + lock(&self.heard.skew).ahead((self.clock.0)() - steady)
     }
 
     /// So many milliseconds our own clock is wrong at least.
     pub(crate) fn clock_is_wrong_by(&self) -> UnixMillis {
-        lock(&self.skew).wrong_by((self.clock.0)() - self.steady(Instant::now()))
+        lock(&self.heard.skew).wrong_by((self.clock.0)() - self.steady(Instant::now()))
     }
 
     /// Why calls fail, while they do.
     pub(crate) fn trouble(&self) -> Option<Trouble> {
-        lock(&self.trouble).clone()
+        let troubles = lock(&self.heard.troubles);
+        troubles.oldest().map(|(since, failure)| Trouble { since, failure: failure.clone() })
+    }
+
+    /// What came of something that is more than a call, for the log: told as a call is.
+    pub(crate) fn note(&self, topic: Topic, failure: Option<&Failure>) {
+        self.heard.note(topic, Instant::now(), failure);
     }
 
     fn steady(&self, at: Instant) -> UnixMillis {
-        UnixMillis::try_from(at.duration_since(self.began).as_millis()).unwrap_or(UnixMillis::MAX)
+        self.heard.steady(at)
     }
 
     /// One try.
     pub(crate) async fn once<T>(&self, call: impl Future<Output = Reply<T>>) -> Result<T, Failure> {
-        let asked = Instant::now();
-        let Reply { date, result } = call.await;
-        if let Some(date) = date {
-            lock(&self.skew).heard(self.steady(asked), self.steady(Instant::now()), date);
-        }
-        self.note(asked, result.as_ref().err());
-        result
-    }
-
-    fn note(&self, asked: Instant, failure: Option<&Failure>) {
-        let mut trouble = lock(&self.trouble);
-        match failure {
-            None => {
-                if let Some(Trouble { since, .. }) = trouble.take() {
-                    tracing::info!(after_s = since.elapsed().as_secs(), "the storage account answers again");
-                }
-            }
-            Some(failure) => {
-                let since = match &*trouble {
-                    // Of another kind than before is news.
-                    Some(last) if last.failure.kind == failure.kind => last.since,
-                    _ => {
-                        tell(failure);
-                        asked
-                    }
-                };
-                *trouble = Some(Trouble { since, failure: failure.clone() });
-            }
-        }
+        call.await.result
     }
 
     /// Tries until there is an answer.
@@ -142,6 +123,7 @@ impl Account {
     /// # Errors
     /// As [`Account::until`]; then it may be there or not, now or later.
     pub(crate) async fn settle(&self, end: Option<Instant>, name: &str, body: &Bytes) -> Result<Whose, Failure> {
+        let mut is_again = false;
         loop {
             match self.until(end, || self.blobs.put_new(name, body.clone())).await? {
                 New::Put => return Ok(Whose::Ours),
@@ -149,6 +131,14 @@ impl Account {
             }
             match self.until(end, || self.blobs.get(name)).await? {
                 Some(there) if there == *body => return Ok(Whose::Ours),
+                // Ours, perhaps, and something else on the way.
+                Some(there) if !is_again && !is_sealed(&there) => {
+                    tracing::warn!(
+                        name,
+                        "a blob came otherwise than it was written: its checksum is wrong; read again"
+                    );
+                    is_again = true;
+                }
                 Some(there) => return Ok(Whose::Theirs(there)),
                 // Removed between the two. Names of which that can be do not come here, so somebody meddles.
                 None => {
@@ -161,22 +151,130 @@ impl Account {
 }
 
 /// Longer than this nobody waits for what the service asks for: it may be free again before.
-const WAIT_LONGEST: Duration = Duration::from_secs(30);
+pub(crate) const WAIT_LONGEST: Duration = Duration::from_secs(30);
 
 fn out_of_time() -> Failure {
-    Failure { kind: FailureKind::Passing, cause: "no answer in time".into(), retry_after: None }
+    Failure::here(FailureKind::Passing, "no answer in time".into())
 }
 
-fn tell(failure: &Failure) {
-    let Failure { kind, cause, .. } = failure;
+/// What all answers tell.
+#[derive(Debug)]
+struct Heard {
+    skew: Mutex<Skew>,
+    began: Instant,
+    troubles: Mutex<Troubles>,
+}
+
+impl Heard {
+    fn steady(&self, at: Instant) -> UnixMillis {
+        UnixMillis::try_from(at.duration_since(self.began).as_millis()).unwrap_or(UnixMillis::MAX)
+    }
+
+    async fn of<T>(&self, topic: Topic, call: Asked<'_, T>) -> Reply<T> {
+        let asked = Instant::now();
+        let reply = call.await;
+        if let Some(date) = reply.date {
+            lock(&self.skew).heard(self.steady(asked), self.steady(Instant::now()), date);
+        }
+        if let Some(said) = &reply.otherwise
+            && matches!(topic.asked, "put over" | "renew" | "release")
+        {
+            // Rare, and the end of something; that a name is taken, or not there, is what is found all day.
+            let Topic { asked, of, .. } = topic;
+            tracing::warn!(asked, of, said, "the storage account says that a lease is not ours any more");
+        }
+        self.note(topic, asked, reply.result.as_ref().err());
+        reply
+    }
+
+    fn note(&self, topic: Topic, asked: Instant, failure: Option<&Failure>) {
+        let news = lock(&self.troubles).heard(topic, asked, Instant::now(), failure);
+        if let Some(news) = news {
+            tell(topic, news);
+        }
+    }
+}
+
+/// An account whose answers are heard.
+#[derive(Debug)]
+struct Listened {
+    blobs: Arc<dyn Blobs>,
+    heard: Arc<Heard>,
+}
+
+impl Listened {
+    fn to<'a, T: Send + 'a>(&'a self, asked: &'static str, name: &str, call: Asked<'a, T>) -> Asked<'a, T> {
+        let topic = Topic::of(asked, name);
+        Box::pin(self.heard.of(topic, call))
+    }
+}
+
+impl Blobs for Listened {
+    fn put_new<'a>(&'a self, name: &'a str, body: Bytes) -> Asked<'a, New> {
+        self.to("put", name, self.blobs.put_new(name, body))
+    }
+
+    fn put_over<'a>(&'a self, name: &'a str, body: Bytes, lease: Option<&'a LeaseId>) -> Asked<'a, Over> {
+        self.to("put over", name, self.blobs.put_over(name, body, lease))
+    }
+
+    fn get<'a>(&'a self, name: &'a str) -> Asked<'a, Option<Bytes>> {
+        self.to("get", name, self.blobs.get(name))
+    }
+
+    fn list<'a>(&'a self, prefix: &'a str, from: Option<&'a str>) -> Asked<'a, Page> {
+        self.to("list", prefix, self.blobs.list(prefix, from))
+    }
+
+    fn delete<'a>(&'a self, name: &'a str) -> Asked<'a, bool> {
+        self.to("delete", name, self.blobs.delete(name))
+    }
+
+    fn acquire<'a>(&'a self, name: &'a str, length: Duration) -> Asked<'a, Option<LeaseId>> {
+        self.to("acquire", name, self.blobs.acquire(name, length))
+    }
+
+    fn renew<'a>(&'a self, name: &'a str, lease: &'a LeaseId) -> Asked<'a, bool> {
+        self.to("renew", name, self.blobs.renew(name, lease))
+    }
+
+    fn release<'a>(&'a self, name: &'a str, lease: &'a LeaseId) -> Asked<'a, bool> {
+        self.to("release", name, self.blobs.release(name, lease))
+    }
+
+    fn break_lease<'a>(&'a self, name: &'a str) -> Asked<'a, ()> {
+        self.to("break", name, self.blobs.break_lease(name))
+    }
+}
+
+fn tell(topic: Topic, news: News) {
+    let Topic { asked, of, part } = topic;
+    let (Failure { kind, cause, .. }, times, for_s) = match (news, part) {
+        (News::Works { times, after_s }, None) => {
+            return tracing::info!(asked, of, times, after_s, "the storage account does it again");
+        }
+        (News::Works { times, after_s }, Some(partition)) => {
+            return tracing::info!(partition, times, after_s, "a partition could be taken again");
+        }
+        (News::Fails { failure, times, for_s }, None) => (failure, times, for_s),
+        (News::Fails { failure, times, for_s }, Some(partition)) => {
+            let cause = failure.cause;
+            return tracing::error!(partition, times, for_s, %cause, "a partition cannot be taken now; tried again");
+        }
+    };
     match kind {
-        FailureKind::Passing => tracing::warn!(%cause, "the storage account does not answer; tried again"),
-        FailureKind::Denied => tracing::error!(
-            %cause,
-            "the storage account refuses us; it needs the role Storage Blob Data Contributor, or a key that is valid"
-        ),
-        FailureKind::NoPlace => tracing::error!(%cause, "the storage account or its container is not there"),
-        FailureKind::Odd => tracing::error!(%cause, "an answer of the storage account that longhaul does not know"),
+        FailureKind::Passing => {
+            tracing::warn!(asked, of, times, for_s, %cause, "the storage account does not do it now; tried again");
+        }
+        FailureKind::Denied => {
+            tracing::error!(asked, of, times, for_s, %cause, "the storage account refuses it; tried again");
+        }
+        FailureKind::NoPlace => {
+            tracing::error!(asked, of, times, for_s, %cause, "the account or its container is not there; tried again");
+        }
+        FailureKind::Odd => {
+            tracing::error!(asked, of, times, for_s, %cause, "an answer that longhaul does not know; tried again");
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::account::WAIT_LONGEST;
 use super::format::At;
 use super::names::Partition;
 use super::reading::Reading;
@@ -15,8 +16,12 @@ use super::state::{Arrival, State};
 use crate::blobs::{Failure, FailureKind};
 use crate::command::Command;
 
-/// After a round that failed.
+/// After a round that failed, if the service does not ask for more.
 const AGAIN: Duration = Duration::from_millis(500);
+
+fn again(failure: &Failure) -> Duration {
+    failure.retry_after.unwrap_or(AGAIN).clamp(AGAIN, WAIT_LONGEST)
+}
 
 /// See the module.
 #[derive(Debug)]
@@ -44,11 +49,11 @@ impl Follower {
             let round = timeout_at(end, self.round()).await;
             match round {
                 Ok(Ok(())) => {}
-                Ok(Err(failure)) if Instant::now() + AGAIN >= end => return Err(failure),
-                Ok(Err(_)) => sleep(AGAIN).await,
+                Ok(Err(failure)) if Instant::now() + again(&failure) >= end => return Err(failure),
+                Ok(Err(failure)) => sleep(again(&failure)).await,
                 Err(_) => {
                     let cause = format!("partition {}: what waits was not read in time", self.partition.0);
-                    return Err(Failure { kind: FailureKind::Passing, cause, retry_after: None });
+                    return Err(Failure::here(FailureKind::Passing, cause));
                 }
             }
             self.rounds.ready().iter().for_each(|arrival| state.arrive(arrival));
@@ -62,8 +67,8 @@ impl Follower {
         let mut told = self.rounds.positions();
         loop {
             // Told by the account already.
-            if self.round().await.is_err() {
-                sleep(AGAIN).await;
+            if let Err(failure) = self.round().await {
+                sleep(again(&failure)).await;
                 continue;
             }
             let arrivals = self.rounds.ready();

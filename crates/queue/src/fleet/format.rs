@@ -23,6 +23,12 @@ pub(crate) enum Unreadable {
     Damaged,
 }
 
+/// Whether this is what somebody has written.
+pub(crate) fn is_sealed(body: &[u8]) -> bool {
+    let parts = body.split_last_chunk::<4>();
+    parts.is_some_and(|(content, sum)| crc32fast::hash(content) == u32::from_le_bytes(*sum))
+}
+
 /// A blob's body.
 pub(crate) fn seal(content: &impl Serialize) -> Bytes {
     let mut body = MAGIC.to_vec();
@@ -37,10 +43,7 @@ pub(crate) fn seal(content: &impl Serialize) -> Bytes {
 
 /// The other way round.
 pub(crate) fn unseal<T: DeserializeOwned>(body: &[u8]) -> Result<T, Unreadable> {
-    let (content, sum) = body.split_last_chunk::<4>().ok_or(Unreadable::Damaged)?;
-    if crc32fast::hash(content) != u32::from_le_bytes(*sum) {
-        return Err(Unreadable::Damaged);
-    }
+    let content = body.split_last_chunk::<4>().filter(|_| is_sealed(body)).ok_or(Unreadable::Damaged)?.0;
     let content = content.strip_prefix(MAGIC).ok_or(Unreadable::Newer)?;
     // The sum is right: somebody has written it so.
     rmp_serde::from_slice(content).map_err(|_| Unreadable::Newer)

@@ -22,6 +22,28 @@ pub(crate) const OPENINGS: &str = "doors/";
 pub(crate) const COMMITS: &str = "door/";
 pub(crate) const DEAD: &str = "dead/";
 
+/// PURE: of which kind a blob is, in the words of the decision's table; by its name, or by how names begin.
+pub(crate) fn kind(name: &str) -> &'static str {
+    const KINDS: [(&str, &str); 10] = [
+        ("live/owner-", "live/owner"),
+        ("live/door-", "live/door"),
+        ("live/worker-", "live/worker"),
+        (LIVE, "live"),
+        (OPENINGS, "doors"),
+        (COMMITS, "door"),
+        (DEAD, "dead"),
+        ("claims/", "claims"),
+        (STORE, "store"),
+        ("part/", "part"),
+    ];
+    let found = KINDS.iter().find(|(begins, _)| name.starts_with(begins)).map_or("other", |(_, kind)| kind);
+    match found {
+        "part" if name.contains("/log/") => "part/log",
+        "part" if name.contains("/state/") => "part/state",
+        found => found,
+    }
+}
+
 /// Who lives, and works.
 pub(crate) fn worker(id: &str) -> String {
     format!("{LIVE}worker-{id}")

@@ -15,14 +15,14 @@ use super::account::Account;
 use super::format::{At, Change, Letter, Owner, Picture, Wish, seal};
 use super::names::{self, Partition};
 use super::pace::Pace;
-use super::picture;
+use super::picture::{self, is_put};
 use super::progress::{Lost, Progress};
 use super::reading::{Read, Reading};
 use super::rounds::Positions;
 use super::state::{Arrival, Kind, State, Waiting};
 use super::term::Term;
 use crate::backup::Hold;
-use crate::blobs::{Failure, LeaseId};
+use crate::blobs::{Failure, LeaseId, Over};
 use crate::lanes::Head;
 use crate::store::{Bounds, CommitError, Doing, Fetching, Found, NextSeq, Op, Store, Totals, Trouble};
 use crate::verify::{Cursor, Verified};
@@ -201,7 +201,7 @@ async fn write_state(account: &Account, title: &Title, body: Bytes, owner: &Owne
     }
     let (name, owner, end) = (names::owner(title.partition), seal(owner), title.term.end_at());
     let put = account.until(Some(end), || account.blobs.put_over(&name, owner.clone(), Some(&title.lease))).await;
-    matches!(put, Ok(crate::blobs::Over::Put))
+    matches!(put, Ok(Over::Put))
 }
 
 async fn bury(account: &Account, reading: &Reading, title: &Title, letter: ToBury) -> Result<(), Failure> {
@@ -222,7 +222,7 @@ async fn bury(account: &Account, reading: &Reading, title: &Title, letter: ToBur
         }
     };
     let (name, body) = (names::dead(title.partition, seq), seal(&Letter { partition: title.partition, letter }));
-    account.until(Some(end), || account.blobs.put_over(&name, body.clone(), None)).await.map(|_| ())
+    account.until(Some(end), || account.blobs.put_over(&name, body.clone(), None)).await.and_then(is_put)
 }
 
 fn damaged() -> Reason {

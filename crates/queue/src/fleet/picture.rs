@@ -10,7 +10,7 @@ use super::names::{self, Partition};
 use super::state::State;
 use super::tenure::odd;
 use super::term::Term;
-use crate::blobs::Failure;
+use crate::blobs::{Failure, FailureKind, Over};
 
 /// 3.4 Mbit/s carry it within a call's time.
 const PIECE_BYTES: usize = 4 << 20;
@@ -44,7 +44,7 @@ pub(crate) async fn write(
             let (name, part) = (names::state(partition, picture, piece), body.slice(from..body.len().min(from + PIECE_BYTES)));
             async move { account.until(Some(term.end_at()), || account.blobs.put_over(&name, part.clone(), None)).await }
         });
-        join_all(puts).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+        join_all(puts).await.into_iter().try_for_each(|put| put.and_then(is_put))?;
     }
     Ok(())
 }
@@ -88,6 +88,14 @@ pub(crate) async fn remove_others(
             Some(next) => from = Some(next),
             None => return Ok(()),
         }
+    }
+}
+
+/// Nobody leases what is put without a lease: whoever says so has put nothing.
+pub(crate) fn is_put(put: Over) -> Result<(), Failure> {
+    match put {
+        Over::Put => Ok(()),
+        Over::NotOurs => Err(Failure::here(FailureKind::Odd, "a blob without a lease is said to have one".into())),
     }
 }
 

@@ -4,7 +4,8 @@
 //! ours counts, whatever we believe; who has lost the partition finds out at its next commit at the latest.
 //!
 //! The fence is the number. A new owner reads to the end and takes the next one under a higher epoch; then ours is taken, or
-//! comes behind it and is of a lower epoch than what was before, which no reader counts.
+//! comes behind it and is of a lower epoch than what was before, which no reader counts. What cannot be read is read again; what a
+//! newer version has written is never passed over.
 
 use std::sync::Arc;
 
@@ -13,11 +14,11 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::account::{Account, Whose};
-use super::format::{Change, Progress as Commit, seal, unseal};
+use super::format::{Change, Progress as Commit, Unreadable, seal, unseal};
 use super::names::{self, Partition};
 use super::term::Term;
 use crate::UnixMillis;
-use crate::blobs::Failure;
+use crate::blobs::{Failure, FailureKind};
 
 /// Blobs that are asked for at once when the log is read.
 const AT_ONCE: u64 = 16;
@@ -92,11 +93,46 @@ pub(crate) async fn read_on(
         let found = join_all((past.next..past.next + width).map(get)).await;
         for body in found {
             match body? {
-                Some(body) => past.saw(partition, &body),
+                Some(body) => {
+                    let body = sound(account, partition, past.next, body, end).await?;
+                    past.saw(partition, &body);
+                }
                 None => return Ok(()),
             }
         }
         width = (width * 2).min(AT_ONCE);
+    }
+}
+
+/// What came as the blob at this number, or comes when it is read again because that is not what was written.
+///
+/// # Errors
+/// When the account gives no answer before `end`, or a newer version has written it.
+async fn sound(
+    account: &Account,
+    partition: Partition,
+    number: u64,
+    body: Bytes,
+    end: Instant,
+) -> Result<Bytes, Failure> {
+    let name = names::progress(partition, number);
+    let (mut body, mut is_again) = (body, false);
+    loop {
+        match unseal::<Commit>(&body) {
+            Err(Unreadable::Newer) => {
+                let cause =
+                    format!("{name} was written by a newer version; this process waits until it is replaced by one");
+                return Err(Failure::here(FailureKind::Odd, cause));
+            }
+            Err(Unreadable::Damaged) if !is_again => {
+                tracing::warn!(name, "a commit came otherwise than it was written: its checksum is wrong; read again");
+                is_again = true;
+                if let Some(again) = account.until(Some(end), || account.blobs.get(&name)).await? {
+                    body = again;
+                }
+            }
+            Ok(_) | Err(Unreadable::Damaged) => return Ok(body),
+        }
     }
 }
 
@@ -126,7 +162,10 @@ pub(crate) async fn begin(
                 let progress = Progress { account, partition, process, term, epoch };
                 return Ok((past, progress));
             }
-            Whose::Theirs(body) => past.saw(partition, &body),
+            Whose::Theirs(body) => {
+                let body = sound(account, partition, past.next, body, end).await?;
+                past.saw(partition, &body);
+            }
         }
     }
 }
@@ -171,7 +210,9 @@ impl Progress {
                     return Err(Lost(format!("{} has it since epoch {}", commit.process, commit.epoch)));
                 }
                 // Of who had it before us and does not know: it does not count, but the number is gone.
-                Ok(_) | Err(_) => number += 1,
+                Ok(_) => number += 1,
+                // It may be a fence. If it is none, whoever begins next finds that out.
+                Err(cause) => return Err(Lost(format!("{name} is not ours, and cannot be read: {cause}"))),
             }
         }
     }
@@ -257,6 +298,27 @@ mod tests {
         let third = who(&there, "third");
         let (past, _) = third.begin().await;
         assert_eq!((keys(&past), past.next), (vec!["on".to_owned()], next + 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_cannot_be_read_is_no_reason_to_write_on_and_what_is_newer_is_not_passed_over() {
+        let there = double::Account::new(clock());
+        let (one, other) = (who(&there, "one"), who(&there, "other"));
+        let (past, ours) = one.begin().await;
+        let name = names::progress(Partition(0), past.next);
+        let damaged = Bytes::from_static(b"damaged");
+        there.meddle(&name, Some(damaged.clone()));
+        let lost = ours.append(past.next, note("a"), 1).await.unwrap_err();
+        assert!(lost.0.contains("cannot be read"), "{lost:?}");
+        // Damaged for good: whoever begins passes it.
+        let (past, _) = other.begin().await;
+        assert_eq!((past.commits.len(), past.next), (1, 4));
+        let newer = [b"newer".as_slice(), &crc32fast::hash(b"newer").to_le_bytes()].concat();
+        there.meddle(&names::progress(Partition(0), past.next), Some(newer.into()));
+        let third = who(&there, "third");
+        let failed = begin(&third.account, Partition(0), &third.name, &third.term, 1).await.unwrap_err();
+        assert!(failed.cause.contains("newer version"), "{failed:?}");
+        assert_eq!(there.names("part/").len(), 4);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
 //! What the doors have written, read once for all partitions of this process.
 //!
-//! Promises: a blob is fetched once while it is in the cache, and a name that is not there is asked for once in a beat, however many
-//! ask; what the own door has written is known without asking. The cache is bounded, and holds what was read last.
+//! Promises: a blob is fetched once while it is in the cache, and a name that is not there, or does not come, is asked for once in a
+//! beat, however many ask; what the own door has written is known without asking. The cache is bounded, and holds what was read last.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,6 +16,7 @@ use super::account::Account;
 use super::format::{Commit, Row, Unreadable, Wish, unseal};
 use super::names::{self, Log, Partition, partition_of};
 use super::pace::Pace;
+use super::troubles::Topic;
 use crate::blobs::{Failure, FailureKind};
 
 /// Bytes of blobs that are kept: 40 000 messages of 1.5 KiB, an hour and a half of ten a second.
@@ -58,6 +59,8 @@ struct Known {
     bytes: usize,
     /// The number that was not there when a look began, and since when it is that one.
     absent: BTreeMap<Log, Absent>,
+    /// What did not come when it was asked for last, and when that was. An opening is number 0.
+    failed: BTreeMap<(Log, u64), (Instant, Failure)>,
     /// Who asks for a name, while somebody does.
     gates: BTreeMap<(Log, u64), Arc<Gate<()>>>,
     next_log: Log,
@@ -148,8 +151,8 @@ impl Reading {
         if let Some(is_opened) = known {
             return Ok(is_opened);
         }
-        let asked = Instant::now().max(began);
-        let is_opened = self.account.once(self.account.blobs.get(&names::opening(log))).await?.is_some();
+        let (asked, there) = self.ask((log, 0), began, &names::opening(log)).await?;
+        let is_opened = there.is_some();
         let mut known = self.known();
         known.gates.remove(&(log, 0));
         if is_opened {
@@ -159,6 +162,27 @@ impl Reading {
             known.no_log_at = Some(asked);
         }
         Ok(is_opened)
+    }
+
+    /// Asks the account, if nobody has asked in vain since `began`; and when that was.
+    async fn ask(&self, key: (Log, u64), began: Instant, name: &str) -> Result<(Instant, Option<Bytes>), Failure> {
+        let failed = self.known().failed.get(&key).filter(|(at, _)| *at >= began).cloned();
+        if let Some((_, failure)) = failed {
+            return Err(failure);
+        }
+        let asked = Instant::now().max(began);
+        let there = self.account.once(self.account.blobs.get(name)).await;
+        let mut known = self.known();
+        match there {
+            Ok(there) => {
+                known.failed.remove(&key);
+                Ok((asked, there))
+            }
+            Err(failure) => {
+                known.failed.insert(key, (asked, failure.clone()));
+                Err(failure)
+            }
+        }
     }
 
     /// What follows in a log from `number` on, as of a look that began then or later: a bounded piece, and whether that is all.
@@ -199,8 +223,8 @@ impl Reading {
         if let Some(known) = known {
             return Ok(known);
         }
-        let (asked, name) = (Instant::now().max(began), names::commit_of(log, number));
-        let there = self.account.once(self.account.blobs.get(&name)).await?;
+        let name = names::commit_of(log, number);
+        let (asked, there) = self.ask((log, number), began, &name).await?;
         let read = match there {
             Some(body) => Some(Arc::new(self.read(&name, &body).await?)),
             None => None,
@@ -235,12 +259,22 @@ impl Reading {
     }
 
     async fn read(&self, name: &str, body: &Bytes) -> Result<Read, Failure> {
+        let read = self.read_now(name, body).await;
+        self.account.note(Topic::of("read", name), read.as_ref().err());
+        read
+    }
+
+    async fn read_now(&self, name: &str, body: &Bytes) -> Result<Read, Failure> {
         match unseal(body) {
             Ok(commit) => return Ok(self.sorted(commit)),
             Err(Unreadable::Newer) => return Err(newer(name)),
             Err(Unreadable::Damaged) => {}
         }
         // On the way, perhaps.
+        tracing::warn!(
+            name,
+            "a commit of a door came otherwise than it was written: its checksum is wrong; read again"
+        );
         let again = self.account.once(self.account.blobs.get(name)).await?;
         match again.as_deref().map(unseal) {
             Some(Ok(commit)) => Ok(self.sorted(commit)),
@@ -327,5 +361,5 @@ fn bytes_of(row: &Row) -> usize {
 
 fn newer(name: &str) -> Failure {
     let cause = format!("{name} was written by a newer version; this process waits until it is replaced by one");
-    Failure { kind: FailureKind::Odd, cause, retry_after: None }
+    Failure::here(FailureKind::Odd, cause)
 }

@@ -211,11 +211,11 @@ async fn read<T: serde::de::DeserializeOwned>(common: &Common, name: &str) -> Re
 }
 
 pub(super) fn odd(cause: String) -> Failure {
-    Failure { kind: FailureKind::Odd, cause, retry_after: None }
+    Failure::here(FailureKind::Odd, cause)
 }
 
 fn passing(cause: String) -> Failure {
-    Failure { kind: FailureKind::Passing, cause, retry_after: None }
+    Failure::here(FailureKind::Passing, cause)
 }
 
 /// Until it is lost, or its term is over.
@@ -231,7 +231,7 @@ pub(crate) async fn renew(common: Arc<Common>, name: String, lease: LeaseId, ter
         match account.once(account.blobs.renew(&name, &lease)).await {
             Ok(true) => term.extend(from),
             Ok(false) => {
-                tracing::warn!(name, "a lease is somebody else's now");
+                tracing::warn!(name, "a lease is not ours any more; what it is for is given up");
                 term.end();
             }
             // Tried again in its time; the term goes on running.
@@ -260,8 +260,16 @@ impl Tenure {
         });
         match given.await {
             Ok(Ok(_)) => tracing::info!(partition = partition.0, "a partition is given away"),
-            Ok(Err(_)) | Err(_) => {
-                tracing::warn!(partition = partition.0, "a partition could not be given away; its lease runs out");
+            Ok(Err(cause)) => {
+                tracing::warn!(partition = partition.0, %cause, "a partition could not be given away; its lease runs out");
+            }
+            Err(_) => {
+                let within_s = GIVE_MAX.as_secs();
+                tracing::warn!(
+                    partition = partition.0,
+                    within_s,
+                    "a partition could not be given away; its lease runs out"
+                );
             }
         }
     }

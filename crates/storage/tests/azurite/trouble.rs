@@ -153,8 +153,7 @@ async fn what_no_account_would_say_decides_nothing() {
         "HTTP/1.1 412 Precondition Failed\r\ncontent-length: 0\r\n\r\n",
         "HTTP/1.1 302 Found\r\nlocation: https://login.example/\r\ncontent-length: 0\r\n\r\n",
     ] {
-        all_are(&instead(Answer::Bytes(answer)).await, FailureKind::Odd, "without a code (request no request id)")
-            .await;
+        all_are(&instead(Answer::Bytes(answer)).await, FailureKind::Odd, "without a code (no request id)").await;
     }
     let page = "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n<html>";
     let failure = instead(Answer::Bytes(page)).await.list("a", None).await.result.unwrap_err();
