@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -12,7 +12,8 @@ use crate::network::seed;
 use crate::oracle::Obligations;
 use crate::processes::until;
 use crate::replicas::{Replica, another_door, door, restart, worker};
-use crate::site::UP_WITHIN;
+use crate::settings::Settings;
+use crate::site::{Site, UP_WITHIN};
 use crate::uplinks;
 
 const DEVICES: u32 = 20;
@@ -90,12 +91,16 @@ impl Behind {
             self.said_leaving.store(true, Ordering::Relaxed);
         }
         if self.is_ready.swap(is_ready, Ordering::Relaxed) && !is_ready {
-            self.idle.lock().unwrap().clear();
+            self.idle().clear();
         }
     }
 
+    fn idle(&self) -> MutexGuard<'_, VecDeque<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn post(&self, body: &[u8]) -> Result<(), String> {
-        let kept = self.idle.lock().unwrap().pop_front();
+        let kept = self.idle().pop_front();
         let is_kept = kept.is_some();
         let mut connection = match kept {
             Some(connection) => connection,
@@ -107,7 +112,7 @@ impl Behind {
             return Err(format!("{}: {}", reply.status, reply.text()));
         }
         if reply.header("connection") != Some("close") {
-            self.idle.lock().unwrap().push_back(connection);
+            self.idle().push_back(connection);
         }
         self.taken.fetch_add(1, Ordering::Relaxed);
         Ok(())
@@ -193,4 +198,21 @@ async fn a_rolling_restart_refuses_nothing() {
     println!("{verdict}");
     assert_eq!(verdict.acked, posted as usize);
     verdict.holds(0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_signal_ends_the_lingering() {
+    let settings = Settings { webhook: "linger_seconds = 60".to_owned(), ..Settings::default() };
+    let mut site = Site::start_with("rolling-hurried", settings).await;
+    site.bridge().signal("TERM");
+    until("it says that it leaves", GONE_WITHIN, async || {
+        let reply = site.admin("/readyz").await;
+        (reply.status == 503 && reply.json()["leaving"] == true).then_some(())
+    })
+    .await;
+    let reply = site.post("/tts", &uplinks::tts("building", "late", 1)).await;
+    assert_eq!((reply.status, reply.header("connection")), (202, Some("close")));
+    site.bridge().signal("TERM");
+    let status = site.bridge().exit_within(GONE_WITHIN).await;
+    assert!(status.success(), "it drains and ends with 0, not with {status}");
 }
