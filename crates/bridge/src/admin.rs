@@ -19,6 +19,7 @@ use axum::{Json, Router, middleware};
 use prometheus_client::registry::Registry;
 use queue::Queue;
 use serde::Serialize;
+use tokio::sync::watch;
 
 pub use metrics::Gauges;
 
@@ -51,6 +52,8 @@ pub struct Admin {
     pub metrics: Mutex<Registry>,
     /// Gauges set when somebody looks.
     pub gauges: Gauges,
+    /// True once the process is about to go.
+    pub leaving: watch::Receiver<bool>,
 }
 
 /// The whole picture.
@@ -118,13 +121,14 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .with_state(admin)
 }
 
-/// 200 exactly when a put can be made durable. Azure's state is detail: an orchestrator that took the webhook away
+/// 200 exactly when a put can be made durable and this process does not leave. Azure's state is detail: an orchestrator that took the webhook away
 /// because a hub is down would lose messages.
 async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
     let picture = admin.snapshot();
-    let status = if picture.queue.writable { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let leaving = *admin.leaving.borrow();
+    let status = if picture.queue.writable && !leaving { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = serde_json::json!({
-        "writable": picture.queue.writable, "trouble": picture.queue.trouble,
+        "leaving": leaving, "writable": picture.queue.writable, "trouble": picture.queue.trouble,
         "waiting": picture.queue.waiting, "hubs": picture.hubs,
     });
     (status, Json(body)).into_response()

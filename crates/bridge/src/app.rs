@@ -11,6 +11,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,8 +19,9 @@ use azure::net::{Dial, Tls};
 use prometheus_client::registry::Registry;
 use queue::{LeaseError, OpenError, Queue};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::admin::{self, Admin, Gauges};
 use crate::alarm;
@@ -128,6 +130,8 @@ pub struct App {
     door: Option<JoinHandle<()>>,
     pages: Option<JoinHandle<()>>,
     world: World,
+    linger: Duration,
+    leaves: watch::Sender<bool>,
     stop_work: watch::Sender<bool>,
     stop_door: watch::Sender<bool>,
 }
@@ -170,6 +174,7 @@ impl App {
         let mut metrics = Registry::with_prefix("longhaul");
         let events = Events::new(&mut metrics);
         let gauges = Gauges::new(&mut metrics);
+        let (leaves, leaving) = watch::channel(false);
         let (stop_work, work_stops) = watch::channel(false);
         let (stop_door, door_stops) = watch::channel(false);
 
@@ -181,6 +186,7 @@ impl App {
             tls,
             events: events.clone(),
             world: world.clone(),
+            leaving: leaving.clone(),
         };
         let door = listener.map(|listener| open_door(listener, door, options, &config.webhook, door_stops.clone()));
         let flow = match role {
@@ -203,6 +209,7 @@ impl App {
             token: admin_token.clone(),
             metrics: Mutex::new(metrics),
             gauges,
+            leaving,
         };
         let reload = Reload {
             config: flow.as_ref().map_or_else(|| Arc::new(Swap::new(config.clone())), |shared| shared.config.clone()),
@@ -217,8 +224,22 @@ impl App {
             let leases = queue.leases(config.azure.max_in_flight);
             tokio::spawn(dispatch::run(leases, shared, work_stops))
         });
-        let (webhook, admin) = (None, None);
-        Ok(Self { webhook, admin, reload, events, queue, pool, dispatch, door, pages, world, stop_work, stop_door })
+        Ok(Self {
+            webhook: None,
+            admin: None,
+            reload,
+            events,
+            queue,
+            pool,
+            dispatch,
+            door,
+            pages,
+            world,
+            linger: config.linger(),
+            leaves,
+            stop_work,
+            stop_door,
+        })
     }
 
     /// Returns when a part that must run has ended by itself: the process is of no use any more and is to be started
@@ -243,13 +264,40 @@ impl App {
         }
     }
 
+    /// As [`App::drain`], but the door stays open for [`Config::linger`], or until `hurried`, while `/readyz` says already that
+    /// we leave: whoever sends to several of us goes elsewhere before it is refused here. `hurried` is gone once nobody lingers.
+    pub async fn leave(self, mut hurried: oneshot::Receiver<()>) {
+        let linger = if self.door.is_some() { self.linger } else { Duration::ZERO };
+        let (close, door_may_close) = oneshot::channel();
+        let mut gone = pin!(self.wind_down(door_may_close));
+        if linger.is_zero() {
+            tracing::info!("draining; a second signal ends it at once");
+        } else {
+            tracing::info!(
+                ?linger,
+                "leaving, with the door still open; a second signal closes it, a third ends all at once"
+            );
+            tokio::select! {
+                biased;
+                () = &mut gone => return,
+                _ = timeout(linger, &mut hurried) => tracing::info!("draining"),
+            }
+        }
+        drop(hurried);
+        let _ = close.send(());
+        let _ = timeout(config::DRAIN_MAX, gone).await;
+    }
+
     /// Stops leasing, settles or releases, closes the hubs, then the door, then the queue. Bounded by
     /// [`config::DRAIN_MAX`]; what is not settled by then is on disk and comes again.
     pub async fn drain(self) {
-        let _ = tokio::time::timeout(config::DRAIN_MAX, self.wind_down()).await;
+        let (close, door_may_close) = oneshot::channel();
+        drop(close);
+        let _ = timeout(config::DRAIN_MAX, self.wind_down(door_may_close)).await;
     }
 
-    async fn wind_down(mut self) {
+    async fn wind_down(mut self, door_may_close: oneshot::Receiver<()>) {
+        self.leaves.send_replace(true);
         self.stop_work.send_replace(true);
         self.world.point(Point::DrainBegun).await;
         if let Some(mut dispatch) = self.dispatch.take() {
@@ -261,18 +309,20 @@ impl App {
                     pool.close().await;
                 }
             };
-            if tokio::time::timeout(WORKERS_MAX, hubs_closed).await.is_err() {
+            if timeout(WORKERS_MAX, hubs_closed).await.is_err() {
                 dispatch.abort(); // its leases go back to the queue
             }
         }
-        self.world.point(Point::DrainBeforeDoor).await;
-        self.stop_door.send_replace(true);
-        if let Some(door) = self.door.take() {
-            let _ = door.await;
-        }
-        if let Some(pages) = self.pages.take() {
-            let _ = pages.await;
-        }
+        let door_closed = async {
+            let _ = door_may_close.await;
+            self.world.point(Point::DrainBeforeDoor).await;
+            self.stop_door.send_replace(true);
+            for listener in [self.door.take(), self.pages.take()].into_iter().flatten() {
+                let _ = listener.await;
+            }
+        };
+        // Others may have our part of a shared queue while the door is still open.
+        tokio::join!(self.queue.leave(), door_closed);
         self.world.point(Point::DrainBeforeQueue).await;
         self.queue.close().await;
         tracing::info!("drained");
@@ -338,6 +388,7 @@ fn open_pages(
     stop: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
     use tower_service::Service;
+    let leaving = admin.leaving.clone();
     let router = admin::router(Arc::new(admin));
     let handler = move |request: http::Request<_>| {
         let answer = router.clone().call(request);
@@ -346,7 +397,7 @@ fn open_pages(
     /// Pages are for a few people and a scraper.
     const PAGES_MAX: usize = 256;
     let limits = webhook::pace::Limits::default();
-    let options = accept::Options { max_connections: PAGES_MAX, limits, tls: None, events, world };
+    let options = accept::Options { max_connections: PAGES_MAX, limits, tls: None, events, world, leaving };
     tokio::spawn(accept::serve(listener, handler, options, stopped(stop)))
 }
 

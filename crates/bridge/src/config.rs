@@ -45,6 +45,17 @@ pub struct Config {
     pub log: Log,
 }
 
+impl Config {
+    /// How long the door stays open once the process leaves, so that a balancer learns of it before it is refused. Who is
+    /// alone has no other door to which it could send.
+    pub fn linger(&self) -> Duration {
+        self.webhook.linger.unwrap_or(match self.queue.kind {
+            QueueKind::Embedded => Duration::ZERO,
+            QueueKind::Storage(_) => SHARED_LINGER,
+        })
+    }
+}
+
 /// `[webhook]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Webhook {
@@ -66,6 +77,8 @@ pub struct Webhook {
     pub max_waiting: usize,
     /// `max_waiting_bytes`: their bytes, default 64 MiB.
     pub max_waiting_bytes: usize,
+    /// `linger_seconds`: how long the door stays open once the process leaves; without it as [`Config::linger`] says.
+    pub linger: Option<Duration>,
 }
 
 /// One entry of `webhook.keys`: a string, `{ env = … }`, `{ file = … }` or `{ key = …, applications = […], network = … }`.
@@ -371,5 +384,7 @@ pub const DPS_PER_MINUTE: u32 = 1000;
 /// What IoT Central takes in a minute (azure-docs, IoT Central quotas).
 pub const CENTRAL_PER_MINUTE: u32 = 200;
 
-/// How long a drain may take before the process goes all the same.
+/// How long the door of a shared queue stays open once its process leaves: some looks of a balancer.
+pub const SHARED_LINGER: Duration = Duration::from_secs(5);
+/// How long a drain may take before the process goes all the same, from the end of the lingering.
 pub const DRAIN_MAX: Duration = Duration::from_secs(10);

@@ -123,6 +123,7 @@ fn fixed(old: &Config, new: &Config) -> Vec<Mistake> {
         max_connections,
         max_waiting,
         max_waiting_bytes,
+        linger,
     } = webhook;
     let Admin { listen: admin_listen, token: _ } = admin;
     let mut keys = vec![
@@ -133,6 +134,7 @@ fn fixed(old: &Config, new: &Config) -> Vec<Mistake> {
         ("webhook.max_connections", *max_connections != old.webhook.max_connections),
         ("webhook.max_waiting", *max_waiting != old.webhook.max_waiting),
         ("webhook.max_waiting_bytes", *max_waiting_bytes != old.webhook.max_waiting_bytes),
+        ("webhook.linger_seconds", *linger != old.webhook.linger),
         ("admin.listen", *admin_listen != old.admin.listen),
     ];
     keys.extend(fixed_of_queue(&old.queue, queue));

@@ -371,13 +371,18 @@ impl Fleet {
         all
     }
 
-    /// Gives all partitions away and ends the door's log. Bounded by what each of them takes.
-    pub(crate) async fn close(&self) {
+    /// Gives all partitions away. Bounded by what each of them takes.
+    pub(crate) async fn leave(&self) {
         let leave = self.leave.lock().unwrap_or_else(PoisonError::into_inner).take();
         let (reply, left) = oneshot::channel();
         if leave.is_some_and(|leave| leave.send(reply).is_ok()) {
             let _ = left.await;
         }
+    }
+
+    /// Gives all partitions away and ends the door's log. Bounded by what each of them takes.
+    pub(crate) async fn close(&self) {
+        self.leave().await;
         let (reply, closed) = oneshot::channel();
         if self.door.as_ref().is_some_and(|door| door.send(Asked::Close { reply }).is_ok()) {
             let _ = closed.await;

@@ -337,6 +337,14 @@ impl Queue {
         }
     }
 
+    /// Gives all parts of a shared queue away, to who may deliver; puts are taken as before. Of one that is ours alone: nothing.
+    pub async fn leave(&self) {
+        match &self.way {
+            Way::One(_) => {}
+            Way::Many(fleet) => fleet.leave().await,
+        }
+    }
+
     /// Commits what is waiting, closes the store and lets the lock go. Puts and outcomes that come later find the
     /// queue closed.
     pub async fn close(&self) {

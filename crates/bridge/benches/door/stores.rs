@@ -22,7 +22,7 @@ use http_body_util::{BodyExt, Full};
 use prometheus_client::registry::Registry;
 use queue::Queue;
 use queue::memory::Disk;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 #[expect(unreachable_pub, reason = "shared with the queue's own bench")]
@@ -78,6 +78,7 @@ impl Up {
             tls: None,
             events: events.clone(),
             world: world.clone(),
+            leaving: watch::channel(false).1,
         };
         let (stop, stopped) = oneshot::channel::<()>();
         let stopped = async move {
@@ -125,6 +126,7 @@ fn webhook() -> Webhook {
         max_connections: 8_192,
         max_waiting: 4_096,
         max_waiting_bytes: 64 << 20,
+        linger: None,
     }
 }
 

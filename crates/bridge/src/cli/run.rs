@@ -1,12 +1,14 @@
 //! `longhaul run`: the bridge.
 
 use std::path::PathBuf;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::ValueEnum;
 use listenfd::ListenFd;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
 use super::follow::follow;
 use super::{fail, log, vaults};
@@ -37,7 +39,8 @@ enum Part {
     All,
 }
 
-/// Runs until SIGTERM or SIGINT, then drains. A second signal ends it at once.
+/// Runs until SIGTERM or SIGINT, then lingers, where that is configured, and drains. A further signal ends the lingering, and
+/// one after that, or where there is none, ends it at once.
 pub async fn main(arguments: Arguments) -> ExitCode {
     let (read, keeper) = match vaults::read(&arguments.config).await {
         Ok(read) => read,
@@ -66,12 +69,19 @@ pub async fn main(arguments: Arguments) -> ExitCode {
     let (reload, events) = (app.reload.clone(), app.events.clone());
     tokio::select! {
         () = follow(arguments.config, keeper, &reload, &events, hangup) => {}
-        () = signals.next() => tracing::info!("draining; a second signal ends it at once"),
+        () = signals.next() => {}
         () = app.died() => return fail("a part of the bridge has ended; what was accepted is on disk"),
     }
-    tokio::select! {
-        () = app.drain() => ExitCode::SUCCESS,
-        () = signals.next() => fail("ended without draining; what was accepted is on disk"),
+    let (hurry, hurried) = oneshot::channel();
+    let (mut hurry, mut gone) = (Some(hurry), pin!(app.leave(hurried)));
+    loop {
+        tokio::select! {
+            () = &mut gone => return ExitCode::SUCCESS,
+            () = signals.next() => {}
+        }
+        if hurry.take().is_none_or(|hurry| hurry.send(()).is_err()) {
+            return fail("ended without draining; what was accepted is kept");
+        }
     }
 }
 

@@ -60,6 +60,8 @@ pub struct Options {
     pub events: Events,
     /// Whose time the answers tell.
     pub world: World,
+    /// True once the process is about to go: each answer then closes its connection, and new ones are taken as before.
+    pub leaving: watch::Receiver<bool>,
 }
 
 /// Serves until `stop`, then finishes what is in flight, within [`Limits::drain`].
@@ -191,11 +193,14 @@ impl Visit {
         let service = service_fn(|request: Request<hyper::body::Incoming>| {
             pace.enter(Phase::Body);
             let answer = handler(request.map(|body| Marked::new(body, pace.clone(), Phase::Ours)));
-            let (pace, world) = (pace.clone(), &self.options.world);
+            let (pace, Options { world, leaving, .. }) = (pace.clone(), &*self.options);
             // Boxed, for only then can the connection be polled without giving its stream away at the end.
             Box::pin(async move {
                 let mut answer = answer.await.map(|body| Marked::new(body, pace, Phase::Idle));
                 answer.headers_mut().extend(date(world.now()).map(|date| (header::DATE, date)));
+                if *leaving.borrow() {
+                    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                }
                 Ok::<_, Infallible>(answer)
             })
         });

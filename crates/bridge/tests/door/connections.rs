@@ -61,6 +61,21 @@ async fn a_stop_finishes_what_is_in_flight_and_closes_what_is_idle() {
 }
 
 #[tokio::test]
+async fn a_door_that_is_about_to_go_takes_all_and_keeps_no_connection() {
+    let site = Site::plain().await;
+    let mut kept = site.client().await;
+    kept.send(&post("/tts", "", UPLINK.as_bytes())).await;
+    assert_eq!(kept.reply().await.header("connection"), None);
+    site.leaves();
+    for mut client in [kept, site.client().await] {
+        client.send(&post("/tts", "", UPLINK.as_bytes())).await;
+        let reply = client.reply().await;
+        assert_eq!((reply.status, reply.header("connection")), (202, Some("close")));
+        assert!(client.is_closed_within(PATIENCE).await);
+    }
+}
+
+#[tokio::test]
 async fn a_stop_serves_whoever_is_connected_already() {
     let mut site = Site::plain().await;
     // On one thread nothing of this is accepted before the first await that waits.

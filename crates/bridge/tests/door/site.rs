@@ -16,7 +16,7 @@ use queue::memory::Disk;
 use queue::{Message, Queue};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -47,6 +47,7 @@ impl Default for Plan {
             max_connections: 8192,
             max_waiting: 4096,
             max_waiting_bytes: 64 << 20,
+            linger: None,
         };
         Self { webhook, limits: Limits::default(), answer_within: ANSWER_WITHIN, tls: None, listener: None }
     }
@@ -66,6 +67,7 @@ pub(crate) struct Site {
     pub(crate) queue: Queue,
     pub(crate) events: Events,
     registry: Arc<Mutex<Registry>>,
+    leaves: watch::Sender<bool>,
     stop: Option<oneshot::Sender<()>>,
     pub(crate) serving: JoinHandle<()>,
 }
@@ -86,21 +88,29 @@ impl Site {
         };
         let address = listener.local_addr().expect("it listens");
         let (stop, stopped) = oneshot::channel::<()>();
+        let (leaves, leaving) = watch::channel(false);
         let options = Options {
             max_connections: plan.webhook.max_connections,
             limits: plan.limits,
             tls: plan.tls,
             events: events.clone(),
             world: world.clone(),
+            leaving,
         };
         let serving = tokio::spawn(door.serve(listener, options, async move {
             let _ = stopped.await;
         }));
-        Self { address, disk, queue, events, registry: Arc::new(Mutex::new(registry)), stop: Some(stop), serving }
+        let registry = Arc::new(Mutex::new(registry));
+        Self { address, disk, queue, events, registry, leaves, stop: Some(stop), serving }
     }
 
     pub(crate) async fn plain() -> Self {
         Self::open(Plan::default()).await
+    }
+
+    /// It will stop, and says so to whoever is connected.
+    pub(crate) fn leaves(&self) {
+        self.leaves.send_replace(true);
     }
 
     pub(crate) fn stop(&mut self) {

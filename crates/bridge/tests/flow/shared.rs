@@ -83,6 +83,26 @@ fn a_device_that_another_process_registered_is_registered_no_more() {
 }
 
 #[test]
+fn who_gives_its_parts_away_goes_on_taking_messages_for_the_others() {
+    let mut site = Site::new(1);
+    site.begin(async |site| {
+        let account = account(site);
+        let (one, other) = (works(site, &account, "one").await, works(site, &account, "other").await);
+        one.drain().await;
+        one.queue.leave().await;
+        for device in 0..8 {
+            one.uplinks("first", &format!("dev-{device}"), 1..=1).await;
+        }
+        // Sooner than a lease runs out, which is 15 s.
+        other.until_taken(8, Duration::from_secs(10)).await;
+        one.uplinks("first", "dev-0", 2..=2).await;
+        one.queue.close().await;
+        other.until_taken(9, SOON).await;
+    });
+    assert_eq!(site.cloud.state().hub.check_order(), (9, 0));
+}
+
+#[test]
 fn a_process_that_has_lost_the_account_sends_nothing_more() {
     let mut site = Site::new(1);
     site.begin(async |site| {

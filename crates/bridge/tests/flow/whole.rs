@@ -13,8 +13,8 @@ use bridge::world::{Point, Points};
 use queue::memory::Disk;
 use queue::{Engine, Queue};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
-use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout};
 
 use crate::site::{MINUTE, SECOND, Site, read, uplink};
 
@@ -84,17 +84,7 @@ impl Process {
 
     /// The answer to a webhook; none within what a network waits.
     async fn post(&self, body: &[u8]) -> Option<String> {
-        let (mut ours, theirs) = duplex(64 << 10);
-        self.door.send(theirs).ok()?;
-        let length = body.len();
-        let head = format!("POST /tts HTTP/1.1\r\nhost: door\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
-        let asked = async {
-            ours.write_all(&[head.as_bytes(), body].concat()).await?;
-            let mut answer = String::new();
-            ours.read_to_string(&mut answer).await?;
-            io::Result::Ok(answer)
-        };
-        timeout(PATIENCE, asked).await.ok()?.ok()
+        post(&self.door, body).await
     }
 
     async fn is_idle(&self) {
@@ -102,6 +92,21 @@ impl Process {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
+}
+
+/// The answer to a webhook; none within what a network waits.
+async fn post(door: &mpsc::UnboundedSender<DuplexStream>, body: &[u8]) -> Option<String> {
+    let (mut ours, theirs) = duplex(64 << 10);
+    door.send(theirs).ok()?;
+    let length = body.len();
+    let head = format!("POST /tts HTTP/1.1\r\nhost: door\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+    let asked = async {
+        ours.write_all(&[head.as_bytes(), body].concat()).await?;
+        let mut answer = String::new();
+        ours.read_to_string(&mut answer).await?;
+        io::Result::Ok(answer)
+    };
+    timeout(PATIENCE, asked).await.ok()?.ok()
 }
 
 #[test]
@@ -149,6 +154,32 @@ fn the_whole_process_runs_changes_and_drains_without_a_socket() {
         Point::DrainBeforeQueue,
     ];
     assert!(way.is_sorted_by_key(|point| first(*point)), "{reached:?}");
+}
+
+#[test]
+fn who_leaves_takes_messages_while_it_lingers_and_delivers_none() {
+    let mut site = Site::new(71);
+    site.config.insert_str(0, "[webhook]\nlinger_seconds = 60\n");
+    let witness = Arc::new(Witness::default());
+    site.begin(async |site| {
+        for (is_hurried, lasts) in [(false, 60), (true, 30)] {
+            let Process { app, door, queue } = Process::starts(site, &witness).await;
+            let (hurry, hurried) = oneshot::channel();
+            let (began, gone) = (Instant::now(), tokio::spawn(app.leave(hurried)));
+            tokio::time::sleep(29 * SECOND).await;
+            let waiting = queue.stats().waiting;
+            let answer = post(&door, &uplink("a", "d", lasts, "AQAI").body).await.expect("an answer in time");
+            assert!(answer.starts_with("HTTP/1.1 202 "), "{answer}");
+            assert_eq!(queue.stats().waiting, waiting + 1, "nobody delivers it any more");
+            tokio::time::sleep(SECOND).await;
+            if is_hurried {
+                hurry.send(()).expect("it lingers");
+            }
+            timeout(MINUTE, gone).await.expect("it ends").unwrap();
+            assert_eq!(began.elapsed().as_secs(), lasts);
+        }
+    });
+    assert_eq!(site.cloud.state().hub.taken(), 0);
 }
 
 #[test]

@@ -47,6 +47,7 @@ mod predecessor;
 mod readers;
 mod recovery;
 mod reload;
+mod rolling;
 mod secrets;
 mod secrets_in_trouble;
 mod shared_queue;

@@ -36,12 +36,22 @@ pub(crate) async fn door(name: &str) -> (Site, Azurite) {
 /// One more door, which takes messages.
 pub(crate) async fn another_door(site: &Site, name: &'static str) -> Replica {
     let mut door = start(site, name, "webhook", &[]);
+    ready(name, &mut door).await;
+    door
+}
+
+/// A door that has ended, once more, where it was.
+pub(crate) async fn restart(site: &Site, name: &'static str, door: &mut Replica) {
+    door.process = run(site, name, "webhook", &[]);
+    ready(name, door).await;
+}
+
+async fn ready(name: &'static str, door: &mut Replica) {
     until("another door is ready", UP_WITHIN, async || {
         assert!(door.process.exited().is_none(), "{name} ended: {}", door.process.stderr());
         http::get(door.admin, "/readyz").await.ok().filter(|reply| reply.status == 200)
     })
     .await;
-    door
 }
 
 /// A worker.
@@ -62,10 +72,13 @@ fn start(site: &Site, name: &'static str, role: &str, env: &[(&str, &str)]) -> R
         text = text.replace(&format!("listen = \"127.0.0.1:{from}\""), &format!("listen = \"127.0.0.1:{to}\""));
     }
     let text = text.replace("dir = \"data\"", &format!("dir = \"data-{name}\""));
-    let file = format!("{name}.toml");
-    std::fs::write(site.dir.join(&file), text).expect("there is room");
+    std::fs::write(site.dir.join(format!("{name}.toml")), text).expect("there is room");
+    Replica { process: run(site, name, role, env), admin, webhook }
+}
+
+fn run(site: &Site, name: &'static str, role: &str, env: &[(&str, &str)]) -> Process {
     let mut command = Command::new(LONGHAUL);
-    command.args(["run", "--config", &file, "--role", role]).env("GROUP_KEY", site.group_key());
+    command.args(["run", "--config", &format!("{name}.toml"), "--role", role]).env("GROUP_KEY", site.group_key());
     command.envs(site.env.iter().map(|(name, value)| (name, value))).envs(env.iter().copied());
-    Replica { process: Process::start(name, &site.dir, &mut command), admin, webhook }
+    Process::start(name, &site.dir, &mut command)
 }

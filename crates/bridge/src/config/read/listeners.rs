@@ -19,6 +19,8 @@ const NETWORK_CHARS_MAX: usize = 64;
 const COUNT_MAX: i64 = 1_000_000;
 /// A week, in seconds: whoever has not changed the network's side by then does not mean to.
 const OVERLAP_MAX: i64 = 7 * 86_400;
+/// A balancer that has not looked within a minute does not look.
+const LINGER_MAX: i64 = 60;
 /// Below this the largest body that is taken would never fit.
 const MIB: i64 = 1 << 20;
 
@@ -48,6 +50,7 @@ pub(super) fn webhook(reader: &mut Reader<'_>, mut section: Section) -> Webhook 
         max_connections: count(section.number(reader, "max_connections", 1..=COUNT_MAX, 8192)),
         max_waiting: count(section.number(reader, "max_waiting", 1..=COUNT_MAX, 4096)),
         max_waiting_bytes: count(section.number(reader, "max_waiting_bytes", MIB..=MIB << 20, 64 * MIB)),
+        linger: linger(reader, &mut section),
     };
     section.finish(reader);
     if is_local(webhook.listen) {
@@ -56,6 +59,13 @@ pub(super) fn webhook(reader: &mut Reader<'_>, mut section: Section) -> Webhook 
         doors.check(reader, &webhook, keys_are_wrong);
     }
     webhook
+}
+
+/// Nothing: as the kind of the queue says.
+fn linger(reader: &mut Reader<'_>, section: &mut Section) -> Option<Duration> {
+    let given = section.has("linger_seconds");
+    let seconds = section.number(reader, "linger_seconds", 0..=LINGER_MAX, 0);
+    given.then(|| Duration::from_secs(seconds.try_into().expect("its bounds are not negative")))
 }
 
 /// Where to complain about an open door.

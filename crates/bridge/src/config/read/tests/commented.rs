@@ -50,14 +50,16 @@ fn is_of_shared_queue(line: &str) -> bool {
 
 #[test]
 fn what_it_says_of_a_shared_queue_is_true() {
-    let shared = |without: &str| {
+    let config = |without: &str| {
         let text = settings(|line| is_of_shared_queue(line) && !line.starts_with(without));
-        let read = usable(&text.replace("#kind = \"embedded\"", "kind = \"azure-storage\""));
-        read.config.queue.kind.storage().cloned().expect("it is shared")
+        usable(&text.replace("#kind = \"embedded\"", "kind = \"azure-storage\"")).config
     };
+    let shared = |without: &str| config(without).queue.kind.storage().cloned().expect("it is shared");
     let (by_key, by_identity) = (shared("#account_url"), shared("#connection_string"));
     assert_ne!(by_key.account, by_identity.account);
     assert_eq!((by_key.container.as_str(), by_key.partitions), ("longhaul", 4), "the defaults");
+    let lingers = [config("#account_url").linger(), usable(LEAST).config.linger()].map(|linger| linger.as_secs());
+    assert_eq!(lingers, [5, 0]);
 }
 
 #[test]

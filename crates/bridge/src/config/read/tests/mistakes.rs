@@ -22,6 +22,7 @@ const ALONE: &[(&str, &str, &str, &str)] = &[
     ("webhook = 1", "webhook", "is a number, but a table", "[webhook]"),
     ("[webhook]\nlisten = 8080", "webhook.listen", "is a number, but a text", "127.0.0.1:8080"),
     ("[webhook]\nkeys = \"k\"", "webhook.keys", "is a text, but a list", "keys = ["),
+    ("[webhook]\nlinger_seconds = 61", "webhook.linger_seconds", "61", "60"),
     ("[webhook]\nkeys = [1]", "webhook.keys[0]", "is a number, but a text or a table", "env"),
     ("[webhook]\nbehind_proxy = \"yes\"", "webhook.behind_proxy", "is a text, but true or false", "true"),
     ("[webhook]\nmax_waiting = \"many\"", "webhook.max_waiting", "is a text, but a number", "4096"),
