@@ -1,12 +1,17 @@
 //! Doors and workers in processes of their own, which share a queue in a storage account.
 
 use std::process::Command;
+use std::time::Duration;
 
 use crate::azurite::Azurite;
 use crate::http;
+use crate::oracle::{Obligations, Verdict};
 use crate::processes::{LONGHAUL, Process, until};
 use crate::settings::Settings;
 use crate::site::{Ports, Site, UP_WITHIN};
+
+/// A worker takes partitions every 3 s, commits twice a second, and a new device registers first.
+const ARRIVED_WITHIN: Duration = Duration::from_secs(90);
 
 const QUEUE: &str =
     "kind = \"azure-storage\"\nconnection_string = { env = \"STORAGE\" }\ncontainer = \"shared-queue\"\n";
@@ -81,4 +86,17 @@ fn run(site: &Site, name: &'static str, role: &str, env: &[(&str, &str)]) -> Pro
     command.args(["run", "--config", &format!("{name}.toml"), "--role", role]).env("GROUP_KEY", site.group_key());
     command.envs(site.env.iter().map(|(name, value)| (name, value))).envs(env.iter().copied());
     Process::start(name, &site.dir, &mut command)
+}
+
+/// Waits until all that is owed has arrived, and judges.
+pub(crate) async fn arrived(site: &Site, worker: &mut Process, obligations: &Obligations) -> Verdict {
+    let mut record = site.record();
+    let verdict = until("all have arrived", ARRIVED_WITHIN, async || {
+        assert!(worker.exited().is_none(), "the worker ended: {}", worker.stderr());
+        let verdict = obligations.judge(record.lines());
+        verdict.lost.is_empty().then_some(verdict)
+    })
+    .await;
+    println!("{verdict}");
+    verdict
 }

@@ -11,7 +11,7 @@ use crate::http::{self, Connection};
 use crate::network::seed;
 use crate::oracle::Obligations;
 use crate::processes::until;
-use crate::replicas::{Replica, another_door, door, restart, worker};
+use crate::replicas::{Replica, another_door, arrived, door, restart, worker};
 use crate::settings::Settings;
 use crate::site::{Site, UP_WITHIN};
 use crate::uplinks;
@@ -23,7 +23,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// `webhook.linger_seconds` of a shared queue, and what a debug build on a busy machine takes to end.
 const LINGER: Duration = Duration::from_secs(5);
 const GONE_WITHIN: Duration = Duration::from_secs(15);
-const ARRIVED_WITHIN: Duration = Duration::from_secs(90);
 
 /// What a load balancer does, as they all do it: it looks which doors are ready, sends to these in turn, keeps
 /// connections, and tries nothing twice.
@@ -188,14 +187,7 @@ async fn a_rolling_restart_refuses_nothing() {
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert!(lingered.iter().all(|(took, said_leaving)| *took >= LINGER && *said_leaving), "{lingered:?}");
 
-    let mut record = site.record();
-    let verdict = until("all have arrived", ARRIVED_WITHIN, async || {
-        assert!(worker.exited().is_none(), "the worker ended: {}", worker.stderr());
-        let verdict = obligations.judge(record.lines());
-        verdict.lost.is_empty().then_some(verdict)
-    })
-    .await;
-    println!("{verdict}");
+    let verdict = arrived(&site, &mut worker, &obligations).await;
     assert_eq!(verdict.acked, posted as usize);
     verdict.holds(0);
 }

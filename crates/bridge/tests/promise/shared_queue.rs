@@ -6,33 +6,17 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::network::{Campaign, seed};
-use crate::oracle::{Obligations, Verdict};
-use crate::processes::{Process, until};
-use crate::replicas::{door, worker};
+use crate::oracle::Obligations;
+use crate::replicas::{arrived, door, worker};
 use crate::site::Site;
 
 const DEVICES: u32 = 5;
 const UPLINKS: u32 = 4;
-/// A worker takes partitions every 3 s, commits twice a second, and a new device registers first.
-const ARRIVED_WITHIN: Duration = Duration::from_secs(90);
 
 /// Each device's next ones.
 async fn post(site: &Site, first: u32, obligations: &Arc<Obligations>) {
     let campaign = Campaign { first, ..Campaign::new(site.ports.webhook, DEVICES, UPLINKS) };
     campaign.start(obligations).finish().await;
-}
-
-/// Waits until all that is owed has arrived, and judges.
-async fn arrived(site: &Site, worker: &mut Process, obligations: &Obligations) -> Verdict {
-    let mut record = site.record();
-    let verdict = until("all have arrived", ARRIVED_WITHIN, async || {
-        assert!(worker.exited().is_none(), "the worker ended: {}", worker.stderr());
-        let verdict = obligations.judge(record.lines());
-        verdict.lost.is_empty().then_some(verdict)
-    })
-    .await;
-    println!("{verdict}");
-    verdict
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
