@@ -83,6 +83,14 @@ fn wrong(field: &str, value: &RawValue, wanted: Shape) -> Unreadable {
     Unreadable::not_understood(format!("`{field}` is {}, not {wanted}", Shape::of(value)))
 }
 
+/// A list of strings; the absent one is empty.
+pub(crate) fn list<'a>(field: &str, value: Option<&'a RawValue>) -> Result<Vec<Cow<'a, str>>, Unreadable> {
+    let Some(value) = value else { return Ok(Vec::new()) };
+    let items: Vec<&'a RawValue> = serde_json::from_str(value.get())
+        .map_err(|_| Unreadable::not_understood(format!("`{field}` is not a list")))?;
+    items.into_iter().filter_map(|item| text(field, Some(item)).transpose()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

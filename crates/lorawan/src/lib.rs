@@ -11,10 +11,12 @@
 //! - [`secrets`]: what is taken out before anything is stored.
 //! - [`uplink`]: after the lease. All that telemetry needs, in the words of neither format.
 //! - [`fingerprint`]: when two messages are the same message.
+//! - [`downlink`]: the way back, and what the network answers; [`tidings`]: what it tells of it later.
 //!
 //! Below them: [`ids`], who a message is about; [`ordered`], the members of an object as they were written; `fields`,
 //! single values with errors that name them; `text`, walking over JSON that is known to be valid.
 
+pub mod downlink;
 pub mod envelope;
 pub mod event;
 mod fields;
@@ -24,6 +26,7 @@ pub mod ordered;
 pub mod secrets;
 mod stranger;
 mod text;
+pub mod tidings;
 mod ttn_v2;
 mod tts_v3;
 pub mod uplink;
