@@ -10,7 +10,8 @@ use std::time::Duration;
 use azure_core::http::headers::HeaderName;
 use azure_storage_queue::models::{
     QueueClientCreateOptions, QueueClientDeleteMessageOptions, QueueClientGetPropertiesOptions,
-    QueueClientPeekMessagesOptions, QueueClientReceiveMessagesOptions, QueueClientSendMessageOptions, QueueMessage, ReceivedMessage,
+    QueueClientPeekMessagesOptions, QueueClientReceiveMessagesOptions, QueueClientSendMessageOptions, QueueMessage,
+    ReceivedMessage,
 };
 use azure_storage_queue::{QueueClient, QueueClientOptions};
 use base64::Engine as _;
