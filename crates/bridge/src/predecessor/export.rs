@@ -1,6 +1,9 @@
 //! PURE: the forms in which settings leave Azure: `local.settings.json`, an app's settings as an object or as the portal's list,
 //! `.env`, and lists of a key vault's secrets, with their values or without.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::json::Json;
 use crate::config::{Mistake, Place, Secret};
 
@@ -71,6 +74,10 @@ pub(super) fn read(export: Export<'_>) -> Result<Vec<Setting>, Mistake> {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
                 continue;
+            }
+            // A key that was pasted alone ends with `=`, and would be told as the name of a setting.
+            if STANDARD.decode(line).is_ok_and(|bytes| bytes.len() >= azure::key::BYTES_MIN) {
+                return Err(wrong(Some(at + 1), "is a key without a name", "each line of a .env file is NAME=VALUE"));
             }
             let Some((name, value)) = line.strip_prefix("export ").unwrap_or(line).split_once('=') else {
                 return Err(wrong(Some(at + 1), "has no `=`", "each line of a .env file is NAME=VALUE"));
@@ -259,6 +266,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_told_without_a_word_of_it() {
+        let key = STANDARD.encode("a key of 32 bytes, as it is copied");
+        let mistake = read(Export { file: "f", text: &format!("A=1\n{key}\n") }).expect_err("it has no name");
+        assert!(mistake.place == Some(Place::Line(2)) && !format!("{mistake:?}").contains(&key[..8]), "{mistake:?}");
         for text in [
             "{\"IsEncrypted\": true, \"Values\": {\"A\": \"canary\"}}",
             "canary",

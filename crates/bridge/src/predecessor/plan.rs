@@ -51,7 +51,25 @@ impl Plan {
             let name = plan.free_name(&rule.name());
             plan.spare.push((name, rule));
         }
+        plan.name_places();
         plan
+    }
+
+    /// Secrets have names of their own, so of these it is known where each has gone.
+    fn name_places(&mut self) {
+        for mapped in &mut self.mapped {
+            let is_its = |target: &Target| {
+                let secret = target.secret();
+                (&secret.setting, &secret.file) == (&mapped.setting, &mapped.file)
+            };
+            let used = self.targets.iter().filter(|(_, target)| is_its(target));
+            let places: Vec<_> = used.map(|(name, target)| format!("targets.{name}.{}", target.secret_key())).collect();
+            if !places.is_empty() {
+                mapped.is_now = places.join(", ");
+            } else if self.spare.iter().any(|(_, rule)| is_its(&rule.target)) {
+                mapped.is_now = "a comment: it had no effect".to_owned();
+            }
+        }
     }
 
     fn add(&mut self, rule: Rule) {
@@ -95,6 +113,14 @@ fn distinguish(secret: &mut SecretRef, variables: &mut BTreeMap<String, (String,
 }
 
 impl Target {
+    /// What its secret is called in the configuration.
+    pub(super) fn secret_key(&self) -> &'static str {
+        match self {
+            Self::Dps { .. } => "group_key",
+            Self::Hub { .. } => "connection_string",
+        }
+    }
+
     pub(super) fn secret(&self) -> &SecretRef {
         match self {
             Self::Dps { group_key: secret, .. } | Self::Hub { connection_string: secret, .. } => secret,

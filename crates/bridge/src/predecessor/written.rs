@@ -59,7 +59,7 @@ fn target(name: &str, target: &Target) -> String {
     match target {
         Target::Hub { connection_string, .. } => {
             text.push_str("kind = \"iot-hub\"\n");
-            text.push_str(&secret("connection_string", connection_string));
+            text.push_str(&secret(target.secret_key(), connection_string));
         }
         Target::Dps { is_central, endpoint, id_scope, group_key, model_id } => {
             let kind = if *is_central { "iot-central" } else { "dps" };
@@ -68,7 +68,7 @@ fn target(name: &str, target: &Target) -> String {
                 let _ = writeln!(text, "endpoint = {}", quoted(endpoint));
             }
             text.push_str(&scope(id_scope));
-            text.push_str(&secret("group_key", group_key));
+            text.push_str(&secret(target.secret_key(), group_key));
             if let Some(model_id) = model_id {
                 let _ = writeln!(text, "model_id = {}", quoted(model_id));
             }

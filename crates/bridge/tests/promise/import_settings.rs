@@ -90,6 +90,8 @@ const CASES: [Case; 12] = [
         says: &[
             "`DPSIDScopeDefault` never had effect: `AzureIotHubConnectionStringDefault`",
             "`DPSIDScope-vehicles` never had effect",
+            "AzureIotHubConnectionStringDefault: targets.default.connection_string",
+            "DPSEnrollmentGroupSymmetricKey-vehicles: a comment: it had no effect",
         ],
     },
     Case {

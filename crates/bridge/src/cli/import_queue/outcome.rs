@@ -113,8 +113,8 @@ fn report(outcome: &Outcome) {
     }
     if outcome.hidden() > 0 {
         say(&format!(
-            "    about {} are hidden: somebody took them (a run that was ended, or the predecessor's processor: is it stopped?); \
-             run this again in some minutes",
+            "    about {} are hidden, or came just now: a run that was ended has taken them, or the predecessor's processor (is it \
+             stopped?); run this again in some minutes",
             outcome.hidden()
         ));
     }
