@@ -7,6 +7,7 @@ mod guard; // who may ask
 mod metrics; // counters and gauges
 mod page; // for people
 mod problem; // what went wrong
+pub mod takeover; // what stood in the predecessor's queue
 pub mod verify; // is it what was written
 
 use std::sync::{Arc, Mutex};
@@ -52,6 +53,8 @@ pub struct Admin {
     pub metrics: Mutex<Registry>,
     /// Gauges set when somebody looks.
     pub gauges: Gauges,
+    /// One request takes messages over at a time.
+    pub takeovers: tokio::sync::Mutex<()>,
     /// True once the process is about to go.
     pub leaving: watch::Receiver<bool>,
 }
@@ -101,6 +104,7 @@ pub fn router(admin: Arc<Admin>) -> Router {
         )
         .route("/api/v1/queue/verify", get(verify::verify))
         .route("/api/v1/queue/backup", post(backup::backup))
+        .route("/api/v1/queue/takeover", post(takeover::take_over).layer(DefaultBodyLimit::max(takeover::BODY_MAX)))
         .route("/api/v1/devices", get(devices::list))
         .route("/api/v1/devices/retry", post(devices::retry))
         .route(

@@ -209,6 +209,7 @@ impl App {
             token: admin_token.clone(),
             metrics: Mutex::new(metrics),
             gauges,
+            takeovers: tokio::sync::Mutex::default(),
             leaving,
         };
         let reload = Reload {

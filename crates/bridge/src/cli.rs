@@ -8,6 +8,8 @@ pub mod dead_letters;
 pub mod demo;
 pub mod devices;
 pub mod explain;
+pub mod import_queue;
+pub mod import_settings;
 pub mod init;
 pub mod queue;
 pub mod run;
@@ -61,6 +63,10 @@ enum Command {
     Explain(explain::Arguments),
     /// Writes a commented configuration
     Init(init::Arguments),
+    /// From the settings of the C# predecessors to longhaul.toml, with a report
+    ImportSettings(import_settings::Arguments),
+    /// What stands in the predecessor's storage queue and poison queue, into a running bridge
+    ImportQueue(import_queue::Arguments),
     /// A DPS and an IoT Hub on this machine
     AzureSim(azure_sim::Arguments),
     /// Posts uplinks to a webhook as the network server would
@@ -85,6 +91,8 @@ pub fn main() -> ExitCode {
             Command::Queue(a) => queue::main(a).await,
             Command::Explain(a) => explain::main(&a),
             Command::Init(a) => init::main(&a),
+            Command::ImportSettings(a) => import_settings::main(&a),
+            Command::ImportQueue(a) => import_queue::main(a).await,
             Command::AzureSim(a) => azure_sim::main(a).await,
             Command::Send(a) => send::main(a).await,
         }

@@ -20,6 +20,7 @@ mod secret;
 
 pub use mistake::{Mistake, Place, report};
 pub use names::Names;
+pub(crate) use read::nearest;
 pub use read::{Read, read};
 pub use secret::{Secret, Source};
 

@@ -133,6 +133,13 @@ pub enum Event<'a> {
         /// How many.
         count: usize,
     },
+    /// Messages came from the predecessor's storage queue.
+    TakenOver {
+        /// They wait to be sent.
+        kept: usize,
+        /// They are dead letters.
+        buried: usize,
+    },
     /// IoT Hub has it and the queue let it go.
     Delivered {
         /// Who sent it.
@@ -530,6 +537,7 @@ impl Events {
             Event::LettersReplayed { count } => info!(count, "letters.replay"),
             Event::LettersDropped { count } => info!(count, "letters.drop"),
             Event::LettersImported { count } => info!(count, "letters.import"),
+            Event::TakenOver { kept, buried } => info!(kept, buried, "queue.takeover"),
             Event::Dropped { route } => {
                 c.dropped.get_or_create(&RouteName { route: route.to_owned() }).inc();
                 debug!(route, "up.drop");

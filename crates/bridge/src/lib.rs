@@ -16,6 +16,7 @@ pub mod head; // what the door notes beside a message
 pub mod identity; // under which name
 pub mod lane; // where a message waits
 pub mod pool; // hub connections
+pub mod predecessor; // settings of the C# functions
 pub mod provision; // where a device lives
 pub mod reason; // why a message was buried, and the mend
 pub mod reload; // a configuration that changed

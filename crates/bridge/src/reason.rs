@@ -52,7 +52,7 @@ const fn known(code: &'static str, class: Class, mend: &'static str) -> Known {
 }
 
 /// All that is buried for.
-const KNOWN: [Known; 16] = [
+const KNOWN: [Known; 17] = [
     known(
         "not_understood",
         Class::Message,
@@ -92,6 +92,12 @@ const KNOWN: [Known; 16] = [
         Class::Configuration,
         "its device or application had as many waiting as `queue.max_waiting_per_device` and `_per_application` let; see why they \
          do not go, then replay",
+    ),
+    known(
+        "predecessor_poison",
+        Class::Configuration,
+        "the predecessor gave it up after five tries, often for an outage or a missing setting; look whether `explain` likes it, then \
+         replay",
     ),
     known("rejected", Class::Azure, "IoT Hub refuses this message for what it is; see the detail"),
     known(

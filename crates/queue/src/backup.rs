@@ -166,7 +166,7 @@ mod tests {
             let seq = store.next_seq().take();
             let (lane, kind) = ("a".to_owned(), String::new());
             let put = Put { lane, kind, head: vec![], body: vec![7; 200_000], accepted_at: 0, place: Place::Lane };
-            store.commit(&[Op::Put { seq, put }], 0).unwrap();
+            store.commit(&[Op::Put { seq, put, note: None }], 0).unwrap();
         };
         let hold = Arc::new(Hold::new(24 << 20));
         store.hold(Arc::downgrade(&hold)).unwrap();

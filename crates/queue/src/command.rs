@@ -30,6 +30,8 @@ pub(crate) struct Room {
 pub(crate) enum Command {
     Put {
         put: Put,
+        /// Committed together with it.
+        note: Option<Note>,
         reply: PutReply,
         room: Room,
     },

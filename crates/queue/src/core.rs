@@ -14,7 +14,7 @@ use crate::lanes::{Head, Lanes, SET_BACK_MS};
 use crate::message::after;
 use crate::shares::Shares;
 use crate::store::{NextSeq, Op};
-use crate::{LaneState, Place, Put, Reason, Receipt, Retry, Seq, Settle, UnixMillis};
+use crate::{LaneState, Note, Place, Put, Reason, Receipt, Retry, Seq, Settle, UnixMillis};
 
 /// After a failed commit, an unreadable message or a panic over one its lane rests this long, so that a broken disk or
 /// a message that breaks its reader does not go round as fast as the machine can.
@@ -98,14 +98,14 @@ impl Core {
 
     // ---- what is asked ----
 
-    pub(crate) fn put(&mut self, mut put: Put) -> (Receipt, Op) {
+    pub(crate) fn put(&mut self, mut put: Put, note: Option<Note>) -> (Receipt, Op) {
         let seq = self.next_seq.take();
         let over_share = if matches!(put.place, Place::Lane) { self.shares.refuse(&put.lane) } else { None };
         let is_over_share = over_share.is_some();
         if let Some(reason) = over_share {
             put.place = Place::DeadLetters(reason);
         }
-        (Receipt { seq, is_over_share }, Op::Put { seq, put })
+        (Receipt { seq, is_over_share }, Op::Put { seq, put, note })
     }
 
     /// `None` when the message is not leased, which a lease that is spent once cannot bring about.
@@ -152,7 +152,7 @@ impl Core {
     pub(crate) fn committed(&mut self, ops: &[Op], now: UnixMillis) {
         for op in ops {
             match op {
-                Op::Put { seq, put } if matches!(put.place, Place::Lane) => {
+                Op::Put { seq, put, .. } if matches!(put.place, Place::Lane) => {
                     self.arrived(&put.lane, *seq, put.accepted_at, now);
                 }
                 Op::Done { lane, seq, .. } | Op::Keep { lane, seq, .. } | Op::Bury { lane, seq, .. } => {
@@ -363,7 +363,7 @@ mod tests {
     }
 
     fn commit_puts(core: &mut Core, lanes: &[&str]) {
-        let ops: Vec<_> = lanes.iter().map(|lane| core.put(put(lane)).1).collect();
+        let ops: Vec<_> = lanes.iter().map(|lane| core.put(put(lane), None).1).collect();
         core.committed(&ops, 0);
     }
 
@@ -383,7 +383,7 @@ mod tests {
     #[test]
     fn nothing_is_handed_out_before_its_commit() {
         let mut core = loaded();
-        let (_, op) = core.put(put("a"));
+        let (_, op) = core.put(put("a"), None);
         assert_eq!(granted(&mut core), []);
         core.committed(&[op], 0);
         assert_eq!(granted(&mut core), [1]);
@@ -544,7 +544,7 @@ mod tests {
         core.lease_at_most(100);
         let places = |core: &mut Core, lane: &str, count: usize| {
             let mut one = || {
-                let (receipt, op) = core.put(put(lane));
+                let (receipt, op) = core.put(put(lane), None);
                 core.committed(&[op], 0);
                 receipt.is_over_share
             };

@@ -219,10 +219,10 @@ impl Driver {
 
     fn take(&mut self, command: Command, now: UnixMillis) {
         match command {
-            Command::Put { put, reply, room } => match self.refusal() {
+            Command::Put { put, note, reply, room } => match self.refusal() {
                 Some(refusal) => drop(reply.send(Err(refusal))),
                 None => {
-                    let (receipt, op) = self.core.put(put);
+                    let (receipt, op) = self.core.put(put, note);
                     self.add(op, Waiter::Put(receipt, reply, room));
                 }
             },

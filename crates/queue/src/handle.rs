@@ -109,10 +109,28 @@ impl Queue {
     /// # Errors
     /// See [`PutError`]; nothing but a [`Receipt`] means kept.
     pub async fn put(&self, put: Put) -> Result<Receipt, PutError> {
+        self.keep(put, None).await
+    }
+
+    /// As [`Queue::put`], with a note in the same commit: whoever brings a message from elsewhere knows by it what is here
+    /// already. In a queue of this process alone.
+    ///
+    /// # Errors
+    /// As [`Queue::put`]; always where processes share the queue, for there a put and a note are two commits.
+    pub async fn put_noted(&self, put: Put, note: Note) -> Result<Receipt, PutError> {
+        self.keep(put, Some(note)).await
+    }
+
+    async fn keep(&self, put: Put, note: Option<Note>) -> Result<Receipt, PutError> {
         let room = self.room_for(&put)?;
         let (reply, answer) = oneshot::channel();
         match &self.way {
-            Way::One(line) => line.commands.send(Command::Put { put, reply, room }).map_err(|_| PutError::Closed)?,
+            Way::One(line) => {
+                line.commands.send(Command::Put { put, note, reply, room }).map_err(|_| PutError::Closed)?;
+            }
+            Way::Many(_) if note.is_some() => {
+                return Err(PutError::Failed("this queue is kept in a storage account, not in files".into()));
+            }
             Way::Many(fleet) => fleet.put(put, reply, room)?,
         }
         answer.await.unwrap_or(Err(PutError::Closed))

@@ -248,7 +248,10 @@ impl Sqlite {
 /// More than the puts can need: a page is at least half used, and each of the four tables may split a page per put.
 fn pages_for(ops: &[Op]) -> u64 {
     let bytes = |op: &Op| match op {
-        Op::Put { put, .. } => (put.head.len() + put.body.len() + 4 * put.lane.len() + 256) as u64,
+        Op::Put { put, note, .. } => {
+            let note = note.as_ref().map_or(0, |_| 512);
+            (put.head.len() + put.body.len() + 4 * put.lane.len() + 256 + note) as u64
+        }
         _ => 512,
     };
     2 * ops.iter().map(bytes).sum::<u64>() / PAGE_BYTES + 16

@@ -41,6 +41,8 @@ pub(crate) enum Op {
     Put {
         seq: Seq,
         put: Put,
+        /// Written with it, or not at all.
+        note: Option<Note>,
     },
     Done {
         lane: Arc<str>,

@@ -296,6 +296,22 @@ async fn a_full_disk_refuses_puts_and_goes_on_draining() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_message_and_its_note_are_kept_together_or_not_at_all() {
+    let disk = Disk::new();
+    let queue = open(&disk);
+    let note = |key: &str| Note { space: "theirs".into(), key: key.into(), value: Some(vec![]) };
+    queue.put_noted(put("a", b"1"), note("1")).await.unwrap();
+    disk.set_full(true);
+    assert!(matches!(queue.put_noted(put("a", b"2"), note("2")).await, Err(PutError::Full(_))));
+    disk.set_full(false);
+    queue.close().await;
+    let queue = open(&disk);
+    assert_eq!(queue.notes("theirs").await.unwrap(), [("1".to_owned(), vec![])]);
+    assert_eq!(soon(queue.leases(10).next()).await.unwrap().unwrap().message().body, b"1");
+    assert_eq!(queue.stats().waiting, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stalled_disk_is_told_and_the_late_put_is_delivered() {
     let disk = Disk::new();
     let queue = open(&disk);

@@ -18,6 +18,7 @@ pub(crate) enum Operation {
     Release,
     Break,
     CountMessages,
+    PeekMessages,
     TakeMessages,
     DeleteMessage,
     PutMessage,
@@ -39,6 +40,7 @@ impl Operation {
             Self::Release => "release the lease of",
             Self::Break => "break the lease of",
             Self::CountMessages => "count the messages of the queue",
+            Self::PeekMessages => "look into the queue",
             Self::TakeMessages => "take messages from the queue",
             Self::DeleteMessage => "delete a message of the queue",
             Self::PutMessage => "put a message into the queue",
@@ -101,7 +103,7 @@ fn is_decided(operation: Operation, status: u16, code: &str) -> bool {
         O::DeleteMessage => matches!((status, code), (404, "MessageNotFound") | (400, "PopReceiptMismatch")),
         O::CreateContainer => (status, code) == (409, "ContainerAlreadyExists"),
         O::CreateQueue => (status, code) == (409, "QueueAlreadyExists"),
-        O::List | O::CountMessages | O::TakeMessages | O::PutMessage => false,
+        O::List | O::CountMessages | O::PeekMessages | O::TakeMessages | O::PutMessage => false,
     }
 }
 

@@ -1,4 +1,4 @@
-//! A storage queue, as whoever leaves it reads it: count, take, delete.
+//! A storage queue, as whoever leaves it reads it: count, peek, take, delete.
 //!
 //! Promises what blobs do: one try a call, within its bound, errors by their cause. What was taken is hidden from others for as long as was
 //! asked and comes again after that, with another receipt; nothing is deleted but by [`Messages::delete`]. The service knows no
@@ -10,7 +10,8 @@ use std::time::Duration;
 use azure_core::http::headers::HeaderName;
 use azure_storage_queue::models::{
     QueueClientCreateOptions, QueueClientDeleteMessageOptions, QueueClientGetPropertiesOptions,
-    QueueClientReceiveMessagesOptions, QueueClientSendMessageOptions, QueueMessage, ReceivedMessage,
+    QueueClientPeekMessagesOptions, QueueClientReceiveMessagesOptions, QueueClientSendMessageOptions, QueueMessage,
+    ReceivedMessage,
 };
 use azure_storage_queue::{QueueClient, QueueClientOptions};
 use base64::Engine as _;
@@ -50,6 +51,13 @@ impl fmt::Debug for Messages {
 pub struct Receipt {
     message: String,
     pop: String,
+}
+
+impl Receipt {
+    /// Of the message, by the service: stays the same however often it is taken, and is never given again.
+    pub fn message_id(&self) -> &str {
+        &self.message
+    }
 }
 
 /// A message that was taken.
@@ -108,6 +116,22 @@ impl Messages {
             let messages = self.client.receive_messages(Some(options)).await?.into_model()?;
             let taken = messages.items.unwrap_or_default().into_iter().map(taken).collect::<Option<_>>();
             taken.ok_or_else(|| odd("a message without an id, a receipt or a time"))
+        };
+        call.made(LARGE_CALL_MAX, asking, || None).await
+    }
+
+    /// The first that are not hidden, at most [`TAKE_MAX`], without taking them: what each says, as [`Taken::body`].
+    pub async fn peek(&self) -> Reply<Vec<Bytes>> {
+        let call = self.call(Operation::PeekMessages);
+        let options = QueueClientPeekMessagesOptions {
+            method_options: call.options(),
+            number_of_messages: i32::try_from(TAKE_MAX).ok(),
+            ..Default::default()
+        };
+        let asking = async {
+            let messages = self.client.peek_messages(Some(options)).await?.into_model()?;
+            let texts = messages.items.unwrap_or_default().into_iter().map(|message| message.message_text);
+            Ok(texts.map(|text| body(text.unwrap_or_default())).collect())
         };
         call.made(LARGE_CALL_MAX, asking, || None).await
     }

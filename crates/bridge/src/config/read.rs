@@ -25,7 +25,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{Azure, Config, DPS_PER_MINUTE, Log, Mistake, Transport};
-use nearest::nearest;
+pub(crate) use nearest::nearest;
 use reader::{ReadFile, Reader, Section};
 use targets::Shared;
 use vaults::Vaults;

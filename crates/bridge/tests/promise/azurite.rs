@@ -16,8 +16,10 @@ const START_MAX: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Azurite {
     _process: Process,
-    /// As the portal would show it.
+    /// As the portal would show it, for blobs.
     pub(crate) connection_string: String,
+    /// The port of its queues.
+    pub(crate) queue_port: u16,
 }
 
 impl Azurite {
@@ -30,14 +32,24 @@ impl Azurite {
         command.args(["--silent", "--disableTelemetry", "--skipApiVersionCheck", "--inMemoryPersistence"]);
         command.args(["--blobPort", "0", "--queuePort", "0", "--tablePort", "0"]);
         let process = Process::start("azurite", dir, &mut command);
-        let blobs = until("Azurite listens", START_MAX, async || {
-            let told = process.stdout();
-            let line = told.lines().find(|line| line.starts_with("Azurite Blob service is successfully listening"))?;
-            line.rsplit_once(' ').map(|(_, place)| place.to_owned())
-        })
-        .await;
+        let place = async |service: &str| {
+            until("Azurite listens", START_MAX, async || {
+                let told = process.stdout();
+                let begin = format!("Azurite {service} service is successfully listening");
+                let line = told.lines().find(|line| line.starts_with(&begin))?;
+                line.rsplit_once(' ').map(|(_, place)| place.to_owned())
+            })
+            .await
+        };
+        let (blobs, queues) = (place("Blob").await, place("Queue").await);
         let connection_string = format!("AccountName={NAME};AccountKey={KEY};BlobEndpoint={blobs}/{NAME}");
-        Self { _process: process, connection_string }
+        let queue_port = queues.rsplit_once(':').and_then(|(_, port)| port.trim_end_matches('/').parse().ok());
+        Self { _process: process, connection_string, queue_port: queue_port.expect("an endpoint with a port") }
+    }
+
+    /// As the portal would show it, for queues, as somebody sees it to whom they are at this port.
+    pub(crate) fn queues_at(&self, port: u16) -> String {
+        format!("AccountName={NAME};AccountKey={KEY};QueueEndpoint=http://127.0.0.1:{port}/{NAME}")
     }
 
     /// Where it listens.

@@ -35,6 +35,8 @@ mod devices;
 mod drain;
 mod fleet;
 mod handover;
+mod import_queue;
+mod import_settings;
 mod kill;
 mod mission;
 mod new_devices;

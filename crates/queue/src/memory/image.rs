@@ -68,7 +68,10 @@ impl Image {
         let mut rows = Vec::with_capacity(ops.len());
         for op in ops {
             match op {
-                Op::Put { seq, put } => rows.push(put_row(*seq, put)),
+                Op::Put { seq, put, note } => {
+                    rows.push(put_row(*seq, put));
+                    rows.extend(note.iter().cloned().map(Row::Note));
+                }
                 Op::Done { lane, seq, settle } => {
                     rows.push(Row::Gone { lane: lane.clone(), seq: *seq });
                     settle_rows(lane, settle, &mut rows);

@@ -21,7 +21,10 @@ pub(super) struct Changes<'a> {
 impl Changes<'_> {
     pub(super) fn apply(&mut self, op: &Op) -> Result<()> {
         match op {
-            Op::Put { seq, put } => self.put(*seq, put),
+            Op::Put { seq, put, note } => {
+                self.put(*seq, put)?;
+                self.write_notes(note.as_slice())
+            }
             Op::Done { lane, seq, settle } => {
                 if self.take(lane, *seq)?.is_some() {
                     self.delete_message(*seq)?;

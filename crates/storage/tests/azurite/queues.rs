@@ -30,6 +30,8 @@ async fn every_message_is_taken_once_whatever_it_was_written_in() {
         messages.put(&written).await.result.unwrap();
     }
     assert_eq!(messages.count().await.result.unwrap(), 40);
+    let seen = messages.peek().await.result.unwrap();
+    assert!(seen.len() == TAKE_MAX && seen[0] == text(0), "looking takes nothing: {seen:?}");
 
     let first = messages.take(MINUTE).await.result.unwrap();
     let second = messages.take(MINUTE).await.result.unwrap();

@@ -4,7 +4,7 @@
 const COMPARED_MAX: usize = 64;
 
 /// The candidate nearest to `name`, if it is near enough to be meant: a third of its letters may be wrong.
-pub(super) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name: Vec<char> = name.to_lowercase().chars().take(COMPARED_MAX).collect();
     let reach = (name.len() / 3).max(2);
     candidates
