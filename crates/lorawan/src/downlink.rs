@@ -1,7 +1,7 @@
 //! A downlink, as The Things Stack takes it, and what it answers.
 //!
 //! Sources: `ApplicationDownlink` in the API definition (`messages.proto`), the Application Server's HTTP routes, and its errors
-//! (docs/wire/downlinks.md).
+//! (docs/wire/the-things-stack.md).
 
 use std::time::Duration;
 

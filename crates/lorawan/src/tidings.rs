@@ -46,10 +46,7 @@ pub enum News<'a> {
 /// # Errors
 /// [`Unreadable::NotUnderstood`] names the member that is not as the API has it.
 pub fn read<'a>(kind: EventKind, members: &Members<'a>) -> Result<Option<Tidings<'a>>, Unreadable> {
-    let outside = |of: Vec<Cow<'a, str>>| -> Result<_, Unreadable> {
-        let [ids] = pick("", members, ["correlation_ids"])?;
-        Ok(vec![[of, list("correlation_ids", ids)?].concat()])
-    };
+    let outside = |of: Vec<Cow<'a, str>>| -> Result<_, Unreadable> { Ok(vec![[of, ids("", members)?].concat()]) };
     let word = kind.as_str();
     let [event] = pick("", members, [word])?;
     let Some(event) = object(word, event)? else { return Ok(None) };
@@ -60,22 +57,20 @@ pub fn read<'a>(kind: EventKind, members: &Members<'a>) -> Result<Option<Tidings
         EventKind::DownlinkNack => News::NotAcknowledged,
         EventKind::DownlinkFailed => {
             let [downlink, error] = pick("downlink_failed.", &event, ["downlink", "error"])?;
-            let ids = ids_of("downlink_failed.downlink", downlink)?;
-            return Ok(Some(Tidings { news: failure(error)?, downlinks: outside(ids)? }));
+            let of = ids_of("downlink_failed.downlink", downlink)?;
+            return Ok(Some(Tidings { news: failure(error)?, downlinks: outside(of)? }));
         }
         EventKind::DownlinkQueueInvalidated => return lost(word, "downlinks", &event),
         EventKind::JoinAccept => return lost(word, "invalidated_downlinks", &event),
         _ => return Ok(None),
     };
-    let [ids] = pick(word, &event, ["correlation_ids"])?;
-    let ids = list("correlation_ids", ids)?;
-    Ok(Some(Tidings { news, downlinks: outside(ids)? }))
+    Ok(Some(Tidings { news, downlinks: outside(ids(word, &event)?)? }))
 }
 
 /// What went with a session; `None` where there was nothing.
 fn lost<'a>(word: &str, name: &str, event: &Members<'a>) -> Result<Option<Tidings<'a>>, Unreadable> {
     let path = format!("{word}.{name}");
-    let [items] = pick(word, event, [name])?;
+    let [items] = pick(&format!("{word}."), event, [name])?;
     let items: Vec<&'a RawValue> = match items {
         Some(items) => serde_json::from_str(items.get())
             .map_err(|_| Unreadable::not_understood(format!("`{path}` is not a list")))?,
@@ -89,8 +84,15 @@ fn lost<'a>(word: &str, name: &str, event: &Members<'a>) -> Result<Option<Tiding
 
 fn ids_of<'a>(path: &str, downlink: Option<&'a RawValue>) -> Result<Vec<Cow<'a, str>>, Unreadable> {
     let Some(downlink) = object(path, downlink)? else { return Ok(Vec::new()) };
-    let [ids] = pick(path, &downlink, ["correlation_ids"])?;
-    list("correlation_ids", ids)
+    ids(path, &downlink)
+}
+
+/// The ids that stand in an object at `path`, which is empty for the message itself.
+fn ids<'a>(path: &str, members: &Members<'a>) -> Result<Vec<Cow<'a, str>>, Unreadable> {
+    let dot = if path.is_empty() { "" } else { "." };
+    let path = format!("{path}{dot}");
+    let [ids] = pick(&path, members, ["correlation_ids"])?;
+    list(&format!("{path}correlation_ids"), ids)
 }
 
 fn failure<'a>(error: Option<&'a RawValue>) -> Result<News<'a>, Unreadable> {

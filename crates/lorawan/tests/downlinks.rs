@@ -146,8 +146,8 @@ fn each_event_names_its_downlinks() {
 #[test]
 fn an_event_that_is_not_as_the_api_has_it_names_the_member() {
     for (body, named) in [
-        (r#"{"downlink_sent":{"correlation_ids":"one"}}"#, "`correlation_ids` is not a list"),
-        (r#"{"downlink_sent":{"correlation_ids":[1]}}"#, "`correlation_ids`"),
+        (r#"{"downlink_sent":{"correlation_ids":"one"}}"#, "`downlink_sent.correlation_ids` is not a list"),
+        (r#"{"downlink_sent":{"correlation_ids":[1]}}"#, "`downlink_sent.correlation_ids`"),
         (r#"{"downlink_queue_invalidated":{"downlinks":{}}}"#, "`downlink_queue_invalidated.downlinks` is not a list"),
     ] {
         let raw: &RawValue = serde_json::from_str(body).expect("JSON");

@@ -10,7 +10,7 @@ use super::export::Setting;
 use super::family::Family;
 use super::rules::{Rule, Target, Topic, Understood};
 use super::secrets::{self, SecretRef};
-use super::settings::{Settings, counted};
+use super::settings::Settings;
 
 mod identities; // under which identity readings were filed
 mod names; // which setting is meant by a name
@@ -95,9 +95,7 @@ pub(super) fn understand(settings: &Settings, family: Family) -> Understood {
     let mut understood = Understood::default();
     let named: Vec<_> =
         settings.all().iter().filter_map(|setting| names::name(setting, family, &mut understood)).collect();
-    let (by_name, shadowed) = counted(named);
-    understood.overridden(&shadowed);
-    let read = Read { by_name, family };
+    let read = Read { by_name: understood.counted(named), family };
     before_anything(&read, settings, &mut understood);
     check_values(&read, &mut understood);
     let scopes = scopes(&read);

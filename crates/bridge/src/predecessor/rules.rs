@@ -1,7 +1,10 @@
 //! PURE: what is understood of a predecessor's settings: which messages went where, what had no effect, and what there is to say.
 
+use std::collections::BTreeMap;
+
 use super::export::{InVault, Setting};
 use super::secrets::SecretRef;
+use super::settings::counted;
 
 /// Everything.
 #[derive(Debug, Default)]
@@ -139,8 +142,17 @@ impl Understood {
         self.mapped.push(Mapped { setting: name, file, is_now: is_now.into() });
     }
 
-    /// Settings that another of the same meaning went before.
-    pub(super) fn overridden(&mut self, shadowed: &[(&Setting, &Setting)]) {
+    /// Of settings with the same meaning, the one that counted; the others are told of.
+    pub(super) fn counted<'s, K: Ord + Clone>(
+        &mut self,
+        settings: impl IntoIterator<Item = (K, &'s Setting)>,
+    ) -> BTreeMap<K, &'s Setting> {
+        let (counted, shadowed) = counted(settings);
+        self.overridden(&shadowed);
+        counted
+    }
+
+    fn overridden(&mut self, shadowed: &[(&Setting, &Setting)]) {
         for (lost, won) in shadowed {
             let why = if won.is_listed && !lost.is_listed {
                 "the key vault goes before the app's settings"

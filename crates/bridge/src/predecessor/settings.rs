@@ -31,6 +31,11 @@ impl Settings {
     pub(super) fn all(&self) -> &[Setting] {
         &self.0
     }
+
+    /// Each with its name as .NET compares it.
+    pub(super) fn by_key(&self) -> impl Iterator<Item = (String, &Setting)> {
+        self.0.iter().map(|setting| (key(&setting.name), setting))
+    }
 }
 
 /// A name as .NET compares it: without case, and with `:` for the `__` of environment variables.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::export::Setting;
 use super::rules::{Rule, Target, Topic, Understood};
 use super::secrets::{self, SecretRef};
-use super::settings::{Settings, counted, key};
+use super::settings::Settings;
 
 const HUB: &str = "azureiot:iothub";
 const DPS: &str = "azureiot:deviceprovisioningservice";
@@ -44,10 +44,7 @@ impl<'s> Read<'s> {
 /// What they come to.
 pub(super) fn understand(settings: &Settings) -> Understood {
     let mut understood = Understood::default();
-    let named = settings.all().iter().map(|setting| (key(&setting.name), setting));
-    let (by_name, shadowed) = counted(named);
-    understood.overridden(&shadowed);
-    let read = Read(by_name);
+    let read = Read(understood.counted(settings.by_key()));
     let dps = dps(&read, &mut understood);
     let hub = hub(&read, &mut understood);
     both_or_neither(&read, &mut understood);

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::export::Setting;
 use super::rules::{Rule, Target, Topic, Understood};
 use super::secrets::{self, SecretRef};
-use super::settings::{Settings, counted, key};
+use super::settings::Settings;
 
 const APPLICATIONS: &str = "programsettings:applications";
 const NETWORK: &str = "programsettings:thethingsindustries";
@@ -32,10 +32,7 @@ impl<'s> Read<'s> {
 /// What they come to.
 pub(super) fn understand(settings: &Settings) -> Understood {
     let mut understood = Understood::default();
-    let named = settings.all().iter().map(|setting| (key(&setting.name), setting));
-    let (by_name, shadowed) = counted(named);
-    understood.overridden(&shadowed);
-    let read = Read(by_name);
+    let read = Read(understood.counted(settings.by_key()));
     for written in read.applications() {
         application(&read, &written, &mut understood);
     }
