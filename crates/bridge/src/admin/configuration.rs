@@ -269,7 +269,7 @@ mod tests {
     const CANARY: &str = "c4n4ryc4n4ryc4n4ryc4n4ryc4n4ryc4n4ryc4n4ryQ=";
 
     fn read(text: &str, env: &[(String, String)]) -> Config {
-        let file = |path: &Path| match path.ends_with("key") {
+        let file = |path: &Path| match path.extension().is_some_and(|end| end == "key") {
             true => Ok(format!("{CANARY}\n")),
             false => Err(std::io::ErrorKind::NotFound.into()),
         };
@@ -283,7 +283,7 @@ mod tests {
         let text = format!(
             r#"
             [webhook]
-            keys = ["{CANARY}", {{ env = "KEY" }}, {{ file = "a.key", applications = ["hall"], network = "own" }}]
+            keys = ["{CANARY}-1", {{ env = "KEY" }}, {{ file = "a.key", applications = ["hall"], network = "own" }}]
             [admin]
             token = {{ env = "KEY" }}
             [queue]
@@ -305,7 +305,7 @@ mod tests {
             target = "dps"
             "#
         );
-        let env = [("KEY", CANARY), ("LONGHAUL__AZURE__MAX_LINKS", "7")];
+        let env = [("KEY", "c4n4ry-of-a-variable-0001"), ("LONGHAUL__AZURE__MAX_LINKS", "7")];
         read(&text, &env.map(|(name, value)| (name.to_owned(), value.to_owned())))
     }
 
