@@ -201,3 +201,23 @@ async fn who_listens_holds_up_no_drain_and_only_so_many_do() {
     site.bridge().exit_within(PATIENCE).await;
     assert!(begin.elapsed() < Duration::from_secs(4), "listeners held it up: {:?}", begin.elapsed());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_hub_counted_today_outlives_a_restart() {
+    let mut site = Site::start("api-units").await;
+    for counter in 1..=3 {
+        assert_eq!(site.post("/tts", &uplinks::tts("building", "room-1", counter)).await.status, 202);
+    }
+    site.drained(PATIENCE).await;
+    site.bridge().signal("TERM");
+    site.bridge().exit_within(PATIENCE).await;
+    site.start_bridge().await;
+    assert_eq!(site.post("/tts", &uplinks::tts("building", "room-1", 4)).await.status, 202);
+    let used = async || {
+        let targets = site.admin("/api/v1/targets").await.json();
+        let used = targets["targets"][0]["hubs"][0]["units"]["used"].as_u64()?;
+        (used >= 4).then_some(used)
+    };
+    // Unless midnight passes in between: then it is one, of the new day.
+    assert_eq!(until("all are counted", PATIENCE, used).await, 4);
+}
