@@ -13,7 +13,7 @@
 //! - [`fingerprint`]: when two messages are the same message.
 //! - [`downlink`]: the way back, and what the network answers; [`tidings`]: what it tells of it later.
 //!
-//! Below them: [`ids`], who a message is about; [`ordered`], the members of an object as they were written; `fields`,
+//! Below them: [`ids`], who a message is about; [`heard`], how it came through the air; [`ordered`], the members of an object as they were written; `fields`,
 //! single values with errors that name them; `text`, walking over JSON that is known to be valid.
 
 pub mod downlink;
@@ -21,6 +21,7 @@ pub mod envelope;
 pub mod event;
 mod fields;
 pub mod fingerprint;
+pub mod heard;
 pub mod ids;
 pub mod ordered;
 pub mod secrets;

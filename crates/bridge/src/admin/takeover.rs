@@ -39,8 +39,9 @@ const PATH: &str = "/api/UplinkProcessor";
 const SPACE: &str = "takeover";
 
 /// What one request brings.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = TakeoverBatch)]
 pub struct Batch {
     /// In the order in which they are to be kept.
     pub messages: Vec<Foreign>,
@@ -50,8 +51,9 @@ pub struct Batch {
 }
 
 /// A message of another queue.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = TakeoverMessage)]
 pub struct Foreign {
     /// The other queue's name for it, which it never gives again.
     pub id: String,
@@ -65,15 +67,17 @@ pub struct Foreign {
 }
 
 /// What became of each.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = TakenOver)]
 pub struct Taken {
     /// In the order of the request.
     pub outcomes: Vec<Outcome>,
 }
 
 /// What became of a message.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case", tag = "outcome")]
+#[schema(as = TakeoverOutcome)]
 pub enum Outcome {
     /// It waits to be sent.
     Kept,
@@ -88,7 +92,11 @@ pub enum Outcome {
     NotJson,
 }
 
-/// Takes a batch over.
+/// Takes messages of a storage queue over, each once.
+#[utoipa::path(post, path = "/api/v1/queue/takeover", tag = "queue", request_body = Batch, responses((status = 200, body = Taken),
+    (status = 400, description = "the request is wrong", content_type = "application/problem+json", body = super::problem::Told),
+    (status = 409, description = "the queue is shared", content_type = "application/problem+json", body = super::problem::Told),
+    (status = 503, description = "not now, or not here", content_type = "application/problem+json", body = super::problem::Told)))]
 pub(super) async fn take_over(
     State(admin): State<Arc<Admin>>,
     body: Result<Json<Batch>, JsonRejection>,
