@@ -17,11 +17,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use prometheus_client::registry::Registry;
-use queue::Queue;
+use queue::{Queue, UnixMillis};
 use serde::Serialize;
 use tokio::sync::watch;
-
-pub use metrics::Gauges;
 
 use crate::alarm::{Outlook, Seen};
 use crate::device::Shared;
@@ -31,6 +29,7 @@ use crate::pool::Standing;
 use crate::provision::scope::Progress;
 use crate::swap::Swap;
 use crate::webhook::keys::Keys;
+use crate::world::World;
 
 /// Bytes of a request's body: a filter is a few dozens.
 const BODY_MAX: usize = 4096;
@@ -48,10 +47,12 @@ pub struct Admin {
     pub flow: Option<Arc<Shared>>,
     /// Required beyond loopback; probes go without. No entry: open.
     pub token: Arc<Swap<Keys>>,
-    /// All metrics.
+    /// The counters that events move.
     pub metrics: Mutex<Registry>,
-    /// Gauges set when somebody looks.
-    pub gauges: Gauges,
+    /// What time it is.
+    pub world: World,
+    /// When this process was.
+    pub started_at: UnixMillis,
     /// True once the process is about to go.
     pub leaving: watch::Receiver<bool>,
 }

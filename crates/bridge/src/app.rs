@@ -23,7 +23,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::admin::{self, Admin, Gauges};
+use crate::admin::{self, Admin};
 use crate::alarm;
 use crate::claims::Claims;
 use crate::config::{self, Config, QueueKind};
@@ -173,7 +173,6 @@ impl App {
         let Parts { door: listener, pages, tls, dial, queue, home } = parts;
         let mut metrics = Registry::with_prefix("longhaul");
         let events = Events::new(&mut metrics);
-        let gauges = Gauges::new(&mut metrics);
         let (leaves, leaving) = watch::channel(false);
         let (stop_work, work_stops) = watch::channel(false);
         let (stop_door, door_stops) = watch::channel(false);
@@ -208,7 +207,8 @@ impl App {
             flow: flow.clone(),
             token: admin_token.clone(),
             metrics: Mutex::new(metrics),
-            gauges,
+            world: world.clone(),
+            started_at: world.now(),
             leaving,
         };
         let reload = Reload {

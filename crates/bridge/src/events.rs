@@ -1,21 +1,24 @@
 //! Every fact that we log, count and show. A fact is one variant of [`Event`]; emitting it writes the log line and
 //! moves the counters, so that the three can never tell different stories.
 //!
+//! Words: a dotted name, `up.delivered`; its last word is the counter's (`longhaul_delivered_total`) and the page's. The table is in
+//! docs/metrics.md, and a test holds it against this file.
+//!
 //! Levels: ERROR a human must act, WARN we coped, INFO a state changed, DEBUG one message. Keys, tokens and bodies
 //! never appear here.
 
+pub(crate) mod counters; // what is counted
+pub mod names; // values of labels, bounded
 mod seldom; // lines that one cause can bring by the thousand
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use tracing::{debug, error, info, warn};
 
+use self::counters::Totals;
+use self::names::Names;
 use self::seldom::Seldom;
 use crate::config::GroupKey;
 use crate::device::plan::Way;
@@ -275,165 +278,26 @@ pub enum Event<'a> {
     },
 }
 
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Kind {
-    kind: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct RouteName {
-    route: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Why {
-    why: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Status {
-    status: u16,
-    why: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Target {
-    target: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ScopeName {
-    scope: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct HubName {
-    hub: String,
-}
-
 /// Where facts go. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Events(Arc<Counters>);
+pub struct Events(Arc<Inner>);
 
 #[derive(Debug)]
-struct Counters {
-    accepted: Family<Kind, Counter>,
-    accept_seconds: Histogram,
-    refused: Family<Status, Counter>,
-    slow_clients: Family<Why, Counter>,
-    connections_taken: Counter,
-    connections_full: Counter,
-    accept_failed: Counter,
-    handshake_failed: Counter,
-    certificate_loaded: Counter,
-    certificate_refused: Counter,
-    reloaded: Counter,
-    reload_refused: Counter,
-    secrets_fetched: Counter,
-    secrets_not_fetched: Counter,
-    committed_late: Counter,
-    buried: Family<Why, Counter>,
+struct Inner {
+    totals: Totals,
     seldom: Seldom,
-    delivered: Family<Target, Counter>,
-    delivered_seconds: Histogram,
-    duplicates: Counter,
-    kept: Family<Kind, Counter>,
-    dropped: Family<RouteName, Counter>,
-    retried: Counter,
-    not_settled: Counter,
-    hub_down: Family<HubName, Counter>,
-    breaker_opened: Family<HubName, Counter>,
-    hub_left: Family<HubName, Counter>,
-    scope_denies: Family<ScopeName, Counter>,
-    stolen: Counter,
-    assigned: Counter,
-    registration_refused: Family<Why, Counter>,
     feed: Feed,
 }
 
 impl Events {
     /// Counters of its own, registered below `registry`.
     pub fn new(registry: &mut Registry) -> Self {
-        let counters = Counters {
-            accepted: Family::default(),
-            // 1 ms to 4 s: the door answers within 4 s whatever happens.
-            accept_seconds: Histogram::new([0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0]),
-            refused: Family::default(),
-            slow_clients: Family::default(),
-            connections_taken: Counter::default(),
-            connections_full: Counter::default(),
-            accept_failed: Counter::default(),
-            handshake_failed: Counter::default(),
-            certificate_loaded: Counter::default(),
-            certificate_refused: Counter::default(),
-            reloaded: Counter::default(),
-            reload_refused: Counter::default(),
-            secrets_fetched: Counter::default(),
-            secrets_not_fetched: Counter::default(),
-            committed_late: Counter::default(),
-            buried: Family::default(),
-            seldom: Seldom::default(),
-            delivered: Family::default(),
-            // 5 ms to a day: an outage of Azure shows here.
-            delivered_seconds: Histogram::new([0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0, 300.0, 3600.0, 86400.0]),
-            duplicates: Counter::default(),
-            kept: Family::default(),
-            dropped: Family::default(),
-            retried: Counter::default(),
-            not_settled: Counter::default(),
-            hub_down: Family::default(),
-            breaker_opened: Family::default(),
-            hub_left: Family::default(),
-            scope_denies: Family::default(),
-            stolen: Counter::default(),
-            assigned: Counter::default(),
-            registration_refused: Family::default(),
-            feed: Feed::default(),
-        };
-        registry.register("webhook_accepted", "Messages committed, by kind", counters.accepted.clone());
-        registry.register("webhook_accept_seconds", "Body read to commit", counters.accept_seconds.clone());
-        registry.register("webhook_refused", "Answers other than 2xx", counters.refused.clone());
-        registry.register("webhook_slow_clients", "Connections cut by phase", counters.slow_clients.clone());
-        registry.register("webhook_connections_taken", "Connections taken", counters.connections_taken.clone());
-        registry.register("webhook_connections_full", "Connections over the bound", counters.connections_full.clone());
-        registry.register("webhook_accept_failed", "Failures of accept", counters.accept_failed.clone());
-        registry.register("webhook_handshake_failed", "TLS handshakes that failed", counters.handshake_failed.clone());
-        registry.register(
-            "webhook_certificate_loaded",
-            "Changed certificates taken",
-            counters.certificate_loaded.clone(),
-        );
-        registry.register(
-            "webhook_certificate_refused",
-            "Changed certificates refused",
-            counters.certificate_refused.clone(),
-        );
-        registry.register("config_reloaded", "Changed configurations taken", counters.reloaded.clone());
-        registry.register("config_reload_refused", "Changed configurations refused", counters.reload_refused.clone());
-        registry.register("key_vault_fetched", "Secrets fetched while running", counters.secrets_fetched.clone());
-        registry.register(
-            "key_vault_failed",
-            "Secrets that could not be fetched",
-            counters.secrets_not_fetched.clone(),
-        );
-        registry.register("webhook_committed_late", "Commits after a 503", counters.committed_late.clone());
-        registry.register("buried", "Messages to the dead letters, by reason", counters.buried.clone());
-        let c = &counters;
-        registry.register("delivered", "Messages that IoT Hub accepted, by target", c.delivered.clone());
-        registry.register("delivered_seconds", "Door to acceptance by IoT Hub", c.delivered_seconds.clone());
-        registry.register("duplicates", "Second copies recognised and not sent", c.duplicates.clone());
-        registry.register("kept", "Events set aside, by kind", c.kept.clone());
-        registry.register("dropped", "Messages that a route drops on purpose, by route", c.dropped.clone());
-        registry.register("retried", "Attempts that failed and are repeated", c.retried.clone());
-        registry.register("not_settled", "Outcomes that could not be committed", c.not_settled.clone());
-        registry.register("hub_down", "Times a hub stopped working", c.hub_down.clone());
-        registry.register("scope_denies", "Alarms: a scope denies many devices", c.scope_denies.clone());
-        registry.register("hub_left", "Alarms: a hub's devices live elsewhere", c.hub_left.clone());
-        registry.register("breaker_opened", "Alarms: a hub refuses many devices", c.breaker_opened.clone());
-        registry.register("device_stolen", "Alarms: another sender took a device over", c.stolen.clone());
-        registry.register("assigned", "Registrations that DPS assigned", c.assigned.clone());
-        registry.register("registration_refused", "Registrations refused", c.registration_refused.clone());
-        Self(Arc::new(counters))
+        Self(Arc::new(Inner { totals: Totals::new(registry), seldom: Seldom::default(), feed: Feed::default() }))
+    }
+
+    /// Which names from outside stand in labels.
+    pub fn names(&self) -> &Names {
+        &self.0.totals.names
     }
 
     /// What the page shows of the recent past.
@@ -443,21 +307,22 @@ impl Events {
 
     /// Logs and counts one fact.
     pub fn emit(&self, event: Event<'_>) {
-        let c = &self.0;
+        let Inner { totals: c, seldom, feed } = &*self.0;
         match event {
             Event::Accepted { kind, application, device, seq, seconds } => {
-                c.accepted.get_or_create(&Kind { kind: kind.to_owned() }).inc();
+                let labels = [("application", c.names.applications.label(application)), ("kind", kind.to_owned())];
+                c.accepted.get_or_create(&labels).inc();
                 c.accept_seconds.observe(seconds);
-                debug!(kind, application, device, seq, "up.accept");
+                debug!(kind, application, device, seq, "up.accepted");
             }
             Event::Refused { status, why } => {
-                c.refused.get_or_create(&Status { status, why: why.to_owned() }).inc();
-                if let Some(left_out) = c.seldom.turn(why) {
-                    warn!(status, why, left_out, "up.refuse");
+                c.refused.get_or_create(&[("status", status.to_string()), ("why", why.to_owned())]).inc();
+                if let Some(left_out) = seldom.turn(why) {
+                    warn!(status, why, left_out, "up.refused");
                 }
             }
             Event::SlowClient { phase } => {
-                c.slow_clients.get_or_create(&Why { why: phase.to_owned() }).inc();
+                c.slow_clients.get_or_create(&[("phase", phase.to_owned())]).inc();
                 debug!(phase, "up.slow_client");
             }
             Event::ConnectionTaken => {
@@ -468,39 +333,39 @@ impl Events {
                 debug!("up.connections_full");
             }
             Event::AcceptFailed { cause } => {
-                c.accept_failed.inc();
-                if let Some(left_out) = c.seldom.turn("accept_failed") {
-                    error!(cause, left_out, "up.accept_failed");
+                c.connections_failed.inc();
+                if let Some(left_out) = seldom.turn("connection_failed") {
+                    error!(cause, left_out, "up.connection_failed");
                 }
             }
             Event::HandshakeFailed { cause } => {
-                c.handshake_failed.inc();
+                c.handshakes_failed.inc();
                 debug!(cause, "up.handshake_failed");
             }
             Event::CertificateLoaded => {
-                c.certificate_loaded.inc();
+                c.certificates_loaded.inc();
                 info!("up.certificate_loaded");
             }
             Event::CertificateRefused { cause } => {
-                c.certificate_refused.inc();
+                c.certificates_refused.inc();
                 error!(cause, "up.certificate_refused");
             }
             Event::Reloaded { changed } => {
-                c.reloaded.inc();
+                c.config_reloaded.inc();
                 info!(changed = changed.join(", "), "config.reloaded");
             }
             Event::ReloadRefused { cause } => {
-                c.reload_refused.inc();
+                c.config_reload_refused.inc();
                 error!(cause, "config.reload_refused: the configuration before stays in use");
             }
             Event::SecretFetched { secret, is_back } => {
-                c.secrets_fetched.inc();
+                c.key_vault_fetched.inc();
                 if is_back {
                     info!(%secret, "config.key_vault_works");
                 }
             }
             Event::SecretNotFetched { secret, cause, is_first } => {
-                c.secrets_not_fetched.inc();
+                c.key_vault_failed.inc();
                 if is_first {
                     warn!(%secret, cause, "config.key_vault_failed: the value that is there stays in use");
                 }
@@ -510,34 +375,45 @@ impl Events {
                 info!(seq, seconds, "up.committed_late");
             }
             Event::Buried { reason, application, device, seq, detail } => {
-                c.buried.get_or_create(&Why { why: reason.to_owned() }).inc();
-                info!(reason, application, device, seq, detail, "up.bury");
+                c.buried.get_or_create(&[("reason", crate::reason::of(reason).code.to_owned())]).inc();
+                info!(reason, application, device, seq, detail, "up.buried");
             }
             Event::Delivered { owner, way, message_id, body, waited } => {
-                c.delivered.get_or_create(&Target { target: way.target.clone() }).inc();
-                c.delivered_seconds.observe(waited.as_secs_f64());
-                c.feed.delivered(owner, way, message_id, body, waited);
-                debug!(%owner, device_id = way.id, message_id, ?waited, "up.deliver");
+                let application = c.names.applications.label(&owner.application);
+                let labels = [("application", application), ("target", c.names.targets.label(&way.target))];
+                c.delivered.get_or_create(&labels).inc();
+                c.delivery_seconds.observe(waited.as_secs_f64());
+                feed.delivered(owner, way, message_id, body, waited);
+                debug!(%owner, device_id = way.id, message_id, ?waited, "up.delivered");
             }
             Event::Duplicate { owner, message_id } => {
                 c.duplicates.inc();
                 debug!(%owner, message_id, "up.duplicate");
             }
             Event::Kept { kind } => {
-                c.kept.get_or_create(&Kind { kind: kind.to_owned() }).inc();
-                debug!(kind, "up.keep");
+                c.kept.get_or_create(&[("kind", kind.to_owned())]).inc();
+                debug!(kind, "up.kept");
             }
-            Event::LettersReplayed { count } => info!(count, "letters.replay"),
-            Event::LettersDropped { count } => info!(count, "letters.drop"),
-            Event::LettersImported { count } => info!(count, "letters.import"),
+            Event::LettersReplayed { count } => {
+                c.dead_letters_replayed.inc_by(count as u64);
+                info!(count, "letters.replayed");
+            }
+            Event::LettersDropped { count } => {
+                c.dead_letters_dropped.inc_by(count as u64);
+                info!(count, "letters.dropped");
+            }
+            Event::LettersImported { count } => {
+                c.dead_letters_imported.inc_by(count as u64);
+                info!(count, "letters.imported");
+            }
             Event::Dropped { route } => {
-                c.dropped.get_or_create(&RouteName { route: route.to_owned() }).inc();
-                debug!(route, "up.drop");
+                c.dropped.get_or_create(&[("route", c.names.routes.label(route))]).inc();
+                debug!(route, "up.dropped");
             }
             Event::Retried { device, cause, wait } => {
                 c.retried.inc();
-                if let Some(left_out) = c.seldom.turn("retry") {
-                    warn!(device, cause, ?wait, left_out, "up.retry");
+                if let Some(left_out) = seldom.turn("retry") {
+                    warn!(device, cause, ?wait, left_out, "up.retried");
                 }
             }
             Event::NotSettled { cause } => {
@@ -553,28 +429,28 @@ impl Events {
             }
             Event::QueueOpen => info!("queue.open: messages are taken again"),
             Event::HubDown { hub, cause } => {
-                c.hub_down.get_or_create(&HubName { hub: hub.to_owned() }).inc();
+                c.hub_down.get_or_create(&[("hub", c.names.hubs.label(hub))]).inc();
                 warn!(hub, cause, "hub.down");
             }
             Event::HubWorks { hub, woken } => info!(hub, woken, "hub.works"),
             Event::HubLeft { hub, resting } => {
-                c.hub_left.get_or_create(&HubName { hub: hub.to_owned() }).inc();
+                c.hub_left.get_or_create(&[("hub", c.names.hubs.label(hub))]).inc();
                 error!(hub, resting, "hub.left: it cannot be reached, and devices are assigned to another one now");
             }
             Event::BreakerClosed { hub } => info!(hub, "hub.breaker_closed: few devices are refused by now"),
             Event::BreakerOpened { hub, cause } => {
-                c.breaker_opened.get_or_create(&HubName { hub: hub.to_owned() }).inc();
+                c.hub_breaker_opened.get_or_create(&[("hub", c.names.hubs.label(hub))]).inc();
                 error!(hub, cause, "hub.breaker_opened: many devices are refused at once; none is registered again");
             }
             Event::DeviceStolen { device, wait, cause } => {
-                c.stolen.inc();
-                if let Some(left_out) = c.seldom.turn("stolen") {
+                c.devices_stolen.inc();
+                if let Some(left_out) = seldom.turn("stolen") {
                     error!(device, ?wait, cause, left_out, "hub.device_stolen: somebody else sends as this device");
                 }
             }
             Event::Assigned { registration_id, hub } => {
-                c.assigned.inc();
-                debug!(registration_id, hub, "dps.assign");
+                c.registrations_assigned.inc();
+                debug!(registration_id, hub, "dps.assigned");
             }
             Event::Provisioning { progress } => {
                 let Progress {
@@ -589,20 +465,21 @@ impl Events {
                     per_minute,
                     seconds_left,
                     works,
-                    "provisioning: devices stand in line"
+                    "dps.provisioning: devices stand in line"
                 );
             }
             Event::GroupKeyChanged { scope, key } => {
+                c.group_keys_changed.get_or_create(&[("scope", c.names.scopes.label(scope))]).inc();
                 warn!(scope, key = key.name(), "dps.group_key_changed: the other key of the group is refused");
             }
             Event::ScopeDenies { scope, cause } => {
-                c.scope_denies.get_or_create(&ScopeName { scope: scope.to_owned() }).inc();
+                c.scope_denies_many.get_or_create(&[("scope", c.names.scopes.label(scope))]).inc();
                 error!(scope, cause, "dps.denies_many: likely a wrong group key, or a group that is not there");
             }
             Event::RegistrationRefused { registration_id, class, cause } => {
-                c.registration_refused.get_or_create(&Why { why: class.to_owned() }).inc();
-                if let Some(left_out) = c.seldom.turn(class) {
-                    warn!(registration_id, class, cause, left_out, "dps.refuse");
+                c.registrations_refused.get_or_create(&[("class", class.to_owned())]).inc();
+                if let Some(left_out) = seldom.turn(class) {
+                    warn!(registration_id, class, cause, left_out, "dps.refused");
                 }
             }
         }
