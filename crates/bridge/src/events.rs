@@ -21,24 +21,28 @@ use self::counters::Totals;
 use self::names::Names;
 use self::seldom::Seldom;
 use crate::config::GroupKey;
-use crate::device::plan::Way;
-use crate::feed::Feed;
+use crate::feed::journeys::{Parcel, State};
+use crate::feed::radio::Frame;
+use crate::feed::{Feed, Passage};
 use crate::lane::DeviceKey;
 use crate::provision::scope::Progress;
+use crate::world::World;
 
 /// One fact.
 #[derive(Clone, Debug)]
 pub enum Event<'a> {
     /// The door committed a message.
     Accepted {
-        /// Kind of the event, as the queue files it.
-        kind: &'a str,
+        /// Which one; its kind is as the queue files it.
+        parcel: Parcel<'a>,
+        /// Name of the network in the configuration.
+        network: &'a str,
         /// Application, `-` when there is none.
         application: &'a str,
         /// Device, `-` when there is none.
         device: &'a str,
-        /// Position in the queue.
-        seq: u64,
+        /// Bytes of its body.
+        bytes: usize,
         /// From the end of the body to the commit.
         seconds: f64,
     },
@@ -110,21 +114,23 @@ pub enum Event<'a> {
     },
     /// A message went straight to the dead letters, or was buried by its worker.
     Buried {
+        /// Which one.
+        parcel: Parcel<'a>,
         /// Reason code.
         reason: &'a str,
+        /// Name of the network in the configuration.
+        network: &'a str,
         /// Application, `-` when there is none.
         application: &'a str,
         /// Device, `-` when there is none.
         device: &'a str,
-        /// Position in the queue.
-        seq: u64,
         /// One sentence.
         detail: &'a str,
     },
     /// Dead letters are back in their lanes.
     LettersReplayed {
-        /// How many.
-        count: usize,
+        /// Their positions.
+        seqs: &'a [u64],
     },
     /// Dead letters were thrown away.
     LettersDropped {
@@ -136,21 +142,48 @@ pub enum Event<'a> {
         /// How many.
         count: usize,
     },
+    /// A worker read an uplink; it may read the same one again.
+    Heard {
+        /// Whose.
+        device: &'a Arc<DeviceKey>,
+        /// What it says of its way through the air.
+        frame: &'a Frame,
+    },
+    /// A message goes to its hub; what comes of it follows.
+    Sending {
+        /// Which one.
+        parcel: Parcel<'a>,
+        /// Where it goes, and since when.
+        passage: Passage<'a>,
+    },
+    /// A message rests in its lane, uncounted, for a reason that is not its own.
+    Held {
+        /// Which one.
+        parcel: Parcel<'a>,
+        /// Why.
+        cause: &'a str,
+    },
     /// IoT Hub has it and the queue let it go.
     Delivered {
+        /// Which one.
+        parcel: Parcel<'a>,
         /// Who sent it.
-        owner: &'a DeviceKey,
-        /// Where it went.
-        way: &'a Way,
+        owner: &'a Arc<DeviceKey>,
+        /// Where it went, and when it was where.
+        passage: Passage<'a>,
         /// Its message id.
         message_id: &'a str,
         /// What IoT Hub got; for the page only.
         body: &'a [u8],
+        /// Body, names and values together, as the hub counts them.
+        bytes: usize,
         /// From the door to here.
         waited: Duration,
     },
     /// A second copy of a message was recognised and not sent.
     Duplicate {
+        /// The second copy.
+        parcel: Parcel<'a>,
         /// Who sent it.
         owner: &'a DeviceKey,
         /// The message id of both.
@@ -158,16 +191,22 @@ pub enum Event<'a> {
     },
     /// Understood, of no use to Azure, set aside.
     Kept {
+        /// Which one.
+        parcel: Parcel<'a>,
         /// Kind of event, or `mac_only`.
         kind: &'a str,
     },
     /// A route dropped an uplink on purpose.
     Dropped {
+        /// Which one.
+        parcel: Parcel<'a>,
         /// That route.
         route: &'a str,
     },
     /// A send failed and is tried again later.
     Retried {
+        /// Which one.
+        parcel: Parcel<'a>,
         /// The device's name in Azure.
         device: &'a str,
         /// Why.
@@ -287,12 +326,18 @@ struct Inner {
     totals: Totals,
     seldom: Seldom,
     feed: Feed,
+    world: World,
 }
 
 impl Events {
-    /// Counters of its own, registered below `registry`.
-    pub fn new(registry: &mut Registry) -> Self {
-        Self(Arc::new(Inner { totals: Totals::new(registry), seldom: Seldom::default(), feed: Feed::default() }))
+    /// Counters of its own, registered below `registry`. The world's clock says when something happened.
+    pub fn new(registry: &mut Registry, world: &World) -> Self {
+        Self(Arc::new(Inner {
+            totals: Totals::new(registry),
+            seldom: Seldom::default(),
+            feed: Feed::default(),
+            world: world.clone(),
+        }))
     }
 
     /// Which names from outside stand in labels.
@@ -307,13 +352,15 @@ impl Events {
 
     /// Logs and counts one fact.
     pub fn emit(&self, event: Event<'_>) {
-        let Inner { totals: c, seldom, feed } = &*self.0;
+        let Inner { totals: c, seldom, feed, world } = &*self.0;
         match event {
-            Event::Accepted { kind, application, device, seq, seconds } => {
+            Event::Accepted { parcel, network, application, device, bytes, seconds } => {
+                let Parcel { seq, kind, .. } = parcel;
                 let labels = [("application", c.names.applications.label(application)), ("kind", kind.to_owned())];
                 c.accepted.get_or_create(&labels).inc();
                 c.accept_seconds.observe(seconds);
-                debug!(kind, application, device, seq, "up.accepted");
+                feed.accepted(parcel, world.stamp());
+                debug!(kind, network, application, device, seq, bytes, "up.accepted");
             }
             Event::Refused { status, why } => {
                 c.refused.get_or_create(&[("status", status.to_string()), ("why", why.to_owned())]).inc();
@@ -374,29 +421,37 @@ impl Events {
                 c.committed_late.inc();
                 info!(seq, seconds, "up.committed_late");
             }
-            Event::Buried { reason, application, device, seq, detail } => {
+            Event::Buried { parcel, reason, network, application, device, detail } => {
                 c.buried.get_or_create(&[("reason", crate::reason::of(reason).code.to_owned())]).inc();
-                info!(reason, application, device, seq, detail, "up.buried");
+                feed.ended(parcel, State::Buried, Some(detail), world.stamp());
+                info!(reason, network, application, device, seq = parcel.seq, detail, "up.buried");
             }
-            Event::Delivered { owner, way, message_id, body, waited } => {
+            Event::Heard { device, frame } => feed.read(device, frame),
+            Event::Sending { parcel, passage } => feed.sending(parcel, passage),
+            Event::Held { parcel, cause } => feed.held(parcel, cause),
+            Event::Delivered { parcel, owner, passage, message_id, body, bytes, waited } => {
+                let way = passage.way;
                 let application = c.names.applications.label(&owner.application);
                 let labels = [("application", application), ("target", c.names.targets.label(&way.target))];
                 c.delivered.get_or_create(&labels).inc();
                 c.delivery_seconds.observe(waited.as_secs_f64());
-                feed.delivered(owner, way, message_id, body, waited);
-                debug!(%owner, device_id = way.id, message_id, ?waited, "up.delivered");
+                feed.delivered(parcel, passage, body);
+                debug!(%owner, device_id = way.id, message_id, seq = parcel.seq, bytes, ?waited, "up.delivered");
             }
-            Event::Duplicate { owner, message_id } => {
+            Event::Duplicate { parcel, owner, message_id } => {
                 c.duplicates.inc();
+                feed.ended(parcel, State::Duplicate, None, world.stamp());
                 debug!(%owner, message_id, "up.duplicate");
             }
-            Event::Kept { kind } => {
+            Event::Kept { parcel, kind } => {
                 c.kept.get_or_create(&[("kind", kind.to_owned())]).inc();
+                feed.ended(parcel, State::Kept, Some(kind), world.stamp());
                 debug!(kind, "up.kept");
             }
-            Event::LettersReplayed { count } => {
-                c.dead_letters_replayed.inc_by(count as u64);
-                info!(count, "letters.replayed");
+            Event::LettersReplayed { seqs } => {
+                c.dead_letters_replayed.inc_by(seqs.len() as u64);
+                seqs.iter().for_each(|seq| feed.replayed(*seq, world.stamp()));
+                info!(count = seqs.len(), "letters.replayed");
             }
             Event::LettersDropped { count } => {
                 c.dead_letters_dropped.inc_by(count as u64);
@@ -406,12 +461,14 @@ impl Events {
                 c.dead_letters_imported.inc_by(count as u64);
                 info!(count, "letters.imported");
             }
-            Event::Dropped { route } => {
+            Event::Dropped { parcel, route } => {
                 c.dropped.get_or_create(&[("route", c.names.routes.label(route))]).inc();
+                feed.ended(parcel, State::Dropped, Some(route), world.stamp());
                 debug!(route, "up.dropped");
             }
-            Event::Retried { device, cause, wait } => {
+            Event::Retried { parcel, device, cause, wait } => {
                 c.retried.inc();
+                feed.retried(parcel, cause, world.stamp());
                 if let Some(left_out) = seldom.turn("retry") {
                     warn!(device, cause, ?wait, left_out, "up.retried");
                 }
