@@ -14,6 +14,7 @@ mod seldom; // lines that one cause can bring by the thousand
 use std::sync::Arc;
 use std::time::Duration;
 
+use lorawan::fingerprint::Fingerprint;
 use prometheus_client::registry::Registry;
 use tracing::{debug, error, info, warn};
 
@@ -26,7 +27,8 @@ use crate::feed::radio::Frame;
 use crate::feed::{Feed, Passage};
 use crate::lane::DeviceKey;
 use crate::provision::scope::Progress;
-use crate::world::World;
+use crate::traces::Traces;
+use crate::world::{Stamp, World};
 
 /// One fact.
 #[derive(Clone, Debug)]
@@ -214,6 +216,20 @@ pub enum Event<'a> {
         /// In how long.
         wait: Duration,
     },
+    /// A collector took the walks of messages, or failed attempts of one.
+    TracesSent {
+        /// How many.
+        count: usize,
+    },
+    /// It will never have some.
+    TracesLost {
+        /// How many.
+        count: usize,
+        /// A fixed word.
+        why: &'static str,
+        /// For a person.
+        cause: &'a str,
+    },
     /// The outcome of a message could not be committed; it comes again.
     NotSettled {
         /// Why.
@@ -317,6 +333,10 @@ pub enum Event<'a> {
     },
 }
 
+/// The mailbox of traces has no room for this one.
+const TRACE_FULL: Event<'static> =
+    Event::TracesLost { count: 1, why: "full", cause: "the collector does not take them" };
+
 /// Where facts go. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Events(Arc<Inner>);
@@ -327,6 +347,7 @@ struct Inner {
     seldom: Seldom,
     feed: Feed,
     world: World,
+    traces: Option<Traces>,
 }
 
 impl Events {
@@ -337,7 +358,18 @@ impl Events {
             seldom: Seldom::default(),
             feed: Feed::default(),
             world: world.clone(),
+            traces: None,
         }))
+    }
+
+    /// Walks of messages are told there. Before anybody else has these events.
+    ///
+    /// # Panics
+    /// Afterwards.
+    #[must_use]
+    pub fn told_to(mut self, traces: Traces) -> Self {
+        Arc::get_mut(&mut self.0).expect("nobody else has these events yet").traces = Some(traces);
+        self
     }
 
     /// Which names from outside stand in labels.
@@ -350,16 +382,36 @@ impl Events {
         &self.0.feed
     }
 
+    /// A walk has ended, of which only the position is at hand.
+    fn walked(&self, seq: u64) {
+        if self.0.traces.is_some() {
+            self.walked_as(seq, self.0.feed.journeys.of(seq).and_then(|journey| journey.message_id));
+        }
+    }
+
+    fn walked_as(&self, seq: u64, message_id: Option<Fingerprint>) {
+        if self.0.traces.as_ref().is_some_and(|traces| !traces.ended(seq, message_id)) {
+            self.emit(TRACE_FULL);
+        }
+    }
+
+    fn attempted(&self, seq: u64, now: Stamp, cause: &str) {
+        let journey = || self.0.feed.journeys.of(seq);
+        if self.0.traces.as_ref().is_some_and(|traces| !traces.failed(journey, now, cause)) {
+            self.emit(TRACE_FULL);
+        }
+    }
+
     /// Logs and counts one fact.
     pub fn emit(&self, event: Event<'_>) {
-        let Inner { totals: c, seldom, feed, world } = &*self.0;
+        let Inner { totals: c, seldom, feed, world, .. } = &*self.0;
         match event {
             Event::Accepted { parcel, network, application, device, bytes, seconds } => {
                 let Parcel { seq, kind, .. } = parcel;
                 let labels = [("application", c.names.applications.label(application)), ("kind", kind.to_owned())];
                 c.accepted.get_or_create(&labels).inc();
                 c.accept_seconds.observe(seconds);
-                feed.accepted(parcel, world.stamp());
+                feed.accepted(parcel, Duration::try_from_secs_f64(seconds).unwrap_or_default(), world.stamp());
                 debug!(kind, network, application, device, seq, bytes, "up.accepted");
             }
             Event::Refused { status, why } => {
@@ -424,6 +476,7 @@ impl Events {
             Event::Buried { parcel, reason, network, application, device, detail } => {
                 c.buried.get_or_create(&[("reason", crate::reason::of(reason).code.to_owned())]).inc();
                 feed.ended(parcel, State::Buried, Some(detail), world.stamp());
+                self.walked(parcel.seq);
                 info!(reason, network, application, device, seq = parcel.seq, detail, "up.buried");
             }
             Event::Heard { device, frame } => feed.read(device, frame),
@@ -436,16 +489,19 @@ impl Events {
                 c.delivered.get_or_create(&labels).inc();
                 c.delivery_seconds.observe(waited.as_secs_f64());
                 feed.delivered(parcel, passage, body);
+                self.walked_as(parcel.seq, Some(passage.message_id));
                 debug!(%owner, device_id = way.id, message_id, seq = parcel.seq, bytes, ?waited, "up.delivered");
             }
             Event::Duplicate { parcel, owner, message_id } => {
                 c.duplicates.inc();
                 feed.ended(parcel, State::Duplicate, None, world.stamp());
+                self.walked(parcel.seq);
                 debug!(%owner, message_id, "up.duplicate");
             }
             Event::Kept { parcel, kind } => {
                 c.kept.get_or_create(&[("kind", kind.to_owned())]).inc();
                 feed.ended(parcel, State::Kept, Some(kind), world.stamp());
+                self.walked(parcel.seq);
                 debug!(kind, "up.kept");
             }
             Event::LettersReplayed { seqs } => {
@@ -464,13 +520,25 @@ impl Events {
             Event::Dropped { parcel, route } => {
                 c.dropped.get_or_create(&[("route", c.names.routes.label(route))]).inc();
                 feed.ended(parcel, State::Dropped, Some(route), world.stamp());
+                self.walked(parcel.seq);
                 debug!(route, "up.dropped");
             }
             Event::Retried { parcel, device, cause, wait } => {
                 c.retried.inc();
-                feed.retried(parcel, cause, world.stamp());
+                let now = world.stamp();
+                feed.retried(parcel, cause, now);
+                self.attempted(parcel.seq, now, cause);
                 if let Some(left_out) = seldom.turn("retry") {
                     warn!(device, cause, ?wait, left_out, "up.retried");
+                }
+            }
+            Event::TracesSent { count } => {
+                c.traces_sent.inc_by(count as u64);
+            }
+            Event::TracesLost { count, why, cause } => {
+                c.traces_lost.get_or_create(&[("why", why.to_owned())]).inc_by(count as u64);
+                if let Some(left_out) = seldom.turn(why) {
+                    warn!(count, why, cause, left_out, "traces.lost: messages go their way all the same");
                 }
             }
             Event::NotSettled { cause } => {

@@ -5,6 +5,7 @@ pub mod radio; // how is this device heard
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use lorawan::fingerprint::Fingerprint;
 use serde::Serialize;
@@ -67,14 +68,17 @@ pub struct Passage<'a> {
 }
 
 impl Feed {
-    /// The door committed a message. What is no uplink says nothing of how its device is heard.
-    pub fn accepted(&self, parcel: Parcel<'_>, accepted: Stamp) {
+    /// The door committed a message, so long after the end of its body. What is no uplink says nothing of how its device is heard.
+    pub fn accepted(&self, parcel: Parcel<'_>, took: Duration, accepted: Stamp) {
         let kept = parcel
             .device
             .filter(|_| parcel.kind == "uplink_message")
             .map(|device| self.radios.came(device, parcel.accepted_at));
         let device = kept.as_ref().or(parcel.device);
-        self.journeys.note(Parcel { device, ..parcel }, |journey| journey.stamps.accepted = Some(accepted));
+        self.journeys.note(Parcel { device, ..parcel }, |journey| {
+            journey.stamps.read = Some(accepted.before(took));
+            journey.stamps.accepted = Some(accepted);
+        });
     }
 
     /// A worker read an uplink.

@@ -62,6 +62,8 @@ pub(super) struct Totals {
     pub(super) registrations_refused: Counters<1>,
     pub(super) scope_denies_many: Counters<1>,
     pub(super) group_keys_changed: Counters<1>,
+    pub(super) traces_sent: Counter,
+    pub(super) traces_lost: Counters<1>,
 }
 
 impl Totals {
@@ -120,6 +122,9 @@ impl Totals {
             registrations_refused: of.new("registrations_refused", "How many registrations were refused, by class"),
             scope_denies_many: of.new("scope_denies_many", "How often a scope denied many devices at once, by scope"),
             group_keys_changed: of.new("group_keys_changed", "How often the other key of a group was taken, by scope"),
+            traces_sent: of.new("traces_sent", "How many walks of messages a collector of traces took"),
+            traces_lost: of
+                .new("traces_lost", "How many walks of messages a collector of traces will never have, by cause"),
         };
         // A counter that is there before its first count has an increase to look at.
         for reason in reason::codes() {
