@@ -56,3 +56,33 @@ impl Traces {
         !self.is_traced(journey.seq, journey.message_id) || self.told.try_send(told(journey)).is_ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn traces(share: f64) -> (Traces, mpsc::Receiver<Told>) {
+        let (told, receiver) = mpsc::channel(TOLD_MAX);
+        (Traces { told, sample: Share::new(share).expect("a share") }, receiver)
+    }
+
+    #[test]
+    fn what_has_no_room_is_lost_and_nobody_waits() {
+        let (traces, _receiver) = traces(1.0);
+        let told = (0..TOLD_MAX as u64 + 10).filter(|seq| traces.ended(*seq, None)).count();
+        assert_eq!(told, TOLD_MAX);
+        let journey = || Some(Journey::default());
+        assert!(!traces.failed(journey, Stamp::default(), "throttled"));
+    }
+
+    #[test]
+    fn a_message_is_among_the_sampled_by_its_id_alone() {
+        let (traces, mut receiver) = traces(0.5);
+        let id = |byte: u8| {
+            Some(Fingerprint([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, byte, 0, 0, 0, 0, 0, 0]))
+        };
+        assert!(traces.ended(1, id(0x7f)) && traces.ended(2, id(0x80)) && traces.ended(3, id(0x7f)));
+        let told: Vec<_> = std::iter::from_fn(|| receiver.try_recv().ok()).collect();
+        assert!(matches!(told[..], [Told::Ended(1), Told::Ended(3)]), "{told:?}");
+    }
+}
