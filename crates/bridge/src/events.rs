@@ -24,6 +24,7 @@ use self::seldom::Seldom;
 use crate::config::GroupKey;
 use crate::feed::journeys::{Parcel, State};
 use crate::feed::radio::Frame;
+use crate::feed::series::Counted;
 use crate::feed::{Feed, Passage};
 use crate::lane::DeviceKey;
 use crate::provision::scope::Progress;
@@ -411,11 +412,13 @@ impl Events {
                 let labels = [("application", c.names.applications.label(application)), ("kind", kind.to_owned())];
                 c.accepted.get_or_create(&labels).inc();
                 c.accept_seconds.observe(seconds);
-                feed.accepted(parcel, Duration::try_from_secs_f64(seconds).unwrap_or_default(), world.stamp());
+                let took = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+                feed.accepted(parcel, [network, application], took, world.stamp());
                 debug!(kind, network, application, device, seq, bytes, "up.accepted");
             }
             Event::Refused { status, why } => {
                 c.refused.get_or_create(&[("status", status.to_string()), ("why", why.to_owned())]).inc();
+                feed.second.count(Counted::Refused);
                 if let Some(left_out) = seldom.turn(why) {
                     warn!(status, why, left_out, "up.refused");
                 }
@@ -488,7 +491,7 @@ impl Events {
                 let labels = [("application", application), ("target", c.names.targets.label(&way.target))];
                 c.delivered.get_or_create(&labels).inc();
                 c.delivery_seconds.observe(waited.as_secs_f64());
-                feed.delivered(parcel, passage, body);
+                feed.delivered(parcel, passage, (body, bytes), waited);
                 self.walked_as(parcel.seq, Some(passage.message_id));
                 debug!(%owner, device_id = way.id, message_id, seq = parcel.seq, bytes, ?waited, "up.delivered");
             }

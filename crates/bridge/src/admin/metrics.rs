@@ -30,10 +30,13 @@ pub(super) async fn metrics(State(admin): State<Arc<Admin>>, headers: HeaderMap)
 
 impl Admin {
     fn openmetrics(&self) -> Result<String, fmt::Error> {
+        let hubs = self.flow.as_ref().map_or_else(Vec::new, |flow| flow.pool.standing());
+        let config = self.config.get();
         let look = Look {
             queue: self.queue.stats(),
             outlook: self.seen.outlook(),
-            hubs: self.flow.as_ref().map_or_else(Vec::new, |flow| flow.pool.standing()),
+            days: hubs.iter().map(|hub| self.today(hub, &config)).collect(),
+            hubs,
             scopes: self.flow.as_ref().map_or_else(Vec::new, |flow| flow.provision.progress()),
             devices_assigned: self.flow.as_ref().map_or(0, |flow| flow.provision.assigned()),
             leaving: *self.leaving.borrow(),

@@ -10,6 +10,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use queue::{Stats, UnixMillis};
 
+use super::super::targets::Today;
 use super::process::Process;
 use crate::alarm::Outlook;
 use crate::events::names::{Few, Names};
@@ -22,6 +23,8 @@ pub(super) struct Look {
     pub(super) queue: Stats,
     pub(super) outlook: Option<Outlook>,
     pub(super) hubs: Vec<Standing>,
+    /// What each of them counts today.
+    pub(super) days: Vec<Option<Today>>,
     pub(super) scopes: Vec<Progress>,
     pub(super) devices_assigned: usize,
     pub(super) leaving: bool,
@@ -40,6 +43,7 @@ pub(super) fn of(look: &Look, names: &Names) -> Registry {
     aside(&mut ours, look);
     hubs(&mut ours, look, &names.hubs);
     links(&mut ours, look, &names.hubs);
+    units(&mut ours, look, &names.hubs);
     scopes(&mut ours, look, &names.scopes);
     process(&mut Sheet(registry.sub_registry_with_prefix("process")), look);
     registry
@@ -109,6 +113,21 @@ fn links(sheet: &mut Sheet<'_>, look: &Look, names: &Few) {
     sheet.gauge("hub_unsettled_messages", help, links(|links| links.unsettled as u64));
     let help = "How many tokens of devices were renewed";
     sheet.counter("hub_tokens_renewed", help, links(|links| links.renewals));
+}
+
+fn units(sheet: &mut Sheet<'_>, look: &Look, names: &Few) {
+    let with_pace = look.hubs.iter().filter_map(|hub| Some((hub.hub.as_str(), hub.links.as_ref()?.pace_per_second?)));
+    let help =
+        "How many messages a second a hub is given at the most, learnt or configured; not there without such a pace";
+    sheet.gauge("hub_pace_messages_per_second", help, by("hub", names, with_pace, plus));
+    let days = || look.hubs.iter().zip(&look.days).filter_map(|(hub, day)| Some((hub.hub.as_str(), (*day)?)));
+    let help = "How many units of 4 KiB a hub has taken since the day of UTC began";
+    sheet.gauge("hub_units_today", help, by("hub", names, days().map(|(hub, day)| (hub, day.used)), plus));
+    let help = "How many units a hub will have taken when the day of UTC ends, at the pace of the last hour";
+    sheet.gauge("hub_units_forecast", help, by("hub", names, days().map(|(hub, day)| (hub, day.forecast)), plus));
+    let allowed = days().filter_map(|(hub, day)| Some((hub, day.allowance?)));
+    let help = "How many units a day a hub takes, where the configuration says so";
+    sheet.gauge("hub_units_allowance", help, by("hub", names, allowed, plus));
 }
 
 fn scopes(sheet: &mut Sheet<'_>, look: &Look, names: &Few) {
