@@ -32,8 +32,6 @@ use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
 use utoipa_axum::routes;
 
-pub use metrics::Gauges;
-
 use self::live::Live;
 use crate::alarm::{Outlook, Seen};
 use crate::app::Role;
@@ -63,10 +61,8 @@ pub struct Admin {
     pub flow: Option<Arc<Shared>>,
     /// Required beyond loopback; probes go without. No entry: open.
     pub token: Arc<Swap<Keys>>,
-    /// All metrics.
+    /// The counters that events move.
     pub metrics: Mutex<Registry>,
-    /// Gauges set when somebody looks.
-    pub gauges: Gauges,
     /// One request takes messages over at a time.
     pub takeovers: tokio::sync::Mutex<()>,
     /// True once the process is about to go.

@@ -25,7 +25,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::admin::live::{self, Live};
-use crate::admin::{self, Admin, Gauges};
+use crate::admin::{self, Admin};
 use crate::alarm;
 use crate::claims::Claims;
 use crate::config::{self, Config, QueueKind};
@@ -39,6 +39,7 @@ use crate::shared_queue::{self, Machine};
 use crate::suspects::Suspects;
 use crate::swap::Swap;
 use crate::tenancies::Tenancies;
+use crate::traces;
 use crate::webhook;
 use crate::webhook::accept::{self, Listen};
 use crate::world::{Point, World};
@@ -147,6 +148,8 @@ pub struct App {
     leaves: watch::Sender<bool>,
     stop_work: watch::Sender<bool>,
     stop_door: watch::Sender<bool>,
+    stop_traces: watch::Sender<bool>,
+    traces: Option<JoinHandle<()>>,
 }
 
 impl App {
@@ -186,10 +189,12 @@ impl App {
         let Parts { door: listener, pages, tls, dial, queue, home } = parts;
         let mut metrics = Registry::with_prefix("longhaul");
         let events = Events::new(&mut metrics, &world);
-        let gauges = Gauges::new(&mut metrics);
+        let (events, teller) = told(events, &config, &dial);
         let (leaves, leaving) = watch::channel(false);
         let (stop_work, work_stops) = watch::channel(false);
         let (stop_door, door_stops) = watch::channel(false);
+        let (stop_traces, traces_stop) = watch::channel(false);
+        let traces = teller.map(|teller| tokio::spawn(teller.run(events.clone(), traces_stop)));
 
         let door = webhook::Door::new(&config.webhook, queue.clone(), events.clone(), world.clone());
         let (webhook_keys, admin_token) = (door.keys(), Arc::new(Swap::new(admin_keys(&config.admin))));
@@ -229,7 +234,6 @@ impl App {
             flow: flow.clone(),
             token: admin_token.clone(),
             metrics: Mutex::new(metrics),
-            gauges,
             takeovers: tokio::sync::Mutex::default(),
             leaving,
         };
@@ -262,6 +266,8 @@ impl App {
             leaves,
             stop_work,
             stop_door,
+            stop_traces,
+            traces,
         })
     }
 
@@ -344,8 +350,14 @@ impl App {
                 let _ = listener.await;
             }
         };
+        let traces_told = async {
+            self.stop_traces.send_replace(true);
+            if let Some(traces) = self.traces.take() {
+                let _ = traces.await;
+            }
+        };
         // Others may have our part of a shared queue while the door is still open.
-        tokio::join!(self.queue.leave(), door_closed);
+        tokio::join!(self.queue.leave(), traces_told, door_closed);
         self.world.point(Point::DrainBeforeQueue).await;
         self.queue.close().await;
         tracing::info!("drained");
@@ -387,6 +399,13 @@ pub async fn flow(
     // All notes of a queue of our own, whatever the lane; those of a shared one come with its parts.
     shared.enter("").await?;
     Ok(shared)
+}
+
+/// With somebody who tells a collector of the walks of messages, where one is configured.
+fn told(events: Events, config: &Config, dial: &Arc<dyn Dial>) -> (Events, Option<traces::Teller>) {
+    let Some(to) = &config.traces else { return (events, None) };
+    let (traces, teller) = traces::teller(to, dial);
+    (events.told_to(traces), Some(teller))
 }
 
 fn open_door(

@@ -44,6 +44,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// `[log]`.
     pub log: Log,
+    /// `[traces]`; none: nobody is told.
+    pub traces: Option<Traces>,
     /// Where all this stood.
     pub given: Given,
 }
@@ -428,6 +430,58 @@ pub struct Log {
     pub json: bool,
     /// `level`: `error`, `warn`, `info` (default), `debug`, `trace`.
     pub level: tracing::Level,
+}
+
+/// `[traces]` with an `endpoint`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Traces {
+    /// `endpoint`: who takes them, by OTLP over HTTP.
+    pub collector: Collector,
+    /// `sample`: which share of the messages, default a hundredth.
+    pub sample: Share,
+    /// `headers` of each request.
+    pub headers: Vec<(String, Secret)>,
+}
+
+/// An URL that takes traces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Collector {
+    /// `https://`.
+    pub secure: bool,
+    /// Host and port.
+    pub endpoint: azure::net::Endpoint,
+    /// Path and query, `/v1/traces` where none is given.
+    pub path: String,
+}
+
+/// A share of all messages, by an even number of 56 bits that belongs to each: those below it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share(u64);
+
+impl Share {
+    const ALL: u64 = 1 << 56;
+
+    /// From 0.0 to 1.0; none outside of that.
+    pub fn new(share: f64) -> Option<Self> {
+        (0.0..=1.0).contains(&share).then_some(Self((share * Self::ALL as f64) as u64))
+    }
+
+    /// As it is written.
+    pub fn fraction(self) -> f64 {
+        self.0 as f64 / Self::ALL as f64
+    }
+
+    /// Is this one among them? The last seven bytes decide, which are as even as any and what W3C calls the random ones.
+    pub fn has(self, id: &[u8; 16]) -> bool {
+        let [.., a, b, c, d, e, f, g] = *id;
+        u64::from_be_bytes([0, a, b, c, d, e, f, g]) < self.0
+    }
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        Self(Self::ALL / 100)
+    }
 }
 
 /// What DPS takes in a minute (azure-docs, DPS limits).

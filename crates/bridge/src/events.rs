@@ -1,21 +1,25 @@
 //! Every fact that we log, count and show. A fact is one variant of [`Event`]; emitting it writes the log line and
 //! moves the counters, so that the three can never tell different stories.
 //!
+//! Words: a dotted name, `up.delivered`; its last word is the counter's (`longhaul_delivered_total`) and the page's. The table is in
+//! docs/metrics.md, and a test holds it against this file.
+//!
 //! Levels: ERROR a human must act, WARN we coped, INFO a state changed, DEBUG one message. Keys, tokens and bodies
 //! never appear here.
 
+pub(crate) mod counters; // what is counted
+pub mod names; // values of labels, bounded
 mod seldom; // lines that one cause can bring by the thousand
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::histogram::Histogram;
+use lorawan::fingerprint::Fingerprint;
 use prometheus_client::registry::Registry;
 use tracing::{debug, error, info, warn};
 
+use self::counters::Totals;
+use self::names::Names;
 use self::seldom::Seldom;
 use crate::config::GroupKey;
 use crate::feed::journeys::{Parcel, State};
@@ -24,7 +28,8 @@ use crate::feed::series::Counted;
 use crate::feed::{Feed, Passage};
 use crate::lane::DeviceKey;
 use crate::provision::scope::Progress;
-use crate::world::World;
+use crate::traces::Traces;
+use crate::world::{Stamp, World};
 
 /// One fact.
 #[derive(Clone, Debug)]
@@ -219,6 +224,20 @@ pub enum Event<'a> {
         /// In how long.
         wait: Duration,
     },
+    /// A collector took the walks of messages, or failed attempts of one.
+    TracesSent {
+        /// How many.
+        count: usize,
+    },
+    /// It will never have some.
+    TracesLost {
+        /// How many.
+        count: usize,
+        /// A fixed word.
+        why: &'static str,
+        /// For a person.
+        cause: &'a str,
+    },
     /// The outcome of a message could not be committed; it comes again.
     NotSettled {
         /// Why.
@@ -322,167 +341,48 @@ pub enum Event<'a> {
     },
 }
 
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Kind {
-    kind: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct RouteName {
-    route: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Why {
-    why: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Status {
-    status: u16,
-    why: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Target {
-    target: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ScopeName {
-    scope: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct HubName {
-    hub: String,
-}
+/// The mailbox of traces has no room for this one.
+const TRACE_FULL: Event<'static> =
+    Event::TracesLost { count: 1, why: "full", cause: "the collector does not take them" };
 
 /// Where facts go. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Events(Arc<Counters>);
+pub struct Events(Arc<Inner>);
 
 #[derive(Debug)]
-struct Counters {
-    accepted: Family<Kind, Counter>,
-    accept_seconds: Histogram,
-    refused: Family<Status, Counter>,
-    slow_clients: Family<Why, Counter>,
-    connections_taken: Counter,
-    connections_full: Counter,
-    accept_failed: Counter,
-    handshake_failed: Counter,
-    certificate_loaded: Counter,
-    certificate_refused: Counter,
-    reloaded: Counter,
-    reload_refused: Counter,
-    secrets_fetched: Counter,
-    secrets_not_fetched: Counter,
-    committed_late: Counter,
-    buried: Family<Why, Counter>,
+struct Inner {
+    totals: Totals,
     seldom: Seldom,
-    delivered: Family<Target, Counter>,
-    delivered_seconds: Histogram,
-    duplicates: Counter,
-    kept: Family<Kind, Counter>,
-    dropped: Family<RouteName, Counter>,
-    retried: Counter,
-    not_settled: Counter,
-    hub_down: Family<HubName, Counter>,
-    breaker_opened: Family<HubName, Counter>,
-    hub_left: Family<HubName, Counter>,
-    scope_denies: Family<ScopeName, Counter>,
-    stolen: Counter,
-    assigned: Counter,
-    registration_refused: Family<Why, Counter>,
     feed: Feed,
     world: World,
+    traces: Option<Traces>,
 }
 
 impl Events {
     /// Counters of its own, registered below `registry`. The world's clock says when something happened.
     pub fn new(registry: &mut Registry, world: &World) -> Self {
-        let counters = Counters {
-            accepted: Family::default(),
-            // 1 ms to 4 s: the door answers within 4 s whatever happens.
-            accept_seconds: Histogram::new([0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0]),
-            refused: Family::default(),
-            slow_clients: Family::default(),
-            connections_taken: Counter::default(),
-            connections_full: Counter::default(),
-            accept_failed: Counter::default(),
-            handshake_failed: Counter::default(),
-            certificate_loaded: Counter::default(),
-            certificate_refused: Counter::default(),
-            reloaded: Counter::default(),
-            reload_refused: Counter::default(),
-            secrets_fetched: Counter::default(),
-            secrets_not_fetched: Counter::default(),
-            committed_late: Counter::default(),
-            buried: Family::default(),
+        Self(Arc::new(Inner {
+            totals: Totals::new(registry),
             seldom: Seldom::default(),
-            delivered: Family::default(),
-            // 5 ms to a day: an outage of Azure shows here.
-            delivered_seconds: Histogram::new([0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0, 300.0, 3600.0, 86400.0]),
-            duplicates: Counter::default(),
-            kept: Family::default(),
-            dropped: Family::default(),
-            retried: Counter::default(),
-            not_settled: Counter::default(),
-            hub_down: Family::default(),
-            breaker_opened: Family::default(),
-            hub_left: Family::default(),
-            scope_denies: Family::default(),
-            stolen: Counter::default(),
-            assigned: Counter::default(),
-            registration_refused: Family::default(),
             feed: Feed::default(),
             world: world.clone(),
-        };
-        registry.register("webhook_accepted", "Messages committed, by kind", counters.accepted.clone());
-        registry.register("webhook_accept_seconds", "Body read to commit", counters.accept_seconds.clone());
-        registry.register("webhook_refused", "Answers other than 2xx", counters.refused.clone());
-        registry.register("webhook_slow_clients", "Connections cut by phase", counters.slow_clients.clone());
-        registry.register("webhook_connections_taken", "Connections taken", counters.connections_taken.clone());
-        registry.register("webhook_connections_full", "Connections over the bound", counters.connections_full.clone());
-        registry.register("webhook_accept_failed", "Failures of accept", counters.accept_failed.clone());
-        registry.register("webhook_handshake_failed", "TLS handshakes that failed", counters.handshake_failed.clone());
-        registry.register(
-            "webhook_certificate_loaded",
-            "Changed certificates taken",
-            counters.certificate_loaded.clone(),
-        );
-        registry.register(
-            "webhook_certificate_refused",
-            "Changed certificates refused",
-            counters.certificate_refused.clone(),
-        );
-        registry.register("config_reloaded", "Changed configurations taken", counters.reloaded.clone());
-        registry.register("config_reload_refused", "Changed configurations refused", counters.reload_refused.clone());
-        registry.register("key_vault_fetched", "Secrets fetched while running", counters.secrets_fetched.clone());
-        registry.register(
-            "key_vault_failed",
-            "Secrets that could not be fetched",
-            counters.secrets_not_fetched.clone(),
-        );
-        registry.register("webhook_committed_late", "Commits after a 503", counters.committed_late.clone());
-        registry.register("buried", "Messages to the dead letters, by reason", counters.buried.clone());
-        let c = &counters;
-        registry.register("delivered", "Messages that IoT Hub accepted, by target", c.delivered.clone());
-        registry.register("delivered_seconds", "Door to acceptance by IoT Hub", c.delivered_seconds.clone());
-        registry.register("duplicates", "Second copies recognised and not sent", c.duplicates.clone());
-        registry.register("kept", "Events set aside, by kind", c.kept.clone());
-        registry.register("dropped", "Messages that a route drops on purpose, by route", c.dropped.clone());
-        registry.register("retried", "Attempts that failed and are repeated", c.retried.clone());
-        registry.register("not_settled", "Outcomes that could not be committed", c.not_settled.clone());
-        registry.register("hub_down", "Times a hub stopped working", c.hub_down.clone());
-        registry.register("scope_denies", "Alarms: a scope denies many devices", c.scope_denies.clone());
-        registry.register("hub_left", "Alarms: a hub's devices live elsewhere", c.hub_left.clone());
-        registry.register("breaker_opened", "Alarms: a hub refuses many devices", c.breaker_opened.clone());
-        registry.register("device_stolen", "Alarms: another sender took a device over", c.stolen.clone());
-        registry.register("assigned", "Registrations that DPS assigned", c.assigned.clone());
-        registry.register("registration_refused", "Registrations refused", c.registration_refused.clone());
-        Self(Arc::new(counters))
+            traces: None,
+        }))
+    }
+
+    /// Walks of messages are told there. Before anybody else has these events.
+    ///
+    /// # Panics
+    /// Afterwards.
+    #[must_use]
+    pub fn told_to(mut self, traces: Traces) -> Self {
+        Arc::get_mut(&mut self.0).expect("nobody else has these events yet").traces = Some(traces);
+        self
+    }
+
+    /// Which names from outside stand in labels.
+    pub fn names(&self) -> &Names {
+        &self.0.totals.names
     }
 
     /// What the page shows of the recent past.
@@ -490,26 +390,48 @@ impl Events {
         &self.0.feed
     }
 
+    /// A walk has ended, of which only the position is at hand.
+    fn walked(&self, seq: u64) {
+        if self.0.traces.is_some() {
+            self.walked_as(seq, self.0.feed.journeys.of(seq).and_then(|journey| journey.message_id));
+        }
+    }
+
+    fn walked_as(&self, seq: u64, message_id: Option<Fingerprint>) {
+        if self.0.traces.as_ref().is_some_and(|traces| !traces.ended(seq, message_id)) {
+            self.emit(TRACE_FULL);
+        }
+    }
+
+    fn attempted(&self, seq: u64, now: Stamp, cause: &str) {
+        let journey = || self.0.feed.journeys.of(seq);
+        if self.0.traces.as_ref().is_some_and(|traces| !traces.failed(journey, now, cause)) {
+            self.emit(TRACE_FULL);
+        }
+    }
+
     /// Logs and counts one fact.
     pub fn emit(&self, event: Event<'_>) {
-        let c = &self.0;
+        let Inner { totals: c, seldom, feed, world, .. } = &*self.0;
         match event {
             Event::Accepted { parcel, network, application, device, bytes, seconds } => {
                 let Parcel { seq, kind, .. } = parcel;
-                c.accepted.get_or_create(&Kind { kind: kind.to_owned() }).inc();
+                let labels = [("application", c.names.applications.label(application)), ("kind", kind.to_owned())];
+                c.accepted.get_or_create(&labels).inc();
                 c.accept_seconds.observe(seconds);
-                c.feed.accepted(parcel, [network, application], c.world.stamp());
-                debug!(kind, network, application, device, seq, bytes, "up.accept");
+                let took = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+                feed.accepted(parcel, [network, application], took, world.stamp());
+                debug!(kind, network, application, device, seq, bytes, "up.accepted");
             }
             Event::Refused { status, why } => {
-                c.refused.get_or_create(&Status { status, why: why.to_owned() }).inc();
-                c.feed.second.count(Counted::Refused);
-                if let Some(left_out) = c.seldom.turn(why) {
-                    warn!(status, why, left_out, "up.refuse");
+                c.refused.get_or_create(&[("status", status.to_string()), ("why", why.to_owned())]).inc();
+                feed.second.count(Counted::Refused);
+                if let Some(left_out) = seldom.turn(why) {
+                    warn!(status, why, left_out, "up.refused");
                 }
             }
             Event::SlowClient { phase } => {
-                c.slow_clients.get_or_create(&Why { why: phase.to_owned() }).inc();
+                c.slow_clients.get_or_create(&[("phase", phase.to_owned())]).inc();
                 debug!(phase, "up.slow_client");
             }
             Event::ConnectionTaken => {
@@ -520,39 +442,39 @@ impl Events {
                 debug!("up.connections_full");
             }
             Event::AcceptFailed { cause } => {
-                c.accept_failed.inc();
-                if let Some(left_out) = c.seldom.turn("accept_failed") {
-                    error!(cause, left_out, "up.accept_failed");
+                c.connections_failed.inc();
+                if let Some(left_out) = seldom.turn("connection_failed") {
+                    error!(cause, left_out, "up.connection_failed");
                 }
             }
             Event::HandshakeFailed { cause } => {
-                c.handshake_failed.inc();
+                c.handshakes_failed.inc();
                 debug!(cause, "up.handshake_failed");
             }
             Event::CertificateLoaded => {
-                c.certificate_loaded.inc();
+                c.certificates_loaded.inc();
                 info!("up.certificate_loaded");
             }
             Event::CertificateRefused { cause } => {
-                c.certificate_refused.inc();
+                c.certificates_refused.inc();
                 error!(cause, "up.certificate_refused");
             }
             Event::Reloaded { changed } => {
-                c.reloaded.inc();
+                c.config_reloaded.inc();
                 info!(changed = changed.join(", "), "config.reloaded");
             }
             Event::ReloadRefused { cause } => {
-                c.reload_refused.inc();
+                c.config_reload_refused.inc();
                 error!(cause, "config.reload_refused: the configuration before stays in use");
             }
             Event::SecretFetched { secret, is_back } => {
-                c.secrets_fetched.inc();
+                c.key_vault_fetched.inc();
                 if is_back {
                     info!(%secret, "config.key_vault_works");
                 }
             }
             Event::SecretNotFetched { secret, cause, is_first } => {
-                c.secrets_not_fetched.inc();
+                c.key_vault_failed.inc();
                 if is_first {
                     warn!(%secret, cause, "config.key_vault_failed: the value that is there stays in use");
                 }
@@ -562,47 +484,72 @@ impl Events {
                 info!(seq, seconds, "up.committed_late");
             }
             Event::Buried { parcel, reason, network, application, device, detail } => {
-                c.buried.get_or_create(&Why { why: reason.to_owned() }).inc();
-                c.feed.ended(parcel, State::Buried, Some(detail), c.world.stamp());
-                info!(reason, network, application, device, seq = parcel.seq, detail, "up.bury");
+                c.buried.get_or_create(&[("reason", crate::reason::of(reason).code.to_owned())]).inc();
+                feed.ended(parcel, State::Buried, Some(detail), world.stamp());
+                self.walked(parcel.seq);
+                info!(reason, network, application, device, seq = parcel.seq, detail, "up.buried");
             }
-            Event::Heard { device, frame } => c.feed.read(device, frame),
-            Event::Sending { parcel, passage } => c.feed.sending(parcel, passage),
-            Event::Held { parcel, cause } => c.feed.held(parcel, cause),
+            Event::Heard { device, frame } => feed.read(device, frame),
+            Event::Sending { parcel, passage } => feed.sending(parcel, passage),
+            Event::Held { parcel, cause } => feed.held(parcel, cause),
             Event::Delivered { parcel, owner, passage, message_id, body, bytes, waited } => {
                 let way = passage.way;
-                c.delivered.get_or_create(&Target { target: way.target.clone() }).inc();
-                c.delivered_seconds.observe(waited.as_secs_f64());
-                c.feed.delivered(parcel, passage, (body, bytes), waited);
-                debug!(%owner, device_id = way.id, message_id, seq = parcel.seq, bytes, ?waited, "up.deliver");
+                let application = c.names.applications.label(&owner.application);
+                let labels = [("application", application), ("target", c.names.targets.label(&way.target))];
+                c.delivered.get_or_create(&labels).inc();
+                c.delivery_seconds.observe(waited.as_secs_f64());
+                feed.delivered(parcel, passage, (body, bytes), waited);
+                self.walked_as(parcel.seq, Some(passage.message_id));
+                debug!(%owner, device_id = way.id, message_id, seq = parcel.seq, bytes, ?waited, "up.delivered");
             }
             Event::Duplicate { parcel, owner, message_id } => {
                 c.duplicates.inc();
-                c.feed.ended(parcel, State::Duplicate, None, c.world.stamp());
+                feed.ended(parcel, State::Duplicate, None, world.stamp());
+                self.walked(parcel.seq);
                 debug!(%owner, message_id, "up.duplicate");
             }
             Event::Kept { parcel, kind } => {
-                c.kept.get_or_create(&Kind { kind: kind.to_owned() }).inc();
-                c.feed.ended(parcel, State::Kept, Some(kind), c.world.stamp());
-                debug!(kind, "up.keep");
+                c.kept.get_or_create(&[("kind", kind.to_owned())]).inc();
+                feed.ended(parcel, State::Kept, Some(kind), world.stamp());
+                self.walked(parcel.seq);
+                debug!(kind, "up.kept");
             }
             Event::LettersReplayed { seqs } => {
-                seqs.iter().for_each(|seq| c.feed.replayed(*seq, c.world.stamp()));
-                info!(count = seqs.len(), "letters.replay");
+                c.dead_letters_replayed.inc_by(seqs.len() as u64);
+                seqs.iter().for_each(|seq| feed.replayed(*seq, world.stamp()));
+                info!(count = seqs.len(), "letters.replayed");
             }
-            Event::LettersDropped { count } => info!(count, "letters.drop"),
-            Event::LettersImported { count } => info!(count, "letters.import"),
-            Event::TakenOver { kept, buried } => info!(kept, buried, "queue.takeover"),
+            Event::LettersDropped { count } => {
+                c.dead_letters_dropped.inc_by(count as u64);
+                info!(count, "letters.dropped");
+            }
+            Event::LettersImported { count } => {
+                c.dead_letters_imported.inc_by(count as u64);
+                info!(count, "letters.imported");
+            }
+            Event::TakenOver { kept, buried } => info!(kept, buried, "queue.taken_over"),
             Event::Dropped { parcel, route } => {
-                c.dropped.get_or_create(&RouteName { route: route.to_owned() }).inc();
-                c.feed.ended(parcel, State::Dropped, Some(route), c.world.stamp());
-                debug!(route, "up.drop");
+                c.dropped.get_or_create(&[("route", c.names.routes.label(route))]).inc();
+                feed.ended(parcel, State::Dropped, Some(route), world.stamp());
+                self.walked(parcel.seq);
+                debug!(route, "up.dropped");
             }
             Event::Retried { parcel, device, cause, wait } => {
                 c.retried.inc();
-                c.feed.retried(parcel, cause, c.world.stamp());
-                if let Some(left_out) = c.seldom.turn("retry") {
-                    warn!(device, cause, ?wait, left_out, "up.retry");
+                let now = world.stamp();
+                feed.retried(parcel, cause, now);
+                self.attempted(parcel.seq, now, cause);
+                if let Some(left_out) = seldom.turn("retry") {
+                    warn!(device, cause, ?wait, left_out, "up.retried");
+                }
+            }
+            Event::TracesSent { count } => {
+                c.traces_sent.inc_by(count as u64);
+            }
+            Event::TracesLost { count, why, cause } => {
+                c.traces_lost.get_or_create(&[("why", why.to_owned())]).inc_by(count as u64);
+                if let Some(left_out) = seldom.turn(why) {
+                    warn!(count, why, cause, left_out, "traces.lost: messages go their way all the same");
                 }
             }
             Event::NotSettled { cause } => {
@@ -618,28 +565,28 @@ impl Events {
             }
             Event::QueueOpen => info!("queue.open: messages are taken again"),
             Event::HubDown { hub, cause } => {
-                c.hub_down.get_or_create(&HubName { hub: hub.to_owned() }).inc();
+                c.hub_down.get_or_create(&[("hub", c.names.hubs.label(hub))]).inc();
                 warn!(hub, cause, "hub.down");
             }
             Event::HubWorks { hub, woken } => info!(hub, woken, "hub.works"),
             Event::HubLeft { hub, resting } => {
-                c.hub_left.get_or_create(&HubName { hub: hub.to_owned() }).inc();
+                c.hub_left.get_or_create(&[("hub", c.names.hubs.label(hub))]).inc();
                 error!(hub, resting, "hub.left: it cannot be reached, and devices are assigned to another one now");
             }
             Event::BreakerClosed { hub } => info!(hub, "hub.breaker_closed: few devices are refused by now"),
             Event::BreakerOpened { hub, cause } => {
-                c.breaker_opened.get_or_create(&HubName { hub: hub.to_owned() }).inc();
+                c.hub_breaker_opened.get_or_create(&[("hub", c.names.hubs.label(hub))]).inc();
                 error!(hub, cause, "hub.breaker_opened: many devices are refused at once; none is registered again");
             }
             Event::DeviceStolen { device, wait, cause } => {
-                c.stolen.inc();
-                if let Some(left_out) = c.seldom.turn("stolen") {
+                c.devices_stolen.inc();
+                if let Some(left_out) = seldom.turn("stolen") {
                     error!(device, ?wait, cause, left_out, "hub.device_stolen: somebody else sends as this device");
                 }
             }
             Event::Assigned { registration_id, hub } => {
-                c.assigned.inc();
-                debug!(registration_id, hub, "dps.assign");
+                c.registrations_assigned.inc();
+                debug!(registration_id, hub, "dps.assigned");
             }
             Event::Provisioning { progress } => {
                 let Progress {
@@ -654,20 +601,21 @@ impl Events {
                     per_minute,
                     seconds_left,
                     works,
-                    "provisioning: devices stand in line"
+                    "dps.provisioning: devices stand in line"
                 );
             }
             Event::GroupKeyChanged { scope, key } => {
+                c.group_keys_changed.get_or_create(&[("scope", c.names.scopes.label(scope))]).inc();
                 warn!(scope, key = key.name(), "dps.group_key_changed: the other key of the group is refused");
             }
             Event::ScopeDenies { scope, cause } => {
-                c.scope_denies.get_or_create(&ScopeName { scope: scope.to_owned() }).inc();
+                c.scope_denies_many.get_or_create(&[("scope", c.names.scopes.label(scope))]).inc();
                 error!(scope, cause, "dps.denies_many: likely a wrong group key, or a group that is not there");
             }
             Event::RegistrationRefused { registration_id, class, cause } => {
-                c.registration_refused.get_or_create(&Why { why: class.to_owned() }).inc();
-                if let Some(left_out) = c.seldom.turn(class) {
-                    warn!(registration_id, class, cause, left_out, "dps.refuse");
+                c.registrations_refused.get_or_create(&[("class", class.to_owned())]).inc();
+                if let Some(left_out) = seldom.turn(class) {
+                    warn!(registration_id, class, cause, left_out, "dps.refused");
                 }
             }
         }

@@ -79,8 +79,8 @@ pub struct Passage<'a> {
 }
 
 impl Feed {
-    /// The door committed a message. What is no uplink says nothing of how its device is heard.
-    pub fn accepted(&self, parcel: Parcel<'_>, [network, application]: [&str; 2], accepted: Stamp) {
+    /// The door committed a message, so long after the end of its body. What is no uplink says nothing of how its device is heard.
+    pub fn accepted(&self, parcel: Parcel<'_>, [network, application]: [&str; 2], took: Duration, accepted: Stamp) {
         self.second.count(Counted::Accepted);
         self.networks().note(network, application, accepted.at);
         let kept = parcel
@@ -88,7 +88,10 @@ impl Feed {
             .filter(|_| parcel.kind == "uplink_message")
             .map(|device| self.radios.came(device, parcel.accepted_at));
         let device = kept.as_ref().or(parcel.device);
-        self.journeys.note(Parcel { device, ..parcel }, |journey| journey.stamps.accepted = Some(accepted));
+        self.journeys.note(Parcel { device, ..parcel }, |journey| {
+            journey.stamps.read = Some(accepted.before(took));
+            journey.stamps.accepted = Some(accepted);
+        });
     }
 
     /// A worker read an uplink.

@@ -25,6 +25,7 @@ pub mod shared_queue; // taking part in a queue that several share
 pub mod suspects; // messages that break whoever reads them
 pub mod swap; // a value that is replaced while others read it
 pub mod tenancies; // which notes have been read
+pub mod traces; // messages' walks, for a collector
 pub mod uplink; // which body and properties
 pub mod wait; // how long, by a service's word
 pub mod webhook; // the door

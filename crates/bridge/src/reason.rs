@@ -124,6 +124,11 @@ pub fn of(code: &str) -> Known {
     word(code).or_else(|| word("unknown")).expect("`unknown` is in the table")
 }
 
+/// Every fixed word.
+pub fn codes() -> impl Iterator<Item = &'static str> {
+    KNOWN.iter().map(|known| known.code)
+}
+
 /// A reason with its fixed word, which must be in the table.
 pub fn reason(code: &'static str, detail: &(impl std::fmt::Display + ?Sized)) -> Reason {
     debug_assert!(KNOWN.iter().any(|known| known.code == code), "`{code}` is not in the table");

@@ -116,7 +116,7 @@ fn changed(old: &Config, new: &Config) -> Vec<&'static str> {
 /// PURE: what differs although it cannot while the process runs. Taken apart in full, so that a new key is put on one side
 /// or the other by the compiler's leave.
 fn fixed(old: &Config, new: &Config) -> Vec<Mistake> {
-    let Config { webhook, admin, queue, azure, targets: _, routes: _, log, given: _ } = new;
+    let Config { webhook, admin, queue, azure, targets: _, routes: _, log, traces, given: _ } = new;
     let Webhook {
         listen,
         keys: _,
@@ -144,6 +144,7 @@ fn fixed(old: &Config, new: &Config) -> Vec<Mistake> {
     keys.extend(fixed_of_queue(&old.queue, queue));
     keys.extend(fixed_of_azure(&old.azure, azure));
     keys.extend(fixed_of_log(&old.log, log));
+    keys.push(("traces", *traces != old.traces));
     let mistake = |(key, _): (&str, bool)| Mistake {
         key: key.to_owned(),
         place: None,

@@ -67,6 +67,16 @@ pub struct Stamp {
     pub us: u64,
 }
 
+impl Stamp {
+    /// So long before.
+    #[must_use]
+    pub fn before(self, passed: Duration) -> Self {
+        let us = u64::try_from(passed.as_micros()).unwrap_or(u64::MAX);
+        let ms = queue::UnixMillis::try_from(us / 1000).unwrap_or(queue::UnixMillis::MAX);
+        Self { at: self.at.saturating_sub(ms), us: self.us.saturating_sub(us) }
+    }
+}
+
 /// All of it together.
 #[derive(Clone, Debug)]
 pub struct World {

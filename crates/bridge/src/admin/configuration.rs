@@ -55,7 +55,7 @@ pub(super) async fn show(State(admin): State<Arc<Admin>>) -> Json<Configuration>
 
 /// PURE: all of them.
 fn keys(config: &Config) -> Vec<Key> {
-    let Config { webhook, admin, queue, azure, targets, routes, log, given: _ } = config;
+    let Config { webhook, admin, queue, azure, targets, routes, log, traces, given: _ } = config;
     let mut told = Told { config, keys: Vec::new() };
     told.webhook(webhook);
     told.admin(admin);
@@ -66,6 +66,7 @@ fn keys(config: &Config) -> Vec<Key> {
     let config::Log { json, level } = log;
     told.value("log.format", if *json { "json" } else { "text" });
     told.value("log.level", level.as_str().to_lowercase());
+    told.traces(traces.as_ref());
     told.keys
 }
 
@@ -241,6 +242,18 @@ impl Told<'_> {
         self.value(key("daily_units"), daily_units.unwrap_or(0));
     }
 
+    /// Without the query of the endpoint, which may be a key.
+    fn traces(&mut self, traces: Option<&config::Traces>) {
+        let Some(config::Traces { collector, sample, headers }) = traces else {
+            return self.value("traces.endpoint", Value::Null);
+        };
+        let path = collector.path.split('?').next().unwrap_or_default();
+        let scheme = if collector.secure { "https" } else { "http" };
+        self.value("traces.endpoint", format!("{scheme}://{}{path}", collector.endpoint));
+        self.value("traces.sample", sample.fraction());
+        headers.iter().for_each(|(name, _)| self.secret(format!("traces.headers.{name}"), true));
+    }
+
     fn route(&mut self, at: usize, route: &Route) {
         let Route { application, port, destination } = route;
         if let Some(application) = application {
@@ -295,6 +308,9 @@ mod tests {
             group_key = "{CANARY}"
             secondary_group_key = {{ file = "b.key" }}
             daily_units = 400000
+            [traces]
+            endpoint = "https://collector.example/v1/traces?key={CANARY}"
+            headers = {{ authorization = {{ env = "KEY" }} }}
             [targets.policy]
             kind = "iot-hub"
             connection_string = "HostName=hub.azure-devices.net;SharedAccessKeyName=device;SharedAccessKey={CANARY}"
@@ -315,7 +331,7 @@ mod tests {
         let told = serde_json::to_string(&keys(&config)).expect("it is JSON");
         assert!(!told.contains("c4n4ry") && !told.contains("AccountKey") && !told.contains("SharedAccess"), "{told}");
         let secrets = keys(&config).into_iter().filter(|key| key.secret && key.value == HIDDEN).count();
-        assert_eq!(secrets, 3 + 1 + 1 + 2 + 2, "each of them is there, though");
+        assert_eq!(secrets, 3 + 1 + 1 + 2 + 2 + 1, "each of them is there, though");
     }
 
     #[test]

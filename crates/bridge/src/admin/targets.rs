@@ -142,7 +142,26 @@ fn described(target: &Target) -> (&'static str, String, Option<String>) {
     }
 }
 
+/// For the metrics: a hub that several targets lead to has the least of their allowances.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Today {
+    pub(super) used: u64,
+    pub(super) allowance: Option<u64>,
+    pub(super) forecast: u64,
+}
+
 impl Admin {
+    /// What a hub counts today; none where it took nothing.
+    pub(super) fn today(&self, standing: &Standing, config: &Config) -> Option<Today> {
+        let host = standing.hub.split(':').next().unwrap_or_default();
+        let targets = self.targets_of(host, config);
+        let allowance = targets.iter().filter_map(|name| config.targets.get(name)?.daily_units).min();
+        let now = self.world.now();
+        let day = self.events.feed().units().of(host, now)?;
+        let forecast = day.forecast(now, self.started_at, allowance).end_of_day;
+        Some(Today { used: day.used, allowance, forecast })
+    }
+
     /// Those of each target, and the devices that live there.
     fn hubs(&self, config: &Config) -> BTreeMap<String, (usize, Vec<Hub>)> {
         let mut found: BTreeMap<String, (usize, Vec<Hub>)> = BTreeMap::new();

@@ -14,6 +14,7 @@ mod routes;
 mod secrets;
 mod targets;
 mod template;
+mod traces;
 mod tree;
 pub mod vaults;
 
@@ -126,8 +127,10 @@ fn config(reader: &mut Reader<'_>, mut root: Section) -> Config {
     let routes = routes::read(reader, routes, &routes_at, &targets.names);
     let log = root.section(reader, "log", "[log]");
     let log = self::log(reader, log);
+    let traces = root.section(reader, "traces", "[traces]");
+    let traces = traces::read(reader, traces);
     root.finish(reader);
-    Config { webhook, admin, queue, azure, targets: targets.usable, routes, log, given: Given::default() }
+    Config { webhook, admin, queue, azure, targets: targets.usable, routes, log, traces, given: Given::default() }
 }
 
 /// 0 is none.

@@ -82,7 +82,9 @@ impl<'a> Parcel<'a> {
 pub struct Stamps {
     /// The door took it.
     pub accepted_at: UnixMillis,
-    /// The same, where it was this process's door.
+    /// Its body was at its end, where it was this process's door.
+    pub read: Option<Stamp>,
+    /// It was committed, where it was this process's door.
     pub accepted: Option<Stamp>,
     /// A worker had it for the first time.
     pub leased: Option<Stamp>,

@@ -60,7 +60,7 @@ async fn json_that_is_no_message_becomes_a_dead_letter() {
         let letter = site.dead_letter().await;
         assert_eq!(letter.reason.code, "not_understood", "{shown}");
         assert_eq!(letter.message.body, body.as_bytes(), "{shown}");
-        assert_eq!(site.count("buried_total{why=\"not_understood\"}"), 1);
+        assert_eq!(site.count("buried_total{reason=\"not_understood\"}"), 1);
     }
 }
 

@@ -22,7 +22,7 @@ async fn a_connection_over_the_bound_is_closed_and_the_others_stay() {
     for _ in 0..20 {
         assert!(site.client().await.is_closed_within(Duration::from_secs(1)).await);
     }
-    assert_eq!(site.count("webhook_connections_full_total"), 20);
+    assert_eq!(site.count("connections_full_total"), 20);
     first.send(&post("/tts", "", UPLINK.as_bytes())).await;
     assert_eq!(first.reply().await.status, 202);
     drop(first);
@@ -49,7 +49,7 @@ async fn a_stop_finishes_what_is_in_flight_and_closes_what_is_idle() {
     let request = post("/tts", "", UPLINK.as_bytes());
     let (head, rest) = request.split_at(request.len() - 10);
     busy.send(head).await;
-    site.counts("webhook_connections_taken_total", 2).await;
+    site.counts("connections_taken_total", 2).await;
     site.stop();
     assert!(idle.is_closed_within(PATIENCE).await);
     busy.send(rest).await;
@@ -106,7 +106,7 @@ async fn a_stop_does_not_wait_for_ever() {
     let mut site = Site::open(Plan { limits, ..Plan::default() }).await;
     let mut slow = site.client().await;
     slow.send(b"POST /tts HTTP/1.1\r\n").await;
-    site.counts("webhook_connections_taken_total", 1).await;
+    site.counts("connections_taken_total", 1).await;
     site.stop();
     timeout(PATIENCE, &mut site.serving).await.expect("an end").expect("no panic");
     assert!(slow.is_closed_within(Duration::from_secs(1)).await);

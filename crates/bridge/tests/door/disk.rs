@@ -20,7 +20,7 @@ async fn a_stalled_disk_is_answered_in_time_and_the_late_commit_is_kept() {
     site.disk.resume();
     site.holds(1).await;
     assert_eq!(site.take().await.body, UPLINK.as_bytes());
-    site.counts("webhook_committed_late_total", 1).await;
+    site.counts("committed_late_total", 1).await;
 }
 
 #[tokio::test]
@@ -29,7 +29,7 @@ async fn a_put_outlives_its_sender() {
     site.disk.stall();
     let mut client = site.client().await;
     client.send(&post("/tts", "", UPLINK.as_bytes())).await;
-    site.counts("webhook_connections_taken_total", 1).await;
+    site.counts("connections_taken_total", 1).await;
     drop(client);
     site.disk.resume();
     site.holds(1).await;
@@ -72,7 +72,7 @@ async fn puts_that_wait_are_bounded_in_number_and_in_bytes() {
             clients.push(client);
         }
         let began = Instant::now();
-        site.counts("webhook_refused_total{status=\"503\",why=\"too_many_waiting\"}", 8).await;
+        site.counts("refused_total{status=\"503\",why=\"too_many_waiting\"}", 8).await;
         assert!(began.elapsed() < Duration::from_secs(1), "the refusal waited for the disk");
         site.disk.resume();
         let mut kept = 0;

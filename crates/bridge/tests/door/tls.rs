@@ -75,12 +75,12 @@ async fn a_changed_certificate_is_taken_and_a_bad_one_is_not() {
     assert!(kept(&site, &first).await);
 
     let second = files.renew();
-    site.counts("webhook_certificate_loaded_total", 1).await;
+    site.counts("certificates_loaded_total", 1).await;
     assert!(kept(&site, &second).await);
     assert!(!kept(&site, &first).await, "the old certificate is still shown");
 
     std::fs::write(&files.files.cert_file, "half of a certifi").expect("a file");
-    site.counts("webhook_certificate_refused_total", 1).await;
+    site.counts("certificates_refused_total", 1).await;
     assert!(kept(&site, &second).await);
     following.abort();
 }
@@ -106,8 +106,8 @@ async fn a_handshake_that_does_not_come_is_cut() {
     let site = Site::open(Plan { tls, limits, ..Plan::default() }).await;
     let mut silent = site.client().await;
     assert!(silent.is_closed_within(Duration::from_secs(3)).await);
-    site.counts("webhook_slow_clients_total{why=\"handshake\"}", 1).await;
+    site.counts("slow_clients_total{phase=\"handshake\"}", 1).await;
     let mut plain = site.client().await;
     plain.send(b"POST /tts HTTP/1.1\r\nhost: door\r\n\r\n").await;
-    site.counts("webhook_handshake_failed_total", 1).await;
+    site.counts("handshakes_failed_total", 1).await;
 }

@@ -138,8 +138,8 @@ impl Worker<'_> {
 
     /// Notes what is being done to it.
     async fn meets(&mut self, what: &'static str) {
-        let mut devices = self.count("longhaul_hub_devices_attached").await;
-        devices += self.count("longhaul_hub_devices_attaching").await;
+        let mut devices = self.count("longhaul_hub_links").await;
+        devices += self.count("longhaul_hub_links_opening").await;
         let peers = self.peers();
         assert!(!peers.is_empty() && devices > 0, "{} has nothing to do, so nothing is shown", self.name);
         self.fleet.say(&format!("{} with {devices} devices is {what}", self.name));

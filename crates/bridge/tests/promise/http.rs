@@ -113,11 +113,29 @@ async fn read_reply(reader: &mut BufReader<OwnedReadHalf>) -> Result<Reply> {
             reply.body = vec![0; length];
             reader.read_exact(&mut reply.body).await?;
         }
+        None if reply.header("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) => {
+            reply.body = chunks(reader).await?;
+        }
         None => {
             reader.read_to_end(&mut reply.body).await?;
         }
     }
     Ok(reply)
+}
+
+async fn chunks(reader: &mut BufReader<OwnedReadHalf>) -> Result<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let size = line(reader).await?;
+        let size = usize::from_str_radix(&size, 16).map_err(|_| Error::new(ErrorKind::InvalidData, size))?;
+        let begin = body.len();
+        body.resize(begin + size, 0);
+        reader.read_exact(&mut body[begin..]).await?;
+        line(reader).await?;
+        if size == 0 {
+            return Ok(body);
+        }
+    }
 }
 
 async fn line(reader: &mut BufReader<OwnedReadHalf>) -> Result<String> {

@@ -161,12 +161,12 @@ async fn each_line_of_the_log_says_whose_message_it_is() {
         values.sort_by_key(Value::to_string);
         values
     };
-    assert_eq!(of("up.accept", "device"), ["dev-1", "dev-2"]);
-    assert_eq!(of("up.accept", "seq").len(), 2);
-    assert_eq!(of("up.deliver", "device_id"), ["dev-1", "dev-2"]);
+    assert_eq!(of("up.accepted", "device"), ["dev-1", "dev-2"]);
+    assert_eq!(of("up.accepted", "seq").len(), 2);
+    assert_eq!(of("up.delivered", "device_id"), ["dev-1", "dev-2"]);
     let mut expected = ids;
     expected.sort_by_key(Value::to_string);
-    assert_eq!(of("up.deliver", "message_id"), expected);
+    assert_eq!(of("up.delivered", "message_id"), expected);
 }
 
 /// A reader of this file may want to see that the judge's campaign and these tests look at the same thing.

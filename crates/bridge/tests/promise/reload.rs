@@ -112,7 +112,7 @@ async fn a_group_key_that_was_mended_is_tried_at_once() {
     site.start_bridge().await;
     assert_eq!(site.post("/tts", &uplinks::tts("building", "dev", 1)).await.status, 202);
     let refused =
-        async || Some(()).filter(|()| site.bridge.as_ref().is_some_and(|b| b.stderr().contains("dps.refuse")));
+        async || Some(()).filter(|()| site.bridge.as_ref().is_some_and(|b| b.stderr().contains("dps.refused")));
     until("the wrong key is refused", PATIENCE, refused).await;
     std::fs::write(&key, site.group_key()).expect("it can be written");
     site.drained(PATIENCE).await;

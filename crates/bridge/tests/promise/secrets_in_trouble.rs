@@ -153,7 +153,8 @@ async fn no_secret_leaks_when_keys_are_refused_and_configurations_are_wrong() {
     }
     assert_eq!((post(&site, LIMITED_KEY, "one").await, post(&site, LIMITED_KEY, "garden").await), (202, 403));
     let bridge = site.bridge.as_ref().expect("it runs");
-    for says in ["dps.group_key_changed", "dps.refuse", "up.retry device=\"one\" cause=\"not delivered (unauthorized)"]
+    for says in
+        ["dps.group_key_changed", "dps.refused", "up.retried device=\"one\" cause=\"not delivered (unauthorized)"]
     {
         until(says, PATIENCE, async || bridge.stderr().contains(says).then_some(())).await;
     }

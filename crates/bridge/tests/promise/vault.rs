@@ -138,7 +138,7 @@ async fn secrets_of_a_vault_are_used_replaced_while_running_and_never_shown() {
     world.start().await;
     assert_eq!((world.status(FIRST, "building", 1).await, world.status(SECOND, "building", 1).await), (202, 401));
     assert_eq!(world.status(FIRST, "vehicles", 2).await, 202);
-    let refused = async || Some(()).filter(|()| world.site.bridge().stderr().contains("dps.refuse"));
+    let refused = async || Some(()).filter(|()| world.site.bridge().stderr().contains("dps.refused"));
     until("the wrong group key is refused", PATIENCE, refused).await;
     world.vault.set("group-key", &group_key);
     world.hang_up("longhaul_config_reloaded_total").await;

@@ -298,7 +298,7 @@ impl Found<Node> {
     pub(super) fn into_text(self, reader: &mut Reader<'_>, wanted: Wanted) -> Option<Found<String>> {
         match (self.value.value, self.value.raw) {
             (Value::Text(text), _) => Some(Found { at: self.at, value: text }),
-            (Value::Integer(_) | Value::Float | Value::Boolean(_) | Value::Time, Some(raw)) => {
+            (Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Time, Some(raw)) => {
                 Some(Found { at: self.at, value: raw })
             }
             (other, _) => {

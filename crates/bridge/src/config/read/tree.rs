@@ -24,7 +24,7 @@ pub(super) enum Value {
     Text(String),
     /// Saturated: no key takes a number that long.
     Integer(i64),
-    Float,
+    Float(f64),
     Boolean(bool),
     Time,
     List(Vec<Node>),
@@ -37,7 +37,7 @@ impl Value {
         match self {
             Self::Text(_) => "a text",
             Self::Integer(_) => "a number",
-            Self::Float => "a number with a decimal point",
+            Self::Float(_) => "a number with a decimal point",
             Self::Boolean(_) => "true or false",
             Self::Time => "a time",
             Self::List(_) => "a list",
@@ -120,7 +120,7 @@ fn node(value: Spanned<DeValue<'_>>, place: Placing<'_>) -> Node {
     let value = match value.into_inner() {
         DeValue::String(text) => Value::Text(text.into_owned()),
         DeValue::Integer(number) => Value::Integer(integer(&number)),
-        DeValue::Float(_) => Value::Float,
+        DeValue::Float(float) => Value::Float(float.as_str().replace('_', "").parse().unwrap_or(f64::NAN)),
         DeValue::Boolean(boolean) => Value::Boolean(boolean),
         DeValue::Datetime(_) => Value::Time,
         DeValue::Array(list) => Value::List(list.into_iter().map(|item| node(item, place)).collect()),

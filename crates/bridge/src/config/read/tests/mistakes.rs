@@ -34,6 +34,22 @@ const ALONE: &[(&str, &str, &str, &str)] = &[
     ("[queue]\ndir = \"\"", "queue.dir", "empty", "directory"),
     ("[log]\nlevel = \"inof\"", "log.level", "`inof`", "did you mean \"info\"?"),
     ("[log]\nformat = \"xml\"", "log.format", "`xml`", "\"text\", \"json\""),
+    // traces
+    (
+        "[traces]\nendpoint = \"localhost:4318\"",
+        "traces.endpoint",
+        "neither http:// nor https://",
+        "http://localhost:4318/v1/traces",
+    ),
+    ("[traces]\nendpoint = \"https://:1\"", "traces.endpoint", "", "endpoint = "),
+    ("[traces]\nsample = 1.5", "traces.sample", "share", "0.0 to 1.0"),
+    ("[traces]\nsample = nan", "traces.sample", "share", "0.0 to 1.0"),
+    (
+        "[traces]\nheaders = { \"a b\" = { env = \"LONGHAUL_WEBHOOK_KEY\" } }",
+        "traces.headers.\"a b\"",
+        "no header of HTTP",
+        "collector",
+    ),
     // a shared queue
     ("[queue]\nkind = \"azure-storage\"", "queue.kind", "none is named", "connection_string = {"),
     (
