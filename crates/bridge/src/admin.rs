@@ -23,7 +23,7 @@ use tokio::sync::watch;
 
 pub use metrics::Gauges;
 
-use crate::alarm::{Outlook, Seen};
+use crate::alarms::{Alarms, Outlook, Picture};
 use crate::device::Shared;
 use crate::events::Events;
 use crate::feed::Recent;
@@ -40,8 +40,8 @@ const BODY_MAX: usize = 4096;
 pub struct Admin {
     /// Depths and health of the queue.
     pub queue: Queue,
-    /// How long it will have room.
-    pub seen: Arc<Seen>,
+    /// What a human must know; how long the queue will have room.
+    pub alarms: Arc<Alarms>,
     /// Feed of the recent past.
     pub events: Events,
     /// Hubs, assignments, claims. None while the process only takes messages.
@@ -91,6 +91,7 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/page.js", get(page::script))
         .route("/metrics", get(metrics::metrics))
         .route("/api/v1/snapshot", get(snapshot))
+        .route("/api/v1/alarms", get(alarms))
         .route("/api/v1/dead-letters", get(dead_letters::list))
         .route("/api/v1/dead-letters/{seq}", get(dead_letters::show))
         .route("/api/v1/dead-letters/replay", post(dead_letters::replay))
@@ -138,6 +139,10 @@ async fn snapshot(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
     Json(admin.snapshot())
 }
 
+async fn alarms(State(admin): State<Arc<Admin>>) -> Json<Picture> {
+    Json(admin.alarms.picture())
+}
+
 impl Admin {
     fn snapshot(&self) -> Snapshot {
         let q = self.queue.stats();
@@ -154,7 +159,7 @@ impl Admin {
                 kept_gone: q.kept_gone,
                 writable: q.writable,
                 trouble: q.trouble,
-                outlook: self.seen.outlook(),
+                outlook: self.alarms.outlook(),
             },
             hubs: self.flow.as_ref().map_or_else(Vec::new, |flow| flow.pool.standing()),
             devices_assigned: self.flow.as_ref().map_or(0, |flow| flow.provision.assigned()),

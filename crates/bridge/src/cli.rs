@@ -14,7 +14,6 @@ pub mod run;
 pub mod send;
 
 mod admin_api;
-mod duration;
 mod follow;
 mod log;
 mod moment;

@@ -5,18 +5,23 @@
 //! never appear here.
 
 mod seldom; // lines that one cause can bring by the thousand
+mod tally; // what was counted, for the process itself
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use tracing::{debug, error, info, warn};
 
 use self::seldom::Seldom;
+pub use self::tally::Tally;
+use crate::alarms::{Alarm, Kind as AlarmKind, Severity};
 use crate::config::GroupKey;
 use crate::device::plan::Way;
 use crate::feed::Feed;
@@ -182,6 +187,30 @@ pub enum Event<'a> {
         /// How many since the last look.
         count: u64,
     },
+    /// An alarm was raised, or came a step further.
+    AlarmRaised {
+        /// As it is shown.
+        alarm: &'a Alarm,
+        /// It stood before.
+        is_further: bool,
+    },
+    /// An alarm has ended.
+    AlarmEnded {
+        /// As it is shown.
+        alarm: &'a Alarm,
+    },
+    /// The operator's receiver did not take a report; it is tried again.
+    AlarmReportFailed {
+        /// Its host and port.
+        to: &'a str,
+        /// What it said.
+        cause: &'a str,
+    },
+    /// Reports that nobody took: too many, too old, or refused again and again.
+    AlarmReportsGone {
+        /// How many.
+        count: usize,
+    },
     /// The queue cannot make a message durable; the door answers 503.
     QueueShut {
         /// Why.
@@ -281,6 +310,11 @@ struct Kind {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct AlarmName {
+    alarm: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct RouteName {
     route: String,
 }
@@ -348,6 +382,13 @@ struct Counters {
     stolen: Counter,
     assigned: Counter,
     registration_refused: Family<Why, Counter>,
+    alarms_active: Family<AlarmName, Gauge>,
+    alarms_raised: Family<AlarmName, Counter>,
+    alarm_reports_failed: Counter,
+    alarm_reports_gone: Counter,
+    tally: Tally,
+    /// What a hub or a scope said last; as many as there are of them.
+    causes: Mutex<BTreeMap<String, String>>,
     feed: Feed,
 }
 
@@ -388,6 +429,12 @@ impl Events {
             stolen: Counter::default(),
             assigned: Counter::default(),
             registration_refused: Family::default(),
+            alarms_active: Family::default(),
+            alarms_raised: Family::default(),
+            alarm_reports_failed: Counter::default(),
+            alarm_reports_gone: Counter::default(),
+            tally: Tally::default(),
+            causes: Mutex::default(),
             feed: Feed::default(),
         };
         registry.register("webhook_accepted", "Messages committed, by kind", counters.accepted.clone());
@@ -433,12 +480,28 @@ impl Events {
         registry.register("device_stolen", "Alarms: another sender took a device over", c.stolen.clone());
         registry.register("assigned", "Registrations that DPS assigned", c.assigned.clone());
         registry.register("registration_refused", "Registrations refused", c.registration_refused.clone());
+        register_alarms(registry, c);
         Self(Arc::new(counters))
     }
 
     /// What the page shows of the recent past.
     pub fn feed(&self) -> &Feed {
         &self.0.feed
+    }
+
+    /// What was counted, for whoever reasons about it.
+    pub fn tally(&self) -> &Tally {
+        &self.0.tally
+    }
+
+    /// What a hub, or a scope, said when it failed last.
+    pub fn cause(&self, of: &str) -> Option<String> {
+        self.0.causes.lock().unwrap_or_else(PoisonError::into_inner).get(of).cloned()
+    }
+
+    fn note_cause(&self, of: &str, cause: &str) {
+        let mut causes = self.0.causes.lock().unwrap_or_else(PoisonError::into_inner);
+        causes.insert(of.to_owned(), cause.to_owned());
     }
 
     /// Logs and counts one fact.
@@ -448,10 +511,12 @@ impl Events {
             Event::Accepted { kind, application, device, seq, seconds } => {
                 c.accepted.get_or_create(&Kind { kind: kind.to_owned() }).inc();
                 c.accept_seconds.observe(seconds);
+                c.tally.accepted();
                 debug!(kind, application, device, seq, "up.accept");
             }
             Event::Refused { status, why } => {
                 c.refused.get_or_create(&Status { status, why: why.to_owned() }).inc();
+                c.tally.refused(status);
                 if let Some(left_out) = c.seldom.turn(why) {
                     warn!(status, why, left_out, "up.refuse");
                 }
@@ -511,20 +576,24 @@ impl Events {
             }
             Event::Buried { reason, application, device, seq, detail } => {
                 c.buried.get_or_create(&Why { why: reason.to_owned() }).inc();
+                c.tally.one_settled();
                 info!(reason, application, device, seq, detail, "up.bury");
             }
             Event::Delivered { owner, way, message_id, body, waited } => {
                 c.delivered.get_or_create(&Target { target: way.target.clone() }).inc();
+                c.tally.one_settled();
                 c.delivered_seconds.observe(waited.as_secs_f64());
                 c.feed.delivered(owner, way, message_id, body, waited);
                 debug!(%owner, device_id = way.id, message_id, ?waited, "up.deliver");
             }
             Event::Duplicate { owner, message_id } => {
                 c.duplicates.inc();
+                c.tally.one_settled();
                 debug!(%owner, message_id, "up.duplicate");
             }
             Event::Kept { kind } => {
                 c.kept.get_or_create(&Kind { kind: kind.to_owned() }).inc();
+                c.tally.one_settled();
                 debug!(kind, "up.keep");
             }
             Event::LettersReplayed { count } => info!(count, "letters.replay"),
@@ -532,6 +601,7 @@ impl Events {
             Event::LettersImported { count } => info!(count, "letters.import"),
             Event::Dropped { route } => {
                 c.dropped.get_or_create(&RouteName { route: route.to_owned() }).inc();
+                c.tally.one_settled();
                 debug!(route, "up.drop");
             }
             Event::Retried { device, cause, wait } => {
@@ -547,6 +617,32 @@ impl Events {
             Event::DeadLettersGone { count } => {
                 error!(count, "queue.dead_letters_gone: nobody dealt with them in time")
             }
+            Event::AlarmRaised { alarm, is_further } => {
+                let Alarm { alarm: kind, subject, severity, text, mend, .. } = alarm;
+                let name = AlarmName { alarm: kind.word() };
+                if !is_further {
+                    c.alarms_active.get_or_create(&name).inc();
+                    c.alarms_raised.get_or_create(&name).inc();
+                }
+                match severity {
+                    Severity::Page => error!(alarm = kind.word(), subject, text, mend, "alarm.raised"),
+                    Severity::Warn => warn!(alarm = kind.word(), subject, text, mend, "alarm.raised"),
+                }
+            }
+            Event::AlarmEnded { alarm: Alarm { alarm, subject, text, .. } } => {
+                c.alarms_active.get_or_create(&AlarmName { alarm: alarm.word() }).dec();
+                info!(alarm = alarm.word(), subject, text, "alarm.ended");
+            }
+            Event::AlarmReportFailed { to, cause } => {
+                c.alarm_reports_failed.inc();
+                if let Some(left_out) = c.seldom.turn("alarm_report") {
+                    warn!(to, cause, left_out, "alarm.report_failed: it is tried again");
+                }
+            }
+            Event::AlarmReportsGone { count } => {
+                c.alarm_reports_gone.inc_by(count as u64);
+                error!(count, "alarm.reports_gone: nobody was told of these");
+            }
             Event::QueueShut { trouble } => error!(trouble, "queue.shut: messages are refused"),
             Event::QueueFills { seconds_left, bytes_left } => {
                 warn!(seconds_left, bytes_left, "queue.fills: make room on its disk, or raise queue.max_bytes");
@@ -554,6 +650,7 @@ impl Events {
             Event::QueueOpen => info!("queue.open: messages are taken again"),
             Event::HubDown { hub, cause } => {
                 c.hub_down.get_or_create(&HubName { hub: hub.to_owned() }).inc();
+                self.note_cause(hub, cause);
                 warn!(hub, cause, "hub.down");
             }
             Event::HubWorks { hub, woken } => info!(hub, woken, "hub.works"),
@@ -564,6 +661,7 @@ impl Events {
             Event::BreakerClosed { hub } => info!(hub, "hub.breaker_closed: few devices are refused by now"),
             Event::BreakerOpened { hub, cause } => {
                 c.breaker_opened.get_or_create(&HubName { hub: hub.to_owned() }).inc();
+                self.note_cause(hub, cause);
                 error!(hub, cause, "hub.breaker_opened: many devices are refused at once; none is registered again");
             }
             Event::DeviceStolen { device, wait, cause } => {
@@ -597,6 +695,7 @@ impl Events {
             }
             Event::ScopeDenies { scope, cause } => {
                 c.scope_denies.get_or_create(&ScopeName { scope: scope.to_owned() }).inc();
+                self.note_cause(scope, cause);
                 error!(scope, cause, "dps.denies_many: likely a wrong group key, or a group that is not there");
             }
             Event::RegistrationRefused { registration_id, class, cause } => {
@@ -607,4 +706,21 @@ impl Events {
             }
         }
     }
+}
+
+/// Each alarm's figure is there from the start: a rule must be able to tell none from unknown.
+fn register_alarms(registry: &mut Registry, c: &Counters) {
+    for kind in AlarmKind::ALL {
+        let name = AlarmName { alarm: kind.word() };
+        c.alarms_active.get_or_create(&name).set(0);
+        drop(c.alarms_raised.get_or_create(&name));
+    }
+    registry.register("alarms_active", "Alarms that stand, by name", c.alarms_active.clone());
+    registry.register("alarms_raised", "Alarms raised, by name", c.alarms_raised.clone());
+    registry.register(
+        "alarm_reports_failed",
+        "Tries to tell the alarms' receiver that failed",
+        c.alarm_reports_failed.clone(),
+    );
+    registry.register("alarm_reports_gone", "Reports of alarms that nobody took", c.alarm_reports_gone.clone());
 }
