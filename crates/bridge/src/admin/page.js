@@ -46,7 +46,7 @@ const show = (s, { letters: dead }) => {
     [number(p.under_way), "n"], [number(p.done), "n"], [p.per_minute ? number(p.per_minute) : "no limit", "n"],
     [p.seconds_left === null ? "" : `${number(p.seconds_left)} s`, "n"]]), "none");
   fill("devices", [["device"], ["goes to"], ["delivered", "n"], ["last took", "n"]],
-    Object.entries(s.recent.devices).slice(0, 200).map(([from, d]) => [
+    Object.entries(s.recent.devices ?? {}).slice(0, 200).map(([from, d]) => [
       [from], [d.to], [number(d.delivered), "n"], [`${d.waited_ms} ms`, "n"]]), "none yet");
   fill("dead", [["position", "n"], ["reason"], ["detail"], ["what can be done"], ["from"]], dead.slice(-50).reverse().map((d) => [
     [d.seq, "n"], [d.reason], [d.detail], [d.mend], [d.lane]]), "none");

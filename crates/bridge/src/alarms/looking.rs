@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use azure::net::Dial;
-use queue::{Queue, Stats};
+use queue::{Queue, Stats, UnixMillis};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::book::News;
@@ -17,7 +18,8 @@ use super::{Alarms, Kind, LOOK_EVERY, Now, lock, sender};
 use crate::config::Config;
 use crate::device::Shared;
 use crate::events::{Event, Events};
-use crate::lane::Lane;
+use crate::feed::radio::DEVICES_MAX;
+use crate::lane::{DeviceKey, Lane};
 use crate::swap::Swap;
 use crate::webhook::tls::Tls;
 use crate::world::World;
@@ -26,8 +28,15 @@ use crate::world::World;
 const ASK_WITHIN: Duration = Duration::from_secs(2);
 /// Lanes in one question to the queue's writer.
 const LANES_AT_ONCE: usize = 512;
-/// An uplink whose device sent fewer intervals before is no habit.
+/// What a device does so often is its habit.
 const INTERVALS_MIN: u8 = 4;
+
+/// Devices that are recalled in one go after a restart, each a row read by the queue's writer: 500 a second.
+const RECALLED_AT_ONCE: usize = 50;
+const RECALL_EVERY: Duration = Duration::from_millis(100);
+
+/// Each device, and when its uplinks of before were settled, the oldest first.
+type Recalled = Vec<(Arc<DeviceKey>, Vec<UnixMillis>)>;
 
 /// Where the queue is, and how large it may become.
 #[derive(Clone, Debug)]
@@ -69,6 +78,7 @@ impl Watch {
 
     async fn run(self, alarms: Arc<Alarms>) {
         let began = Instant::now();
+        let mut recalled = self.recall();
         let (mut rules, mut filling, mut before) = (Rules::default(), Filling::default(), self.queue.stats());
         filling.look(&before);
         loop {
@@ -82,6 +92,9 @@ impl Watch {
             *lock(&alarms.outlook) = outlook;
             let config = self.config.get();
             let by = Instant::now() + ASK_WITHIN;
+            if let Ok(recalled) = recalled.try_recv() {
+                self.remember(&mut rules, recalled);
+            }
             let devices = self.devices(&mut rules, &config, now, by).await;
             let facts = self.facts(&alarms, &config, (stats, outlook), by).await;
             let mut book = lock(&alarms.book);
@@ -92,10 +105,45 @@ impl Watch {
         }
     }
 
+    /// When each device was heard before this process was there, as far as the queue on our disk remembers: the last 64 uplinks of
+    /// a day. A bounded number of rows a second, so that puts wait for none of it.
+    fn recall(&self) -> oneshot::Receiver<Recalled> {
+        let (recalled, at_the_end) = oneshot::channel();
+        let (Some(flow), Some(_)) = (self.flow.clone(), &self.place) else { return at_the_end };
+        tokio::spawn(async move {
+            let (mut found, mut after): (Recalled, Option<DeviceKey>) = (Vec::new(), None);
+            while found.len() < DEVICES_MAX {
+                let owners = flow.claims.owners_after(after.as_ref(), RECALLED_AT_ONCE);
+                let Some(last) = owners.last() else { break };
+                after = Some((*last.device).clone());
+                for owner in owners {
+                    let lane = Lane::Telemetry((*owner.device).clone()).to_string();
+                    let Ok(seen) = flow.queue.seen(&lane).await else { return };
+                    let mut times: Vec<_> = seen.iter().map(|seen| seen.at).collect();
+                    times.sort_unstable();
+                    found.push((owner.device, times));
+                }
+                tokio::time::sleep(RECALL_EVERY).await;
+            }
+            // Nobody waits for it when the process ends.
+            let _ = recalled.send(found);
+        });
+        at_the_end
+    }
+
+    fn remember(&self, rules: &mut Rules, recalled: Recalled) {
+        if let Some(last) = recalled.iter().filter_map(|(_, times)| times.last()).max() {
+            rules.lived_until(*last);
+        }
+        for (device, times) in recalled {
+            self.events.feed().radios.remember(&device, &times);
+        }
+    }
+
     /// All devices, and which of them are silent: not those of which something waits, nor those that another process has.
     async fn devices(&self, rules: &mut Rules, config: &Config, now: Now, by: Instant) -> Devices {
         let mut round = rules.begin(&config.alarms, now);
-        self.each_device(|heard| round.see(&heard));
+        self.each_device(|heard| round.see(heard));
         let lane = |silent: &Silent| Lane::Telemetry((*silent.device).clone()).to_string();
         let mut silent = std::collections::BTreeSet::new();
         for piece in round.candidates().chunks(LANES_AT_ONCE) {
@@ -108,8 +156,16 @@ impl Watch {
         round.end(|candidate| silent.contains(&candidate.device) && is_ours(candidate))
     }
 
-    fn each_device(&self, mut look: impl FnMut(Heard)) {
-        let _ = (&mut look, INTERVALS_MIN);
+    fn each_device(&self, mut look: impl FnMut(&Heard)) {
+        self.events.feed().radios.each(|seen| {
+            let usual = seen.usual_interval_ms.filter(|_| seen.intervals >= INTERVALS_MIN);
+            look(&Heard {
+                device: seen.device,
+                last_uplink_at: seen.last_uplink_at,
+                usual_interval: usual.map(Duration::from_millis),
+                last_gap: seen.last_gap.map(|(at, missing)| (at, u32::from(missing))),
+            });
+        });
     }
 
     async fn facts(

@@ -66,7 +66,8 @@ pub fn patience(settings: &Alarms, alarm: Kind) -> Patience {
         Kind::BreakerOpen | Kind::QueueOld | Kind::QueueShut => [Duration::ZERO, SETTLES],
         Kind::QuotaNear => [Duration::from_secs(60), Duration::from_secs(600)],
         Kind::WebhookFailing => [Duration::ZERO, Duration::from_secs(300)],
-        Kind::FlowStopped | Kind::DiskFilling | Kind::DeadLettersGone => [Duration::ZERO; 2],
+        Kind::FlowStopped => [STOP_TOGETHER.min(settings.flow_silent_min / 6), SETTLES],
+        Kind::DiskFilling | Kind::DeadLettersGone => [Duration::ZERO; 2],
         Kind::CertificateEnding | Kind::SecretEnding => [Duration::ZERO; 2],
     };
     Patience { raise_after, end_after }
@@ -74,6 +75,8 @@ pub fn patience(settings: &Alarms, alarm: Kind) -> Patience {
 
 /// Devices that fall silent within this are seen together.
 const SILENT_TOGETHER: Duration = Duration::from_secs(600);
+/// As do applications that stop within this.
+const STOP_TOGETHER: Duration = Duration::from_secs(60);
 /// Two looks without it: it is over.
 const SETTLES: Duration = Duration::from_secs(20);
 

@@ -44,8 +44,8 @@ pub(super) struct Tally {
     pub(super) devices: usize,
     /// Those of them that do not any more.
     pub(super) silent: Vec<Silent>,
-    /// The latest uplink of all.
-    pub(super) last_uplink_at: UnixMillis,
+    /// Another one whenever a device was heard, whatever the clock was set to: the sum of the times of all.
+    pub(super) mark: UnixMillis,
     /// Devices with a gap lately, and how many frames they miss.
     pub(super) gapped: u64,
     pub(super) missing: u64,
@@ -66,9 +66,7 @@ pub struct Silent {
 /// One look at all devices, in pieces.
 #[derive(Debug)]
 pub struct Round<'a> {
-    /// By network, then application: a look-up without an allocation.
-    tallies: BTreeMap<String, BTreeMap<String, Tally>>,
-    groups: usize,
+    tallies: Tallies,
     candidates: Vec<Silent>,
     intervals: u32,
     min: Duration,
@@ -79,8 +77,7 @@ pub struct Round<'a> {
 impl<'a> Round<'a> {
     pub(super) fn new(settings: &Alarms, clocks: &'a Clocks, now: Now) -> Self {
         Self {
-            tallies: BTreeMap::new(),
-            groups: 0,
+            tallies: Tallies::default(),
             candidates: Vec::new(),
             intervals: settings.device_silent_intervals,
             min: settings.device_silent_min,
@@ -93,8 +90,8 @@ impl<'a> Round<'a> {
     pub fn see(&mut self, heard: &Heard) {
         let lasts = self.since(heard.last_uplink_at);
         let gap = heard.last_gap.filter(|(at, _)| self.since(*at) < GAPS_FOR);
-        let Some(tally) = tally(&mut self.tallies, &mut self.groups, &heard.device) else { return };
-        tally.last_uplink_at = tally.last_uplink_at.max(heard.last_uplink_at);
+        let Some(tally) = self.tallies.of(&heard.device) else { return };
+        tally.mark = tally.mark.wrapping_add(heard.last_uplink_at);
         if let Some((_, missing)) = gap {
             tally.gapped += 1;
             tally.missing += u64::from(missing.min(GAP_MAX));
@@ -128,34 +125,50 @@ impl<'a> Round<'a> {
     pub fn end(mut self, is_silent: impl Fn(&Silent) -> bool) -> Devices {
         for silent in std::mem::take(&mut self.candidates) {
             if is_silent(&silent)
-                && let Some(tally) = tally(&mut self.tallies, &mut self.groups, &silent.device)
+                && let Some(tally) = self.tallies.of(&silent.device)
             {
                 tally.silent.push(silent);
             }
         }
-        let of = |(network, tallies): (String, BTreeMap<String, Tally>)| {
-            tallies.into_iter().map(move |(application, mut tally)| {
-                tally.silent.sort_by(|one, other| one.device.cmp(&other.device));
-                (Group { network: network.clone(), application }, tally)
-            })
-        };
-        Devices(self.tallies.into_iter().flat_map(of).collect())
+        Devices(self.tallies.into_groups())
     }
 }
 
-fn tally<'a>(
-    tallies: &'a mut BTreeMap<String, BTreeMap<String, Tally>>,
-    groups: &mut usize,
-    device: &DeviceKey,
-) -> Option<&'a mut Tally> {
-    if !tallies.get(&device.network).is_some_and(|of| of.contains_key(&device.application)) {
-        if *groups == GROUPS_MAX {
-            return None;
-        }
-        *groups += 1;
-        tallies.entry(device.network.clone()).or_default().insert(device.application.clone(), Tally::default());
+/// By network, then application: one look-up for each device, without an allocation.
+#[derive(Debug, Default)]
+struct Tallies {
+    places: BTreeMap<String, BTreeMap<String, usize>>,
+    tallies: Vec<Tally>,
+}
+
+impl Tallies {
+    /// None where there are too many applications.
+    fn of(&mut self, device: &DeviceKey) -> Option<&mut Tally> {
+        let place = self.places.get(&device.network).and_then(|of| of.get(&device.application)).copied();
+        let place = match place {
+            Some(place) => place,
+            None if self.tallies.len() == GROUPS_MAX => return None,
+            None => {
+                let place = self.tallies.len();
+                self.tallies.push(Tally::default());
+                self.places.entry(device.network.clone()).or_default().insert(device.application.clone(), place);
+                place
+            }
+        };
+        self.tallies.get_mut(place)
     }
-    tallies.get_mut(&device.network)?.get_mut(&device.application)
+
+    fn into_groups(mut self) -> BTreeMap<Group, Tally> {
+        let mut groups = BTreeMap::new();
+        for (network, applications) in self.places {
+            for (application, place) in applications {
+                let mut tally = std::mem::take(&mut self.tallies[place]);
+                tally.silent.sort_by(|one, other| one.device.cmp(&other.device));
+                groups.insert(Group { network: network.clone(), application }, tally);
+            }
+        }
+        groups
+    }
 }
 
 /// All devices, summed up.

@@ -24,7 +24,7 @@ const OUT_MESSAGES_MIN: u64 = 10;
 /// One stuck device stops no flow.
 const OUT_DEVICES_MIN: u64 = 2;
 /// Everything: all applications of all networks.
-const ALL: &str = "everything";
+pub(super) const ALL: &str = "everything";
 
 /// An application that stopped, as one of the rules sees it.
 #[derive(Clone, Debug)]
@@ -45,8 +45,8 @@ pub(super) struct Flows {
 /// How regularly messages come.
 #[derive(Clone, Copy, Debug)]
 struct Pace {
-    /// As it is stamped; only whether it is another one counts.
-    last_uplink_at: UnixMillis,
+    /// See [`Tally::mark`].
+    mark: UnixMillis,
     first: Duration,
     last: Duration,
     looks: u32,
@@ -54,6 +54,8 @@ struct Pace {
     gaps: [Duration; 2],
     half_began: Duration,
     is_stopped: bool,
+    /// The last silence that was an alarm.
+    alarmed: Duration,
 }
 
 /// What comes to an outcome.
@@ -76,15 +78,19 @@ impl Flows {
     ) -> Vec<Claim> {
         let mut stops: BTreeMap<Group, Stop> = BTreeMap::new();
         for (group, tally) in groups {
-            let at = tally.last_uplink_at;
-            let pace = self.paces.entry(group.clone()).or_insert_with(|| Pace::new(at, now));
-            if let Some(lasts) = pace.look(at, flow_silent_min, now) {
+            let mark = tally.mark;
+            let pace = self.paces.entry(group.clone()).or_insert_with(|| Pace::new(mark, now));
+            if let Some(lasts) = pace.look(mark, flow_silent_min, now) {
                 stops.insert(group.clone(), stop(group.clone(), lasts, now));
             }
         }
         self.paces.retain(|group, _| groups.contains_key(group));
-        // What is known of its devices tells more.
-        stops.extend(silent.into_iter().map(|stop| (stop.group.clone(), stop)));
+        for stop in silent {
+            // What is known of its devices tells more, unless they are few yet.
+            if stop.is_whole || !stops.contains_key(&stop.group) {
+                stops.insert(stop.group.clone(), stop);
+            }
+        }
         one_for_all(&stops, &self.known(&stops), &stands)
     }
 
@@ -122,31 +128,32 @@ impl Flows {
 }
 
 impl Pace {
-    fn new(last_uplink_at: UnixMillis, now: Now) -> Self {
+    fn new(mark: UnixMillis, now: Now) -> Self {
         let at = now.passed;
         Self {
-            last_uplink_at,
+            mark,
             first: at,
             last: at,
             looks: 0,
             gaps: [Duration::ZERO; 2],
             half_began: at,
             is_stopped: false,
+            alarmed: Duration::ZERO,
         }
     }
 
     /// For how long nothing came, where that is unusual.
-    fn look(&mut self, last_uplink_at: UnixMillis, flow_silent_min: Duration, now: Now) -> Option<Duration> {
+    fn look(&mut self, mark: UnixMillis, flow_silent_min: Duration, now: Now) -> Option<Duration> {
         if now.passed >= self.half_began + LATELY {
             (self.gaps, self.half_began) = ([Duration::ZERO, self.gaps[0]], now.passed);
         }
         let gap = now.passed.saturating_sub(self.last);
-        if last_uplink_at != self.last_uplink_at {
-            (self.last_uplink_at, self.last, self.looks) = (last_uplink_at, now.passed, self.looks.saturating_add(1));
-            // What was an alarm is not what is usual.
-            if !std::mem::take(&mut self.is_stopped) {
-                self.gaps[0] = self.gaps[0].max(gap);
-            }
+        if mark != self.mark {
+            (self.mark, self.last, self.looks) = (mark, now.passed, self.looks.saturating_add(1));
+            // What was an alarm is not what is usual, unless it was one twice.
+            let was_alarm = std::mem::take(&mut self.is_stopped);
+            let usual = if was_alarm { gap.min(std::mem::replace(&mut self.alarmed, gap)) } else { gap };
+            self.gaps[0] = self.gaps[0].max(usual);
             return None;
         }
         let unusual = flow_silent_min.max(self.gaps[0].max(self.gaps[1]).saturating_mul(GAPS));
@@ -172,14 +179,20 @@ fn one_for_all(
     known: &BTreeSet<Group>,
     stands: &impl Fn(Kind, &str) -> bool,
 ) -> Vec<Claim> {
-    let stopped = |group: &Group| stops.get(group).is_some_and(|stop| stop.is_whole);
+    let is_whole = |group: &&Group| stops.get(group).is_some_and(|stop| stop.is_whole);
+    let is_one = |subject: &str, of: &[&Group]| {
+        // Those that come back come one after the other: it is still the same, until some are back and others are not coming.
+        let are_back = of.iter().any(|group| !stops.contains_key(group));
+        let is_still = of.iter().any(|group| stops.contains_key(group)) && !(are_back && of.iter().any(is_whole));
+        of.len() > 1 && (of.iter().all(is_whole) || (is_still && stands(Kind::FlowStopped, subject)))
+    };
     let mut wholes = Vec::new();
-    if known.len() > 1 && known.iter().all(stopped) {
+    if is_one(ALL, &known.iter().collect::<Vec<_>>()) {
         wholes.push((ALL.to_owned(), None));
     } else {
         for network in known.iter().map(|group| &group.network).collect::<BTreeSet<_>>() {
-            let mut of = known.iter().filter(|group| group.network == *network);
-            if of.clone().count() > 1 && of.all(stopped) {
+            let of: Vec<_> = known.iter().filter(|group| group.network == *network).collect();
+            if is_one(network, &of) {
                 wholes.push((network.clone(), Some(network)));
             }
         }

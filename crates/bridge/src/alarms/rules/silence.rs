@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::super::alarm::{Claim, Kind, Severity};
 use super::devices::{Group, Silent, Tally};
 use super::flows::Stop;
-use super::words;
+use super::{flows, words};
 
 /// Devices with an alarm of their own; the others are one alarm.
 const ALONE_MAX: usize = 100;
@@ -24,7 +24,8 @@ pub(super) fn look(groups: &BTreeMap<Group, Tally>, stands: impl Fn(Kind, &str) 
     let (mut told, mut new, mut stops) = (Vec::new(), Vec::new(), Vec::new());
     for (group, tally) in groups {
         let (before, fresh): (Vec<&Silent>, Vec<_>) = tally.silent.iter().partition(|silent| is_told(silent));
-        let is_one = stands(Kind::FlowStopped, &group.to_string()) && fresh.len() > 1;
+        let stopped = [&group.to_string(), &group.network, flows::ALL];
+        let is_one = stopped.iter().any(|subject| stands(Kind::FlowStopped, subject)) && fresh.len() > 1;
         let is_still = is_one && fresh.len() * 100 >= tally.devices * FEW_PERCENT;
         told.extend(before);
         if is_many(fresh.len(), tally.devices) || is_still {
