@@ -46,7 +46,8 @@ pub struct Alarms {
 }
 
 /// What the API shows.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Alarms)]
 pub struct Picture {
     /// Those that stand, in the order of their names.
     pub active: Vec<Alarm>,

@@ -4,8 +4,9 @@ use queue::UnixMillis;
 use serde::Serialize;
 
 /// What is wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = AlarmKind)]
 pub enum Kind {
     /// A device that sent regularly does not any more.
     DeviceSilent,
@@ -70,7 +71,7 @@ impl Kind {
 }
 
 /// How soon somebody must look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// In the morning.
@@ -128,7 +129,7 @@ impl Claim {
 }
 
 /// An alarm that was raised, as the API shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Alarm {
     /// What is wrong.
     pub alarm: Kind,

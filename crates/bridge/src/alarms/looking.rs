@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::book::News;
-use super::facts::{Ending, Facts, Heard, Runs, Service};
+use super::facts::{Ending, Facts, Heard, Quota, Runs, Service};
 use super::report::Report;
 use super::room::{Filling, Outlook};
 use super::rules::{self, Devices, Rules, Silent};
@@ -19,6 +19,7 @@ use crate::config::Config;
 use crate::device::Shared;
 use crate::events::{Event, Events};
 use crate::feed::radio::DEVICES_MAX;
+use crate::feed::units::Day;
 use crate::lane::{DeviceKey, Lane};
 use crate::swap::Swap;
 use crate::webhook::tls::Tls;
@@ -64,6 +65,8 @@ pub struct Watch {
     pub tls: Option<Tls>,
     /// None where the queue is not on a disk of ours.
     pub place: Option<Place>,
+    /// When the process was started.
+    pub started_at: UnixMillis,
     /// The clock.
     pub world: World,
 }
@@ -189,11 +192,25 @@ impl Watch {
             devices_assigned: self.flow.as_ref().map_or(0, |flow| flow.provision.assigned()),
             outlook,
             services: self.flow.as_deref().map_or_else(Vec::new, |flow| self.services(flow)),
-            quotas: Vec::new(),
+            quotas: self.quotas(config),
             ends: self.ends(alarms, config),
             door: self.has_door.then(|| tally.door()),
             settled: self.flow.is_some().then(|| tally.settled()),
         }
+    }
+
+    /// Of the hubs whose allowance is known: the least that one of their targets says.
+    fn quotas(&self, config: &Config) -> Vec<Quota> {
+        let (now, units) = (self.world.now(), self.events.feed().units());
+        let quota = |(hub, day): (String, Day)| {
+            let targets = units.targets_of(&hub);
+            let allowances = targets.iter().filter_map(|target| config.targets.get(target)?.daily_units);
+            let allowance = allowances.min()?;
+            let forecast = day.forecast(now, self.started_at, Some(allowance));
+            let (forecast, runs_out_at) = (Some(forecast.end_of_day), forecast.runs_out_at);
+            Some(Quota { hub, used: day.used, allowance, forecast, runs_out_at })
+        };
+        units.today(now).into_iter().filter_map(quota).collect()
     }
 
     fn services(&self, flow: &Shared) -> Vec<Service> {

@@ -17,7 +17,7 @@ const LEFT: [u64; 4] = [24 * 3600, 4 * 3600, 3600, 900];
 const TAKES: u64 = 130;
 
 /// How long there will be room, by how it filled lately.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Outlook {
     /// Bytes of messages that still fit, on the disk and below `queue.max_bytes`.
     pub bytes_left: u64,

@@ -39,7 +39,8 @@ const ANSWER_BYTES: usize = 4 * 1024;
 const QUOTED: usize = 200;
 
 /// Why a report was not taken.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = ReportFailure)]
 pub struct Failure {
     /// When it was tried last.
     pub at: UnixMillis,

@@ -25,6 +25,7 @@ mod uplinks; // bodies as The Things Stack and TTN V2 post them
 // The promises, one file each:
 mod ahead;
 mod alarms;
+mod api;
 mod bad_input;
 mod check;
 mod core_dumps;
@@ -36,6 +37,7 @@ mod devices;
 mod drain;
 mod fleet;
 mod handover;
+mod hostile_words;
 mod kill;
 mod mission;
 mod new_devices;
