@@ -33,7 +33,7 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
 use utoipa_axum::routes;
 
 use self::live::Live;
-use crate::alarm::{Outlook, Seen};
+use crate::alarms::{Alarms, Outlook};
 use crate::app::Role;
 use crate::config::Config;
 use crate::device::Shared;
@@ -53,8 +53,8 @@ const BODY_MAX: usize = 4096;
 pub struct Admin {
     /// Depths and health of the queue.
     pub queue: Queue,
-    /// How long it will have room.
-    pub seen: Arc<Seen>,
+    /// What a human must know; how long the queue will have room.
+    pub alarms: Arc<Alarms>,
     /// Feed of the recent past.
     pub events: Events,
     /// Hubs, assignments, claims. None while the process only takes messages.
@@ -243,7 +243,7 @@ impl Admin {
                 kept_gone: q.kept_gone,
                 writable: q.writable,
                 trouble: q.trouble,
-                outlook: self.seen.outlook(),
+                outlook: self.alarms.outlook(),
             },
             hubs: self.flow.as_ref().map_or_else(Vec::new, |flow| flow.pool.standing()),
             devices_assigned: self.flow.as_ref().map_or(0, |flow| flow.provision.assigned()),

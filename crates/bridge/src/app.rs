@@ -26,7 +26,7 @@ use tokio::time::timeout;
 
 use crate::admin::live::{self, Live};
 use crate::admin::{self, Admin};
-use crate::alarm;
+use crate::alarms::{self, Alarms};
 use crate::claims::Claims;
 use crate::config::{self, Config, QueueKind};
 use crate::device::Shared;
@@ -95,6 +95,8 @@ pub struct Parts<L> {
     pub queue: Queue,
     /// The queue's directory, where it is on a disk; of a shared one what is noted on this machine.
     pub home: Option<PathBuf>,
+    /// What this machine is called in reports.
+    pub host: String,
 }
 
 /// Why the bridge could not start.
@@ -138,6 +140,8 @@ pub struct App {
     pub reload: Reload,
     /// Facts.
     pub events: Events,
+    /// What a human must know.
+    pub alarms: Arc<Alarms>,
     queue: Queue,
     pool: Option<Arc<Pool>>,
     dispatch: Option<JoinHandle<()>>,
@@ -169,7 +173,7 @@ impl App {
         let tls = config.webhook.tls.as_ref().map(webhook::tls::Tls::load).transpose()?;
         let (webhook, admin) = (door.as_ref().map(addr), addr(&pages));
         let dir = config.queue.dir.clone();
-        let parts = Parts { door, pages: Some(pages), tls, dial, queue, home };
+        let parts = Parts { door, pages: Some(pages), tls, dial, queue, home, host: host() };
         let app = Self::build(config, role, world, parts).await?;
         tracing::info!(webhook = webhook.map(tracing::field::display), %admin, dir = %dir.display(), "up");
         Ok(Self { webhook, admin: Some(admin), ..app })
@@ -186,7 +190,7 @@ impl App {
         world: World,
         parts: Parts<L>,
     ) -> Result<Self, StartError> {
-        let Parts { door: listener, pages, tls, dial, queue, home } = parts;
+        let Parts { door: listener, pages, tls, dial, queue, home, host } = parts;
         let mut metrics = Registry::with_prefix("longhaul");
         let events = Events::new(&mut metrics, &world);
         let (events, teller) = told(events, &config, &dial);
@@ -198,6 +202,7 @@ impl App {
 
         let door = webhook::Door::new(&config.webhook, queue.clone(), events.clone(), world.clone());
         let (webhook_keys, admin_token) = (door.keys(), Arc::new(Swap::new(admin_keys(&config.admin))));
+        let door_tls = tls.clone();
         let options = accept::Options {
             max_connections: config.webhook.max_connections,
             limits: webhook::pace::Limits::default(),
@@ -215,10 +220,7 @@ impl App {
             Role::Webhook => None,
         };
         let pool = flow.as_ref().map(|f| f.pool.clone());
-        let seen = Arc::<alarm::Seen>::default();
-        let place = home.filter(|_| !queue.is_shared());
-        let place = place.map(|dir| alarm::Place { dir, max_bytes: config.queue.max_bytes });
-        tokio::spawn(alarm::watch(queue.clone(), events.clone(), place, seen.clone()));
+        let alarms = Alarms::new(host);
         let running = flow.as_ref().map_or_else(|| Arc::new(Swap::new(config.clone())), |shared| shared.config.clone());
         let loaded_at = Arc::new(AtomicI64::new(world.now()));
         let pictures = Admin {
@@ -228,7 +230,7 @@ impl App {
             role,
             started_at: world.now(),
             world: world.clone(),
-            seen,
+            alarms: alarms.clone(),
             queue: queue.clone(),
             events: events.clone(),
             flow: flow.clone(),
@@ -246,6 +248,19 @@ impl App {
             provision: flow.as_ref().map(|shared| shared.provision.clone()),
             world: world.clone(),
         };
+        let place = home.filter(|_| !queue.is_shared());
+        let watch = alarms::Watch {
+            queue: queue.clone(),
+            events: events.clone(),
+            config: reload.config.clone(),
+            flow: flow.clone(),
+            has_door: door.is_some(),
+            tls: door_tls,
+            place: place.map(|dir| alarms::Place { dir, max_bytes: config.queue.max_bytes }),
+            started_at: world.now(),
+            world: world.clone(),
+        };
+        watch.start(&alarms, dial);
         let pages = pages.map(|pages| open_pages(pages, pictures, events.clone(), world.clone(), door_stops));
         let dispatch = flow.map(|shared| {
             let leases = queue.leases(config.azure.max_in_flight);
@@ -256,6 +271,7 @@ impl App {
             admin: None,
             reload,
             events,
+            alarms,
             queue,
             pool,
             dispatch,
@@ -459,14 +475,18 @@ async fn open_queue(
         QueueKind::Embedded => return Ok((Queue::open(queue_options(config, world))?, Some(dir))),
         QueueKind::Storage(storage) => storage,
     };
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let machine = Machine { dial: dial.clone(), env: environment(), steady: Arc::new(since_boot), host };
+    let machine = Machine { dial: dial.clone(), env: environment(), steady: Arc::new(since_boot), host: host() };
     let queue = shared_queue::join(config, storage, role, world, machine).await?;
     if dir.join("queue.db").exists() {
         tracing::warn!(dir = %dir.display(), "an embedded queue lies there, and what waits in it is not sent; run with kind = \"embedded\" until it is empty");
     }
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir); // as the queue makes it
     Ok((queue, made.is_ok().then_some(dir)))
+}
+
+/// What this machine is called.
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// Milliseconds since the machine was started, the time that it slept included.

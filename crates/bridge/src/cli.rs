@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 the work failed, 2 usage, 64 bad configuration.
 
+pub mod alarms;
 pub mod azure_sim;
 pub mod check;
 pub mod dead_letters;
@@ -16,7 +17,6 @@ pub mod run;
 pub mod send;
 
 mod admin_api;
-mod duration;
 mod follow;
 mod log;
 mod moment;
@@ -55,6 +55,8 @@ enum Command {
     Run(run::Arguments),
     /// Every mistake in the configuration at once; then reaches each target
     Check(check::Arguments),
+    /// What a human must know: which alarms stand, and which ended last
+    Alarms(alarms::Arguments),
     /// What could not be sent: why, and what becomes of it
     DeadLetters(dead_letters::Arguments),
     /// The devices of a running bridge, and their keys
@@ -88,6 +90,7 @@ pub fn main() -> ExitCode {
             Command::Demo(a) => demo::main(a).await,
             Command::Run(a) => run::main(a).await,
             Command::Check(a) => check::main(a).await,
+            Command::Alarms(a) => alarms::main(a).await,
             Command::DeadLetters(a) => dead_letters::main(a).await,
             Command::Devices(a) => devices::main(a).await,
             Command::Queue(a) => queue::main(a).await,

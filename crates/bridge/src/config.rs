@@ -12,7 +12,11 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use http::{HeaderName, HeaderValue};
 
+use crate::alarms::Kind;
+
+pub(crate) mod duration;
 pub mod mistake;
 mod names;
 pub mod read;
@@ -42,6 +46,8 @@ pub struct Config {
     pub targets: BTreeMap<String, Arc<Target>>,
     /// `[[routes]]`, in the order of the file.
     pub routes: Vec<Route>,
+    /// `[alarms]`.
+    pub alarms: Alarms,
     /// `[log]`.
     pub log: Log,
     /// `[traces]`; none: nobody is told.
@@ -421,6 +427,38 @@ impl fmt::Display for Route {
             (Some(application), Some(port)) => write!(f, "{application} port {port}"),
         }
     }
+}
+
+/// `[alarms]`: what is worth an alarm, and who is told. All of it may change while running.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alarms {
+    /// `webhook`, `token` and `header`: who is told.
+    pub webhook: Option<AlarmWebhook>,
+    /// `bridge`: what this bridge is called in reports; without it the machine's name.
+    pub bridge: Option<String>,
+    /// `device_silent_intervals`: a device is silent for so many of its usual intervals, default 3…
+    pub device_silent_intervals: u32,
+    /// `device_silent_min`: …and for at least so long, default an hour.
+    pub device_silent_min: Duration,
+    /// `flow_silent_min`: an application is silent for at least so long, default 15 minutes.
+    pub flow_silent_min: Duration,
+    /// `queue_old`: messages wait for long beyond this, default 10 minutes.
+    pub queue_old: Duration,
+    /// `hub_down_min`: a hub is down for at least so long, default a minute.
+    pub hub_down_min: Duration,
+    /// `off`: alarms that nobody wants.
+    pub off: BTreeSet<Kind>,
+}
+
+/// The operator's receiver of alarms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlarmWebhook {
+    /// Its host and port.
+    pub endpoint: azure::net::Endpoint,
+    /// Path and query. Those of chat services are a secret.
+    pub path: Secret,
+    /// What it wants to see, and in which header.
+    pub token: Option<(HeaderName, Secret<HeaderValue>)>,
 }
 
 /// `[log]`.

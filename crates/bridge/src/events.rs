@@ -10,8 +10,10 @@
 pub(crate) mod counters; // what is counted
 pub mod names; // values of labels, bounded
 mod seldom; // lines that one cause can bring by the thousand
+mod tally; // what was counted, for the process itself
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lorawan::fingerprint::Fingerprint;
@@ -21,6 +23,8 @@ use tracing::{debug, error, info, warn};
 use self::counters::Totals;
 use self::names::Names;
 use self::seldom::Seldom;
+pub use self::tally::Tally;
+use crate::alarms::{Alarm, Severity};
 use crate::config::GroupKey;
 use crate::feed::journeys::{Parcel, State};
 use crate::feed::radio::Frame;
@@ -248,6 +252,30 @@ pub enum Event<'a> {
         /// How many since the last look.
         count: u64,
     },
+    /// An alarm was raised, or came a step further.
+    AlarmRaised {
+        /// As it is shown.
+        alarm: &'a Alarm,
+        /// It stood before.
+        is_further: bool,
+    },
+    /// An alarm has ended.
+    AlarmEnded {
+        /// As it is shown.
+        alarm: &'a Alarm,
+    },
+    /// The operator's receiver did not take a report; it is tried again.
+    AlarmReportFailed {
+        /// Its host and port.
+        to: &'a str,
+        /// What it said.
+        cause: &'a str,
+    },
+    /// Reports that nobody took: too many, too old, or refused again and again.
+    AlarmReportsGone {
+        /// How many.
+        count: usize,
+    },
     /// The queue cannot make a message durable; the door answers 503.
     QueueShut {
         /// Why.
@@ -353,6 +381,9 @@ pub struct Events(Arc<Inner>);
 struct Inner {
     totals: Totals,
     seldom: Seldom,
+    tally: Tally,
+    /// What a hub or a scope said last; as many as there are of them.
+    causes: Mutex<BTreeMap<String, String>>,
     feed: Feed,
     world: World,
     traces: Option<Traces>,
@@ -364,6 +395,8 @@ impl Events {
         Self(Arc::new(Inner {
             totals: Totals::new(registry),
             seldom: Seldom::default(),
+            tally: Tally::default(),
+            causes: Mutex::default(),
             feed: Feed::default(),
             world: world.clone(),
             traces: None,
@@ -390,6 +423,21 @@ impl Events {
         &self.0.feed
     }
 
+    /// What was counted, for whoever reasons about it.
+    pub fn tally(&self) -> &Tally {
+        &self.0.tally
+    }
+
+    /// What a hub, or a scope, said when it failed last.
+    pub fn cause(&self, of: &str) -> Option<String> {
+        self.0.causes.lock().unwrap_or_else(PoisonError::into_inner).get(of).cloned()
+    }
+
+    fn note_cause(&self, of: &str, cause: &str) {
+        let mut causes = self.0.causes.lock().unwrap_or_else(PoisonError::into_inner);
+        causes.insert(of.to_owned(), cause.to_owned());
+    }
+
     /// A walk has ended, of which only the position is at hand.
     fn walked(&self, seq: u64) {
         if self.0.traces.is_some() {
@@ -412,7 +460,7 @@ impl Events {
 
     /// Logs and counts one fact.
     pub fn emit(&self, event: Event<'_>) {
-        let Inner { totals: c, seldom, feed, world, .. } = &*self.0;
+        let Inner { totals: c, seldom, feed, world, tally, .. } = &*self.0;
         match event {
             Event::Accepted { parcel, network, application, device, bytes, seconds } => {
                 let Parcel { seq, kind, .. } = parcel;
@@ -420,11 +468,13 @@ impl Events {
                 c.accepted.get_or_create(&labels).inc();
                 c.accept_seconds.observe(seconds);
                 let took = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+                tally.accepted();
                 feed.accepted(parcel, [network, application], took, world.stamp());
                 debug!(kind, network, application, device, seq, bytes, "up.accepted");
             }
             Event::Refused { status, why } => {
                 c.refused.get_or_create(&[("status", status.to_string()), ("why", why.to_owned())]).inc();
+                tally.refused(status);
                 feed.second.count(Counted::Refused);
                 if let Some(left_out) = seldom.turn(why) {
                     warn!(status, why, left_out, "up.refused");
@@ -485,6 +535,7 @@ impl Events {
             }
             Event::Buried { parcel, reason, network, application, device, detail } => {
                 c.buried.get_or_create(&[("reason", crate::reason::of(reason).code.to_owned())]).inc();
+                tally.one_settled();
                 feed.ended(parcel, State::Buried, Some(detail), world.stamp());
                 self.walked(parcel.seq);
                 info!(reason, network, application, device, seq = parcel.seq, detail, "up.buried");
@@ -498,18 +549,21 @@ impl Events {
                 let labels = [("application", application), ("target", c.names.targets.label(&way.target))];
                 c.delivered.get_or_create(&labels).inc();
                 c.delivery_seconds.observe(waited.as_secs_f64());
+                tally.one_settled();
                 feed.delivered(parcel, passage, (body, bytes), waited);
                 self.walked_as(parcel.seq, Some(passage.message_id));
                 debug!(%owner, device_id = way.id, message_id, seq = parcel.seq, bytes, ?waited, "up.delivered");
             }
             Event::Duplicate { parcel, owner, message_id } => {
                 c.duplicates.inc();
+                tally.one_settled();
                 feed.ended(parcel, State::Duplicate, None, world.stamp());
                 self.walked(parcel.seq);
                 debug!(%owner, message_id, "up.duplicate");
             }
             Event::Kept { parcel, kind } => {
                 c.kept.get_or_create(&[("kind", kind.to_owned())]).inc();
+                tally.one_settled();
                 feed.ended(parcel, State::Kept, Some(kind), world.stamp());
                 self.walked(parcel.seq);
                 debug!(kind, "up.kept");
@@ -530,6 +584,7 @@ impl Events {
             Event::TakenOver { kept, buried } => info!(kept, buried, "queue.taken_over"),
             Event::Dropped { parcel, route } => {
                 c.dropped.get_or_create(&[("route", c.names.routes.label(route))]).inc();
+                tally.one_settled();
                 feed.ended(parcel, State::Dropped, Some(route), world.stamp());
                 self.walked(parcel.seq);
                 debug!(route, "up.dropped");
@@ -559,6 +614,32 @@ impl Events {
             Event::DeadLettersGone { count } => {
                 error!(count, "queue.dead_letters_gone: nobody dealt with them in time")
             }
+            Event::AlarmRaised { alarm, is_further } => {
+                let Alarm { alarm: kind, subject, severity, text, mend, .. } = alarm;
+                if !is_further {
+                    let labels = [("alarm", kind.word().to_owned())];
+                    c.alarms_active.get_or_create(&labels).inc();
+                    c.alarms_raised.get_or_create(&labels).inc();
+                }
+                match severity {
+                    Severity::Page => error!(alarm = kind.word(), subject, text, mend, "alarm.raised"),
+                    Severity::Warn => warn!(alarm = kind.word(), subject, text, mend, "alarm.raised"),
+                }
+            }
+            Event::AlarmEnded { alarm: Alarm { alarm, subject, text, .. } } => {
+                c.alarms_active.get_or_create(&[("alarm", alarm.word().to_owned())]).dec();
+                info!(alarm = alarm.word(), subject, text, "alarm.ended");
+            }
+            Event::AlarmReportFailed { to, cause } => {
+                c.alarm_reports_failed.inc();
+                if let Some(left_out) = seldom.turn("alarm_report") {
+                    warn!(to, cause, left_out, "alarm.report_failed: it is tried again");
+                }
+            }
+            Event::AlarmReportsGone { count } => {
+                c.alarm_reports_gone.inc_by(count as u64);
+                error!(count, "alarm.reports_gone: nobody was told of these");
+            }
             Event::QueueShut { trouble } => error!(trouble, "queue.shut: messages are refused"),
             Event::QueueFills { seconds_left, bytes_left } => {
                 warn!(seconds_left, bytes_left, "queue.fills: make room on its disk, or raise queue.max_bytes");
@@ -566,6 +647,7 @@ impl Events {
             Event::QueueOpen => info!("queue.open: messages are taken again"),
             Event::HubDown { hub, cause } => {
                 c.hub_down.get_or_create(&[("hub", c.names.hubs.label(hub))]).inc();
+                self.note_cause(hub, cause);
                 warn!(hub, cause, "hub.down");
             }
             Event::HubWorks { hub, woken } => info!(hub, woken, "hub.works"),
@@ -576,6 +658,7 @@ impl Events {
             Event::BreakerClosed { hub } => info!(hub, "hub.breaker_closed: few devices are refused by now"),
             Event::BreakerOpened { hub, cause } => {
                 c.hub_breaker_opened.get_or_create(&[("hub", c.names.hubs.label(hub))]).inc();
+                self.note_cause(hub, cause);
                 error!(hub, cause, "hub.breaker_opened: many devices are refused at once; none is registered again");
             }
             Event::DeviceStolen { device, wait, cause } => {
@@ -610,6 +693,7 @@ impl Events {
             }
             Event::ScopeDenies { scope, cause } => {
                 c.scope_denies_many.get_or_create(&[("scope", c.names.scopes.label(scope))]).inc();
+                self.note_cause(scope, cause);
                 error!(scope, cause, "dps.denies_many: likely a wrong group key, or a group that is not there");
             }
             Event::RegistrationRefused { registration_id, class, cause } => {

@@ -2,7 +2,7 @@
 
 pub mod admin; // page, metrics, probes
 pub mod ahead; // devices before their first uplink
-pub mod alarm; // what a human must know of the queue
+pub mod alarms; // what a human must know
 pub mod app; // build, run, drain
 pub mod claims; // who owns that name
 pub mod cli; // arguments in, exit code out

@@ -109,6 +109,7 @@ fn changed(old: &Config, new: &Config) -> Vec<&'static str> {
         ("admin.token", old.admin.token != new.admin.token),
         ("targets", old.targets != new.targets),
         ("routes", old.routes != new.routes),
+        ("alarms", old.alarms != new.alarms),
     ];
     parts.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
 }
@@ -116,7 +117,7 @@ fn changed(old: &Config, new: &Config) -> Vec<&'static str> {
 /// PURE: what differs although it cannot while the process runs. Taken apart in full, so that a new key is put on one side
 /// or the other by the compiler's leave.
 fn fixed(old: &Config, new: &Config) -> Vec<Mistake> {
-    let Config { webhook, admin, queue, azure, targets: _, routes: _, log, traces, given: _ } = new;
+    let Config { webhook, admin, queue, azure, targets: _, routes: _, alarms: _, log, traces, given: _ } = new;
     let Webhook {
         listen,
         keys: _,

@@ -73,6 +73,7 @@ pub(crate) enum Call {
     Seen { lane: String, reply: Answer<Vec<Seen>> },
     LastSeen { lanes: Vec<String>, reply: Answer<Vec<Option<UnixMillis>>> },
     Lanes { lanes: Vec<String>, reply: Answer<Vec<Option<LaneState>>> },
+    LanesOlderThan { at: UnixMillis, reply: Answer<u64> },
     Head { lane: String, reply: Answer<Option<Message>> },
     Hurry { lanes: Vec<String>, reply: Answer<Vec<bool>> },
     DeadLetters { after: Option<Seq>, limit: usize, reply: Answer<Vec<DeadLetter>> },

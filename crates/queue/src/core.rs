@@ -330,6 +330,10 @@ impl Core {
         self.lanes.oldest_accepted_at()
     }
 
+    pub(crate) fn lanes_older_than(&self, at: UnixMillis) -> u64 {
+        self.lanes.older_than(at)
+    }
+
     pub(crate) fn dropped_leases(&self) -> u64 {
         self.dropped_leases
     }

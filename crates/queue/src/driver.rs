@@ -506,6 +506,7 @@ impl Driver {
                 Call::Seen { lane, reply } => answer(reply, self.store.seen(&lane)),
                 Call::LastSeen { lanes, reply } => answer(reply, self.last_seen(&lanes)),
                 Call::Lanes { lanes, reply } => answer(reply, Ok(lanes.iter().map(|l| self.core.lane(l)).collect())),
+                Call::LanesOlderThan { at, reply } => answer(reply, Ok(self.core.lanes_older_than(at))),
                 Call::Head { lane, reply } => answer(reply, self.head(&lane)),
                 Call::Hurry { lanes, reply } => answer(reply, Ok(lanes.iter().map(|l| self.core.hurry(l)).collect())),
                 Call::DeadLetters { after, limit, reply } => answer(reply, self.store.dead_letters(after, limit)),

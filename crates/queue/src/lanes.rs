@@ -16,6 +16,9 @@ pub(crate) const SET_BACK_MS: UnixMillis = 1_000;
 /// longer ones; who did would come an attempt early.
 const KEPT_WAIT_MS_MAX: UnixMillis = 60 * 60 * 1_000;
 
+/// Lanes that are looked at for how old they are: the oldest positions, in a fraction of a millisecond.
+const OLD_MAX: usize = 10_000;
+
 /// The oldest message of a lane, as much of it as a decision needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
@@ -97,6 +100,11 @@ impl Lanes {
     /// The head of a lane is its oldest message, so the oldest of all is the oldest head.
     pub(crate) fn oldest_accepted_at(&self) -> Option<UnixMillis> {
         self.heads.first_key_value().map(|(_, accepted_at)| *accepted_at)
+    }
+
+    /// Lanes whose oldest message was accepted before this, as far as they are looked at.
+    pub(crate) fn older_than(&self, at: UnixMillis) -> u64 {
+        self.heads.values().take(OLD_MAX).filter(|accepted_at| **accepted_at < at).count() as u64
     }
 
     /// What the store says is the head of `lane`; `None` ends the lane.

@@ -105,6 +105,17 @@ impl Sas {
     }
 }
 
+impl Sas {
+    /// When it runs out, Unix seconds: its `se=`. None for one that a policy of the account ends.
+    fn ends_at(&self) -> Option<i64> {
+        let end = self.0.split('&').find_map(|pair| pair.strip_prefix("se="))?;
+        let end = percent_encoding::percent_decode_str(end).decode_utf8().ok()?;
+        // A day alone begins at midnight.
+        let end = if end.contains('T') { end.into_owned() } else { format!("{end}T00:00:00Z") };
+        azure_core::time::parse_rfc3339(&end).ok().map(|end| end.unix_timestamp())
+    }
+}
+
 impl fmt::Debug for Sas {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[secret]")
@@ -122,6 +133,14 @@ pub struct Account {
 }
 
 impl Account {
+    /// When the shared access signature that opens it runs out, Unix seconds; none for a key or an identity.
+    pub fn ends_at(&self) -> Option<i64> {
+        match &self.who {
+            Who::Sas(sas) => sas.ends_at(),
+            Who::Key(_) | Who::Entra(_) => None,
+        }
+    }
+
     /// By its name, or by the address of its blobs (`https://NAME.blob.core.windows.net`).
     pub fn new(place: &str, who: Who) -> Result<Self, AccountError> {
         let place = place.trim();

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use azure::UnixSeconds;
 use azure::exchange::Limits;
 use azure::net::Dial;
 use azure_core::credentials::TokenCredential;
@@ -29,17 +30,25 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(6);
 
 /// A secret's value. Prints as `[secret]`.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Value(String);
+pub struct Value {
+    value: String,
+    ends_at: Option<UnixSeconds>,
+}
 
 impl Value {
-    /// Wraps it.
+    /// Wraps it. It has no end.
     pub fn new(value: String) -> Self {
-        Self(value)
+        Self { value, ends_at: None }
     }
 
     /// The value, for the one place that must use it.
     pub fn expose(&self) -> &str {
-        &self.0
+        &self.value
+    }
+
+    /// When it runs out, as its vault says (`exp`). The vault gives it all the same, also afterwards.
+    pub fn ends_at(&self) -> Option<UnixSeconds> {
+        self.ends_at
     }
 }
 
@@ -108,7 +117,10 @@ impl Vaults {
             answer.into_model()
         };
         match timeout_at(end, asking).await {
-            Ok(Ok(Secret { value: Some(value), .. })) => Ok(Value(value)),
+            Ok(Ok(Secret { value: Some(value), attributes, .. })) => {
+                let ends_at = attributes.and_then(|attributes| attributes.expires).map(|end| end.unix_timestamp());
+                Ok(Value { value, ends_at })
+            }
             Ok(Ok(_)) => Err(Failure::lasting("the secret has no value", "set one in the key vault")),
             Ok(Err(error)) => Err(failure::read(&error, &credential)),
             Err(_elapsed) => Err(failure::too_late(&credential)),

@@ -55,7 +55,7 @@ pub(super) async fn show(State(admin): State<Arc<Admin>>) -> Json<Configuration>
 
 /// PURE: all of them.
 fn keys(config: &Config) -> Vec<Key> {
-    let Config { webhook, admin, queue, azure, targets, routes, log, traces, given: _ } = config;
+    let Config { webhook, admin, queue, azure, targets, routes, alarms, log, traces, given: _ } = config;
     let mut told = Told { config, keys: Vec::new() };
     told.webhook(webhook);
     told.admin(admin);
@@ -63,6 +63,7 @@ fn keys(config: &Config) -> Vec<Key> {
     told.azure(azure);
     targets.iter().for_each(|(name, target)| told.target(name, target));
     routes.iter().enumerate().for_each(|(at, route)| told.route(at, route));
+    told.alarms(alarms);
     let config::Log { json, level } = log;
     told.value("log.format", if *json { "json" } else { "text" });
     told.value("log.level", level.as_str().to_lowercase());
@@ -269,6 +270,33 @@ impl Told<'_> {
     }
 }
 
+impl Told<'_> {
+    fn alarms(&mut self, alarms: &config::Alarms) {
+        let config::Alarms {
+            webhook,
+            bridge,
+            device_silent_intervals,
+            device_silent_min,
+            flow_silent_min,
+            queue_old,
+            hub_down_min,
+            off,
+        } = alarms;
+        let token = webhook.as_ref().and_then(|webhook| webhook.token.as_ref());
+        let time = |time: &Duration| format!("{}s", time.as_secs());
+        self.secret("alarms.webhook", webhook.is_some());
+        self.secret("alarms.token", token.is_some());
+        self.value("alarms.header", token.map(|(header, _)| header.to_string()));
+        self.value("alarms.bridge", bridge.clone());
+        self.value("alarms.device_silent_intervals", *device_silent_intervals);
+        self.value("alarms.device_silent_min", time(device_silent_min));
+        self.value("alarms.flow_silent_min", time(flow_silent_min));
+        self.value("alarms.queue_old", time(queue_old));
+        self.value("alarms.hub_down_min", time(hub_down_min));
+        self.value("alarms.off", off.iter().map(|kind| kind.word()).collect::<Vec<_>>());
+    }
+}
+
 fn seconds(duration: Duration) -> u64 {
     duration.as_secs()
 }
@@ -319,6 +347,9 @@ mod tests {
             connection_string = "HostName=hub.azure-devices.net;DeviceId=d;SharedAccessKey={CANARY}"
             [[routes]]
             target = "dps"
+            [alarms]
+            webhook = "https://alarms.example.com/{CANARY}"
+            token = "{CANARY}"
             "#
         );
         let env = [("KEY", "c4n4ry-of-a-variable-0001"), ("LONGHAUL__AZURE__MAX_LINKS", "7")];
@@ -331,7 +362,7 @@ mod tests {
         let told = serde_json::to_string(&keys(&config)).expect("it is JSON");
         assert!(!told.contains("c4n4ry") && !told.contains("AccountKey") && !told.contains("SharedAccess"), "{told}");
         let secrets = keys(&config).into_iter().filter(|key| key.secret && key.value == HIDDEN).count();
-        assert_eq!(secrets, 3 + 1 + 1 + 2 + 2 + 1, "each of them is there, though");
+        assert_eq!(secrets, 3 + 1 + 1 + 2 + 2 + 1 + 2, "each of them is there, though");
     }
 
     #[test]

@@ -34,7 +34,7 @@ impl Admin {
         let config = self.config.get();
         let look = Look {
             queue: self.queue.stats(),
-            outlook: self.seen.outlook(),
+            outlook: self.alarms.outlook(),
             days: hubs.iter().map(|hub| self.today(hub, &config)).collect(),
             hubs,
             scopes: self.flow.as_ref().map_or_else(Vec::new, |flow| flow.provision.progress()),

@@ -15,9 +15,9 @@ use tokio::time::Instant;
 use self::checker::Checker;
 use super::send::uplinks::Style;
 use super::send::{self, Posted};
-use super::{FAILED, duration, fail, log, rate, run as bridge, say};
+use super::{FAILED, fail, log, rate, run as bridge, say};
 use crate::app::{App, Listeners, Role};
-use crate::config::{self, Log};
+use crate::config::{self, Log, duration};
 use crate::world::World;
 
 /// Messages a second when nobody says.

@@ -9,6 +9,7 @@ use vault::Fetched;
 
 use super::vaults::Keeper;
 use super::{run, settings};
+use crate::alarms::Alarms;
 use crate::config::read::vaults::Vaults;
 use crate::config::{Config, report};
 use crate::events::{Event, Events};
@@ -25,7 +26,7 @@ pub(super) async fn follow(
     file: PathBuf,
     mut keeper: Keeper,
     reload: &Reload,
-    events: &Events,
+    (events, alarms): (&Events, &Alarms),
     mut hangup: Option<Signal>,
 ) {
     let mut told = None;
@@ -38,6 +39,7 @@ pub(super) async fn follow(
         reload.tick();
         // Bounded, but a minute if a vault is silent; what changed meanwhile is seen after it.
         keeper.look(&file, is_asked, Some(events)).await;
+        alarms.secrets_end(keeper.endings());
         let (of, known) = (file.clone(), keeper.known.clone());
         let Ok(seen) = tokio::task::spawn_blocking(move || see(&of, &known)).await else { continue };
         // One that is being written may read well and be half of what it is to be: it has to be there twice.

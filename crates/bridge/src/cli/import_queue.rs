@@ -20,8 +20,9 @@ use storage::{Account, Means, Messages};
 use self::drain::Drain;
 use self::outcome::{Found, Outcome};
 use super::admin_api::{AdminApi, BridgeArguments};
-use super::{BAD_CONFIGURATION, USAGE, duration, fail, fail_as, settings};
+use super::{BAD_CONFIGURATION, USAGE, fail, fail_as, settings};
 use crate::admin::takeover::{Batch, Taken};
+use crate::config::duration;
 use crate::world::{Clock, SystemClock};
 
 /// The setting that names the queue, and the one that names its account, as the predecessor calls them.

@@ -66,9 +66,9 @@ pub async fn main(arguments: Arguments) -> ExitCode {
         Ok(app) => app,
         Err(e) => return fail(&chain(&e)),
     };
-    let (reload, events) = (app.reload.clone(), app.events.clone());
+    let (reload, events, alarms) = (app.reload.clone(), app.events.clone(), app.alarms.clone());
     tokio::select! {
-        () = follow(arguments.config, keeper, &reload, &events, hangup) => {}
+        () = follow(arguments.config, keeper, &reload, (&events, &alarms), hangup) => {}
         () = signals.next() => {}
         () = app.died() => return fail("a part of the bridge has ended; what was accepted is on disk"),
     }

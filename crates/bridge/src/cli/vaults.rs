@@ -15,6 +15,7 @@ use vault::{Failure, Fetched, Plain, Reference};
 
 use super::run::chain;
 use super::{BAD_CONFIGURATION, FAILED, settings};
+use crate::alarms::facts::{Ending, Runs};
 use crate::config::Read;
 use crate::config::read::vaults::{Vaults, Wanted};
 use crate::events::{Event, Events};
@@ -69,6 +70,18 @@ impl Keeper {
         if is_due {
             self.refreshed = Some(now);
         }
+    }
+
+    /// What of it runs out.
+    pub(super) fn endings(&self) -> Vec<Ending> {
+        let known = self.known.iter().filter_map(|(secret, known)| Some((secret, known.as_ref().ok()?.ends_at()?)));
+        known
+            .map(|(secret, at)| Ending {
+                what: Runs::VaultSecret,
+                name: secret.to_string(),
+                at: at.saturating_mul(1_000),
+            })
+            .collect()
     }
 
     /// There are secrets without a value, and each may get one by itself.

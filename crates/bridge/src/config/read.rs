@@ -4,6 +4,7 @@
 //! repeats a secret. Relies on nothing but its arguments: files are opened by the caller's function, secrets of key vaults
 //! are fetched before ([`vaults`]). Whether a host answers or a key is right is not known here.
 
+mod alarms;
 mod environment;
 mod former;
 mod listeners;
@@ -125,12 +126,14 @@ fn config(reader: &mut Reader<'_>, mut root: Section) -> Config {
     let routes_at = root.at_key("routes");
     let routes = root.take("routes");
     let routes = routes::read(reader, routes, &routes_at, &targets.names);
+    let alarms = root.section(reader, "alarms", "[alarms]");
+    let alarms = alarms::read(reader, alarms);
     let log = root.section(reader, "log", "[log]");
     let log = self::log(reader, log);
     let traces = root.section(reader, "traces", "[traces]");
     let traces = traces::read(reader, traces);
     root.finish(reader);
-    Config { webhook, admin, queue, azure, targets: targets.usable, routes, log, traces, given: Given::default() }
+    Config { webhook, admin, queue, azure, targets: targets.usable, routes, alarms, log, traces, given: Given::default() }
 }
 
 /// 0 is none.

@@ -7,10 +7,12 @@ use prometheus_client::encoding::{EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
 use super::names::Names;
+use crate::alarms::Kind;
 use crate::reason;
 
 /// 1 ms to 4 s: the door answers within 4 s whatever happens.
@@ -62,6 +64,10 @@ pub(super) struct Totals {
     pub(super) registrations_refused: Counters<1>,
     pub(super) scope_denies_many: Counters<1>,
     pub(super) group_keys_changed: Counters<1>,
+    pub(super) alarms_active: Family<Labels<1>, Gauge>,
+    pub(super) alarms_raised: Counters<1>,
+    pub(super) alarm_reports_failed: Counter,
+    pub(super) alarm_reports_gone: Counter,
     pub(super) traces_sent: Counter,
     pub(super) traces_lost: Counters<1>,
 }
@@ -122,6 +128,11 @@ impl Totals {
             registrations_refused: of.new("registrations_refused", "How many registrations were refused, by class"),
             scope_denies_many: of.new("scope_denies_many", "How often a scope denied many devices at once, by scope"),
             group_keys_changed: of.new("group_keys_changed", "How often the other key of a group was taken, by scope"),
+            alarms_active: of.new("alarms_active", "How many alarms stand, by name"),
+            alarms_raised: of.new("alarms_raised", "How many alarms were raised, by name"),
+            alarm_reports_failed: of
+                .new("alarm_reports_failed", "How many tries to tell the receiver of alarms failed"),
+            alarm_reports_gone: of.new("alarm_reports_gone", "How many reports of alarms nobody took"),
             traces_sent: of.new("traces_sent", "How many walks of messages a collector of traces took"),
             traces_lost: of
                 .new("traces_lost", "How many walks of messages a collector of traces will never have, by cause"),
@@ -129,6 +140,11 @@ impl Totals {
         // A counter that is there before its first count has an increase to look at.
         for reason in reason::codes() {
             drop(totals.buried.get_or_create(&[("reason", reason.to_owned())]));
+        }
+        for kind in Kind::ALL {
+            let labels = [("alarm", kind.word().to_owned())];
+            drop(totals.alarms_active.get_or_create(&labels));
+            drop(totals.alarms_raised.get_or_create(&labels));
         }
         totals
     }

@@ -26,11 +26,17 @@ const SHARD_MAX: usize = 6_500;
 pub const RECEPTIONS: usize = 16;
 /// A larger gap is no loss: LoRaWAN 1.0 itself takes it for another session (`MAX_FCNT_GAP`).
 const GAP_MAX: u32 = 16_384;
-/// Uplinks closer together are one transmission that came twice, or a burst: no interval.
+/// Uplinks closer together are one transmission that came twice: no interval.
 const INTERVAL_MIN_MS: UnixMillis = 1_000;
+/// An interval of less than this share of the usual one belongs to a burst, and is none…
+const BURST: f32 = 0.25;
+/// …unless so many come in a row: then the device has another habit.
+const BURST_MAX: u8 = 32;
+/// The first so many intervals count alike.
+const LEARNT: u8 = 8;
 /// A silence counts as so many usual intervals at the most, so that an outage changes little of what is usual.
 const SILENCE_MAX: f32 = 4.0;
-/// How much one interval changes the usual one.
+/// How much one interval changes the usual one by then.
 const WEIGHT: f32 = 0.125;
 
 /// What the worker reads of an uplink besides its telemetry.
@@ -98,7 +104,7 @@ impl Packed {
     fn of(frame: &Frame) -> Self {
         let Heard { rssi_dbm, snr_db, spreading_factor, gateways, .. } = frame.heard;
         Self {
-            at_s: u32::try_from(frame.accepted_at / 1000).unwrap_or(0),
+            at_s: seconds(frame.accepted_at),
             f_cnt: frame.f_cnt.unwrap_or(0),
             minus_dbm: rssi_dbm.map_or(NO_DBM, |dbm| (-dbm).round().clamp(0.0, 254.0) as u8),
             quarter_db: snr_db.map_or(NO_DB, |db| (db * 4.0).round().clamp(-127.0, 127.0) as i8),
@@ -128,6 +134,13 @@ pub struct Radio {
     usual_interval_ms: f32,
     session: u32,
     missed: u32,
+    /// The last gap: when it was seen, and how many frames are missing.
+    gap_at_s: u32,
+    gap: u16,
+    /// What is usual was learnt from so many intervals, at least.
+    intervals: u8,
+    /// So many in a row were too short to be any.
+    short: u8,
     /// The newest is at `next - 1`.
     receptions: [Packed; RECEPTIONS],
     next: u8,
@@ -175,12 +188,32 @@ impl Radio {
     fn came(&mut self, at: UnixMillis) {
         let interval = at - self.last_uplink_at;
         if self.last_uplink_at != 0 && interval >= INTERVAL_MIN_MS {
-            let interval = interval as f32;
-            let usual = self.usual_interval_ms;
-            self.usual_interval_ms =
-                if usual > 0.0 { usual + (interval.min(usual * SILENCE_MAX) - usual) * WEIGHT } else { interval };
+            self.learn(interval as f32);
         }
-        self.last_uplink_at = self.last_uplink_at.max(at);
+        // Earlier than the one before: the clock was set back, and the new time counts.
+        self.last_uplink_at = at;
+    }
+
+    /// A device that sends three times in a minute, and that each hour, sends each hour.
+    fn learn(&mut self, interval: f32) {
+        let usual = self.usual_interval_ms;
+        if interval < usual * BURST {
+            self.short += 1;
+            if self.short < BURST_MAX {
+                return;
+            }
+            (self.intervals, self.usual_interval_ms) = (0, 0.0);
+        }
+        self.short = 0;
+        self.intervals = self.intervals.saturating_add(1);
+        let is_learnt = self.intervals > LEARNT;
+        // A first interval may have been one of a burst: what is four times as long is the first that counts.
+        if !is_learnt && interval * BURST > self.usual_interval_ms {
+            self.intervals = 1;
+        }
+        let weight = if is_learnt { WEIGHT } else { 1.0 / f32::from(self.intervals) };
+        let counts = if is_learnt { interval.min(usual * SILENCE_MAX) } else { interval };
+        self.usual_interval_ms += (counts - self.usual_interval_ms) * weight;
     }
 
     /// A worker read it.
@@ -196,7 +229,10 @@ impl Radio {
             && self.session == frame.session
         {
             let gap = f_cnt.saturating_sub(last.f_cnt).saturating_sub(1);
-            self.missed = self.missed.saturating_add(if gap <= GAP_MAX { gap } else { 0 });
+            if (1..=GAP_MAX).contains(&gap) {
+                self.missed = self.missed.saturating_add(gap);
+                (self.gap, self.gap_at_s) = (u16::try_from(gap).unwrap_or(u16::MAX), seconds(frame.accepted_at));
+            }
         }
         self.session = frame.session;
         self.receptions[usize::from(self.next)] = Packed::of(frame);
@@ -213,6 +249,10 @@ impl Radio {
         self.place = Some([degrees(location.latitude), degrees(location.longitude)]);
         self.altitude = location.altitude.map(|metres| metres.clamp(-32_000.0, 32_000.0).round() as i16);
     }
+}
+
+fn seconds(at: UnixMillis) -> u32 {
+    u32::try_from(at / 1000).unwrap_or(0)
 }
 
 type Shard = LruCache<Arc<DeviceKey>, Radio>;
@@ -240,8 +280,12 @@ pub struct Seen {
     pub last_uplink_at: UnixMillis,
     /// See [`Radio::usual_interval_ms`].
     pub usual_interval_ms: Option<u64>,
+    /// From how many intervals that was learnt, at least.
+    pub intervals: u8,
     /// See [`Radio::missed`].
     pub missed: u32,
+    /// The last gap between its counters: when it was seen, and how many frames are missing.
+    pub last_gap: Option<(UnixMillis, u16)>,
     /// See [`Radio::location`].
     pub location: Option<Location>,
     /// Of its last reception.
@@ -255,6 +299,15 @@ impl Radios {
             radio.came(at);
             device.clone()
         })
+    }
+
+    /// Uplinks of a device that came before the process was there, the oldest first. Who was heard since tells more.
+    pub fn remember(&self, device: &Arc<DeviceKey>, times: &[UnixMillis]) {
+        self.with(device, |_, radio| {
+            if radio.last_uplink_at == 0 {
+                times.iter().for_each(|at| radio.came(*at));
+            }
+        });
     }
 
     /// A worker read one.
@@ -311,7 +364,9 @@ fn seen(device: &Arc<DeviceKey>, radio: &Radio) -> Seen {
         device: device.clone(),
         last_uplink_at: radio.last_uplink_at,
         usual_interval_ms: radio.usual_interval_ms(),
+        intervals: radio.intervals,
         missed: radio.missed,
+        last_gap: (radio.gap > 0).then(|| (UnixMillis::from(radio.gap_at_s) * 1000, radio.gap)),
         location: radio.location(),
         rssi_dbm: radio.last().and_then(|last| last.rssi_dbm),
     }
@@ -379,6 +434,27 @@ mod tests {
         assert_eq!(radio.last_uplink_at(), NOON + 24 * 3_600_000);
         radio.read(&Frame { simulated: true, ..frame(0, 7, 1) });
         assert!(radio.last().is_none(), "made in the Console");
+    }
+
+    #[test]
+    fn bursts_are_no_habit_unless_they_last() {
+        let mut radio = Radio::default();
+        let mut at = NOON;
+        let mut sends = |radio: &mut Radio, after_s: &[i64], times: usize| {
+            for after in after_s.repeat(times) {
+                at += after * 1_000;
+                radio.came(at);
+            }
+            radio.usual_interval_ms().unwrap_or(0) / 1_000
+        };
+        // It joins, and sends three times in a minute each hour from then on.
+        let usual = sends(&mut radio, &[5, 5, 3_590], 6);
+        assert!((3_500..3_700).contains(&usual), "{usual}");
+        // Somebody has it send each minute.
+        let usual = sends(&mut radio, &[60], 60);
+        assert!((50..70).contains(&usual), "{usual}");
+        let usual = sends(&mut radio, &[300], 60);
+        assert!((250..350).contains(&usual), "{usual}");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use queue::UnixMillis;
 use rustls::ServerConfig;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -41,8 +42,14 @@ pub enum TlsError {
 /// What new connections are greeted with. Cheap to clone; all clones change together.
 #[derive(Clone, Debug)]
 pub struct Tls {
-    current: Arc<RwLock<Arc<ServerConfig>>>,
+    current: Arc<RwLock<InUse>>,
     first: Arc<Material>,
+}
+
+#[derive(Clone, Debug)]
+struct InUse {
+    config: Arc<ServerConfig>,
+    ends_at: Option<UnixMillis>,
 }
 
 /// The bytes of both files, to see whether they changed.
@@ -66,7 +73,12 @@ impl Tls {
     pub fn load(files: &TlsFiles) -> Result<Self, TlsError> {
         let first = read(files)?;
         let config = usable(&first, files)?;
-        Ok(Self { current: Arc::new(RwLock::new(Arc::new(config))), first: Arc::new(first) })
+        Ok(Self { current: Arc::new(RwLock::new(config)), first: Arc::new(first) })
+    }
+
+    /// When the first certificate of the chain in use runs out; none where it does not say so in a way that we read.
+    pub fn ends_at(&self) -> Option<UnixMillis> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).ends_at
     }
 
     /// The handshake. Bounded by the caller.
@@ -74,7 +86,7 @@ impl Tls {
     /// # Errors
     /// What the client did wrong, or that it left.
     pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> io::Result<TlsStream<S>> {
-        let config = self.current.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let config = self.current.read().unwrap_or_else(PoisonError::into_inner).config.clone();
         TlsAcceptor::from(config).accept(stream).await
     }
 
@@ -104,7 +116,7 @@ impl Tls {
         }
         let config = usable(&found, files);
         *last = Arc::new(found);
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config?);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = config?;
         Ok(true)
     }
 }
@@ -115,11 +127,12 @@ fn read(files: &TlsFiles) -> Result<Material, TlsError> {
     Ok(Material { certificate: bytes(&files.cert_file)?, key: bytes(&files.key_file)? })
 }
 
-fn usable(material: &Material, files: &TlsFiles) -> Result<ServerConfig, TlsError> {
+fn usable(material: &Material, files: &TlsFiles) -> Result<InUse, TlsError> {
     let chain: Vec<_> = CertificateDer::pem_slice_iter(&material.certificate).filter_map(Result::ok).collect();
     if chain.is_empty() {
         return Err(TlsError::NoCertificate(files.cert_file.display().to_string()));
     }
+    let ends_at = ends_at(&chain);
     let key = PrivateKeyDer::from_pem_slice(&material.key)
         .map_err(|_| TlsError::NoKey(files.key_file.display().to_string()))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -128,5 +141,14 @@ fn usable(material: &Material, files: &TlsFiles) -> Result<ServerConfig, TlsErro
         .with_no_client_auth()
         .with_single_cert(chain, key)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(config)
+    Ok(InUse { config: Arc::new(config), ends_at })
+}
+
+/// PURE: the earliest `notAfter` of a chain.
+fn ends_at(chain: &[CertificateDer<'_>]) -> Option<UnixMillis> {
+    let end = |certificate: &CertificateDer<'_>| {
+        let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
+        Some(certificate.validity().not_after.timestamp().saturating_mul(1_000))
+    };
+    chain.iter().filter_map(end).min()
 }

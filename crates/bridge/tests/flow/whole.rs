@@ -77,6 +77,7 @@ impl Process {
             dial: Arc::new(site.cloud.clone()),
             queue: queue.clone(),
             home: None,
+            host: "bridge".to_owned(),
         };
         let app = App::build(config, Role::All, world, parts).await.unwrap();
         Self { app, door, queue }

@@ -24,6 +24,7 @@ mod uplinks; // bodies as The Things Stack and TTN V2 post them
 
 // The promises, one file each:
 mod ahead;
+mod alarms;
 mod api;
 mod bad_input;
 mod check;

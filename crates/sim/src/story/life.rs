@@ -132,6 +132,7 @@ impl Life {
             dial: world.network.dialler(alive.clone()),
             queue: queue.clone(),
             home: None,
+            host: "bridge".to_owned(),
         };
         let config = read(&world.configuration());
         world.inside().door = Some(door);

@@ -113,3 +113,13 @@ fn secrets_are_not_printed() {
     let printed = format!("{:?} {:?}", Key::read(CANARY).unwrap(), Sas::read("sv=1&sig=canary").unwrap());
     assert_eq!(printed, "[secret] [secret]");
 }
+
+#[test]
+fn a_signature_says_when_it_runs_out() {
+    let ends = |sas: &str| read(&format!("AccountName=acme1;SharedAccessSignature={sas}")).unwrap().ends_at();
+    assert_eq!(ends("sv=1&se=2026-12-03T10%3A00%3A00Z&sig=canary"), Some(1_796_292_000));
+    assert_eq!(ends("sv=1&se=2026-12-03T10:00:00Z&sig=canary"), Some(1_796_292_000));
+    assert_eq!(ends("sv=1&se=2026-12-03&sig=canary"), Some(1_796_256_000));
+    assert_eq!(ends("sv=1&si=a-policy&sig=canary"), None);
+    assert_eq!(ends("sv=1&se=soon&sig=canary"), None);
+}

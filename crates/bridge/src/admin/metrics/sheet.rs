@@ -12,7 +12,7 @@ use queue::{Stats, UnixMillis};
 
 use super::super::targets::Today;
 use super::process::Process;
-use crate::alarm::Outlook;
+use crate::alarms::Outlook;
 use crate::events::names::{Few, Names};
 use crate::pool::Standing;
 use crate::provision::scope::Progress;

@@ -44,6 +44,9 @@ async fn places(config: &Config) -> Vec<Finding> {
     ];
     match Tls::new(config.azure.ca_file.as_deref()) {
         Ok(tls) => {
+            if let Some(webhook) = &config.alarms.webhook {
+                findings.push(reach(&tls, "alarms.webhook".to_owned(), &webhook.endpoint).await);
+            }
             if let Some(storage) = config.queue.kind.storage() {
                 findings.push(account(storage, Arc::new(tls.clone())).await);
             }

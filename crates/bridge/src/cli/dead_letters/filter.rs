@@ -6,7 +6,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::super::admin_api::AdminApi;
 use crate::admin::dead_letters::view::{Letter, Page};
-use crate::cli::duration;
+use crate::config::duration;
 use crate::reason::Class;
 
 /// Letters asked for at once.

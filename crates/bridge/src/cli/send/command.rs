@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
-use super::super::{FAILED, USAGE, duration, fail, fail_as, rate, run as bridge, say};
+use super::super::{FAILED, USAGE, fail, fail_as, rate, run as bridge, say};
 use super::uplinks::Style;
 use super::{Options, Posted, SendError, run};
-use crate::config::Secret;
+use crate::config::{Secret, duration};
 
 /// Between two lines about how far it is.
 const TELL_EVERY: Duration = Duration::from_secs(5);

@@ -45,6 +45,8 @@ impl World {
             .with("GROUP_KEY_2", GROUP_KEY)
             .with("LONGHAUL_WEBHOOK_KEY", "key-of-the-webhook-1")
             .with("LONGHAUL_ADMIN_TOKEN", "token-of-the-admin-1")
+            .with("ALARM_WEBHOOK", "https://alarms.example.com/hook?key=1")
+            .with("ALARM_TOKEN", "token-of-the-receiver")
             .with(
                 "DEVICE_CONNECTION_STRING",
                 &format!("HostName=hub.azure-devices.net;DeviceId=one;SharedAccessKey={GROUP_KEY}"),

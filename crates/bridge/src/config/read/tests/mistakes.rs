@@ -100,6 +100,12 @@ const ALONE: &[(&str, &str, &str, &str)] = &[
     ("[azure]\ncredential = \"certificate\"", "azure.credential", "`certificate`", "service-principal"),
     // key vaults
     ("[admin]\ntoken = { key_vault = \"https://v.vault.azure.net\" }", "admin.token", "no secret in it", "secret = "),
+    ("[alarms]\nwebhook = \"http://h/x\"", "alarms.webhook", "https://", "HOST"),
+    ("[alarms]\ntoken = { env = \"ALARM_TOKEN\" }", "alarms.token", "of no use", "webhook"),
+    ("[alarms]\nheader = \"x-key\"", "alarms.header", "of no use", "token"),
+    ("[alarms]\nqueue_old = \"0s\"", "alarms.queue_old", "not within", "10m"),
+    ("[alarms]\nqueue_old = \"soon\"", "alarms.queue_old", "no duration", "10m"),
+    ("[alarms]\noff = [\"hub_dwn\"]", "alarms.off[0]", "no alarm", "hub_down"),
     ("[admin]\ntoken = { env = \"LONGHAUL_ADMIN_TOKEN\", secret = \"s\" }", "admin.token.secret", "not a key", "env"),
     ("[admin]\ntoken = { key_vault = \"v\", secret = \"s\" }", "admin.token", "by https only", "https://NAME.vault"),
     (
