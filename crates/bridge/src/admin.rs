@@ -87,8 +87,9 @@ struct Depths {
 /// All routes.
 pub fn router(admin: Arc<Admin>) -> Router {
     let guarded = Router::new()
-        .route("/", get(page::page))
-        .route("/page.js", get(page::script))
+        .route("/", get(page::file))
+        .route("/kit/{file}", get(page::file))
+        .route("/page/{file}", get(page::file))
         .route("/metrics", get(metrics::metrics))
         .route("/api/v1/snapshot", get(snapshot))
         .route("/api/v1/dead-letters", get(dead_letters::list))
