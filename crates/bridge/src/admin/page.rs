@@ -54,7 +54,9 @@ mod tests {
     fn no_file_makes_markup_of_text_or_leads_elsewhere() {
         for asset in OWN {
             let text = std::str::from_utf8(asset.bytes).expect("files are UTF-8");
-            for word in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "http://", "https://"] {
+            for word in
+                ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "http://", "https://"]
+            {
                 assert!(!text.contains(word), "{}: {word}", asset.path);
             }
         }

@@ -83,7 +83,8 @@ impl Demo {
         say(&format!("page     http://{admin}"));
         say(&format!("webhook  http://{webhook}/tts"));
         let (https, amqp) = (simulator.started().https, simulator.started().amqp);
-        let pages = simulator.started().page.map(|port| format!(", its page http://localhost:{port}")).unwrap_or_default();
+        let pages =
+            simulator.started().page.map(|port| format!(", its page http://localhost:{port}")).unwrap_or_default();
         say(&format!("azure    https://localhost:{https}, amqps://localhost:{amqp} (simulated){pages}\n"));
         let options = send::Options {
             url: format!("http://{webhook}"),

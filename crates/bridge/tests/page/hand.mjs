@@ -13,7 +13,7 @@ await page.getByRole("link", { name: device }).click();
 await settled(page);
 assert.ok(page.url().includes(hub));
 
-await page.getByLabel("Body").fill('{"valve": "open", "at": 1.50}');
+await page.getByRole("textbox", { name: "Body" }).fill('{"valve": "open", "at": 1.50}');
 await page.getByLabel(/^Properties/).fill("f_port: 15\nconfirmed: true");
 await page.getByRole("button", { name: "Send" }).click();
 await page.getByText("1 waiting for the device").waitFor();
@@ -22,7 +22,7 @@ await page.getByLabel(/^Properties/).fill("nothing");
 await page.getByRole("button", { name: "Send" }).click();
 await page.getByText("this is none").waitFor();
 
-await page.getByLabel("Method").fill("reboot");
+await page.getByRole("textbox", { name: "Method" }).fill("reboot");
 await page.getByRole("button", { name: "Call" }).click();
 await page.getByText("DeviceNotOnline").waitFor();
 

@@ -14,10 +14,10 @@ use super::{Control, guard, problem};
 use crate::cloud::Wanted;
 use crate::connections::Ask;
 use crate::endpoint::{Endpoint, HubId};
+use crate::https::{decoded, json, query};
 use crate::hub::Refusal;
 use crate::hub::c2d::{Ack, Message};
 use crate::hub::method::Invocation;
-use crate::https::{decoded, json, query};
 use crate::service::{Call, TwinVerb, With};
 
 /// Devices on a page when nobody says, and at the most.
@@ -153,5 +153,8 @@ impl Control {
 /// As the hub would refuse an SDK, in the shape of this API.
 fn refused(refusal: &Refusal) -> Response<Full<Bytes>> {
     let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    json(status, &json!({"status": status.as_u16(), "title": refusal.name, "code": refusal.code, "detail": refusal.text}))
+    json(
+        status,
+        &json!({"status": status.as_u16(), "title": refusal.name, "code": refusal.code, "detail": refusal.text}),
+    )
 }

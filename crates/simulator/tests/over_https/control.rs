@@ -143,7 +143,8 @@ async fn what_the_page_sends_is_what_the_device_gets() {
     let wish = r#"{"body":"{\"valve\":1.50}","content_type":"application/json","ack":"full","message_id":"c1","properties":{"f_port":"15"}}"#;
     let (status, told) = talk(&simulator, "/api/devices/d1/messages", wish).await;
     assert_eq!((status, told), (StatusCode::OK, json!({"message_id": "c1", "waiting": 1})));
-    let (status, twin) = talk(&simulator, "/api/devices/d1/twin", r#"{"properties":{"desired":{"interval_s":60}}}"#).await;
+    let (status, twin) =
+        talk(&simulator, "/api/devices/d1/twin", r#"{"properties":{"desired":{"interval_s":60}}}"#).await;
     assert_eq!((status, &twin["properties"]["desired"]["interval_s"]), (StatusCode::OK, &json!(60)));
     let (status, text) = call(&simulator, Method::GET, "/api/devices/d1/twin", "localhost", "").await;
     let twin: Value = serde_json::from_str(&text).unwrap();

@@ -88,14 +88,13 @@ export const show = ({ signal }) => {
   } }, text));
 
   every(SNAPSHOT_MS, async () => {
-    try {
-      snapshot = await get("/api/v1/snapshot", {}, signal);
-      redraw();
-      const found = await get("/api/v1/messages", { limit: SHOWN }, signal);
-      fill(messages, recent(found.messages));
-      fill(alarms, raised((await get("/api/v1/alarms", {}, signal)).active));
-      fill(problem);
-    } catch (error) { failed(error); }
+    const answers = await Promise.allSettled([
+      get("/api/v1/snapshot", {}, signal).then((found) => { snapshot = found; redraw(); }),
+      get("/api/v1/messages", { limit: SHOWN }, signal).then((found) => fill(messages, recent(found.messages))),
+      get("/api/v1/alarms", {}, signal).then((found) => fill(alarms, raised(found.active))),
+    ]);
+    const refused = answers.find(({ status }) => status === "rejected");
+    if (refused) failed(refused.reason); else fill(problem);
   }, signal);
   // Coarser spans are read anew; the finest grows by ticks.
   every(10000, () => { if (span !== "5min" || standing().state !== "live") read().catch(failed); }, signal);

@@ -8,7 +8,7 @@ const station = (name, what, href) => {
   const unit = h("span", { class: "unit" });
   const more = h("span", { class: "more" });
   const beside = h("ul", { class: "beside" });
-  const box = h("a", { class: "station", href }, h("span", { class: "name" }, name), h("span", null, big, " ", unit), more);
+  const box = h("a", { class: "station", href, title: what }, h("span", { class: "name" }, name), h("span", null, big, " ", unit), more);
   const node = h("li", null, box, beside);
   return {
     node,
@@ -17,7 +17,6 @@ const station = (name, what, href) => {
       unit.textContent = text;
       more.textContent = lines;
       box.className = `station ${kind ?? ""}`;
-      box.setAttribute("aria-label", `${name}: ${value} ${text}, ${lines}. ${what}`);
       fill(beside, sides.filter(Boolean).map(([label, n, to, bad]) => h("li", { class: n ? (bad ? "bad" : "some") : null }, to ? h("a", { href: to }, `${label} `, h("b", null, count(n))) : [`${label} `, h("b", null, count(n))])));
     },
   };

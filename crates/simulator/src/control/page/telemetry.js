@@ -30,7 +30,7 @@ export const telemetry = (tell, signal, failed = () => {}) => {
 export const lines = (messages) => table("Telemetry", [
   { name: "at", cell: (m) => h("span", { title: m.enqueued_at, class: "n" }, clock(Date.parse(m.enqueued_at))) },
   { name: "device", cell: (m) => h("a", { href: to(["devices", m.hub, m.device_id]) }, said(m.device_id, { max: 48 })) },
-  { name: "message id", cell: (m) => h("span", { class: "mono small" }, said(m.message_id ?? "–", { max: 24 })), wide: true },
+  { name: "message id", cell: (m) => h("span", { class: "mono small" }, said(m.message_id ?? "–", { max: 40 })), wide: true },
   { name: "body", cell: (m) => h("div", { class: "payload" }, said(m.body ?? m.body_base64, { max: 240 })) },
 ], messages, "Nothing has come yet.");
 
