@@ -74,7 +74,7 @@ export const plot = ({ label, lines, say, axis = short, height = 150, low = 0, d
         if (!pen) begun = x(point[0]);
         end = x(point[0]);
         const step_to = `${pen ? "L" : "M"}${end.toFixed(1)} ${y(value).toFixed(1)}`;
-        path += step_to;
+        path += pen ? step_to : `${step_to}h0`; // alone it is a dot
         if (n === 0) area += step_to;
         pen = true;
         if (dots) spots.push(s("circle", { cx: x(point[0]), cy: y(value), r: 2.5 }));

@@ -7,7 +7,7 @@ import { plot } from "/kit/plot.js";
 import { table } from "/kit/table.js";
 import { count, duration, plural } from "/kit/words.js";
 import { path } from "./path.js";
-import { deviceLink, hubName, messageLink } from "./names.js";
+import { deviceLink, messageLink } from "./names.js";
 import { standing, ticks } from "./pulse.js";
 
 const SPANS = { "5min": ["5 minutes", 300], hour: ["1 hour", 360], day: ["1 day", 288] };
@@ -41,7 +41,8 @@ const plots = () => {
       const pick = (...names) => points.map((p) => [p.at, ...names.map((name) => p[name] ?? null)]);
       const each = (n) => (n === null || n === undefined ? null : n / seconds);
       rate.set(points.map((p) => [p.at, each(p.accepted), each(p.delivered)]));
-      wait.set(pick("p50_ms", "p99_ms"));
+      // Where nothing was delivered, nothing took any time.
+      wait.set(points.map((p) => [p.at, p.delivered ? p.p50_ms : null, p.delivered ? p.p99_ms : null]));
       depth.set(pick("waiting"));
       age.set(pick("oldest_age_ms"));
     },
@@ -51,7 +52,6 @@ const plots = () => {
 const recent = (messages) => table("Last messages", [
   { name: "device", cell: (m) => deviceLink(m) },
   { name: "message", cell: (m) => messageLink(m.message_id ?? m.seq, m.message_id ?? `#${m.seq}`), wide: true },
-  { name: "hub", cell: (m) => hubName(m.hub), wide: true },
   { name: "state", cell: (m) => badge(m.state) },
   { name: "took", kind: "number", cell: (m) => duration(m.took_ms) },
 ], messages, "No message yet. Post an uplink to the webhook, or run `longhaul send`.");

@@ -17,7 +17,10 @@ const station = (name, what, href) => {
       unit.textContent = text;
       more.textContent = lines;
       box.className = `station ${kind ?? ""}`;
-      fill(beside, sides.filter(Boolean).map(([label, n, to, bad]) => h("li", { class: n ? (bad ? "bad" : "some") : null }, to ? h("a", { href: to }, `${label} `, h("b", null, count(n))) : [`${label} `, h("b", null, count(n))])));
+      fill(beside, sides.map(([label, n, to, bad]) => {
+        const text = [label, n !== undefined && [" ", h("b", null, count(n))]]; // without a number: who wants to know follows the link
+        return h("li", { class: n ? (bad ? "bad" : "some") : null }, to ? h("a", { href: to }, text) : text);
+      }));
     },
   };
 };
@@ -42,7 +45,7 @@ export const path = () => {
       door.set(tick ? count(tick.accepted) : "–", "accepted a second", isOpen ? "open" : "shut: cannot keep messages",
         [["refused", tick?.refused ?? 0, null, true], ["duplicates", tick?.duplicates ?? 0]], isOpen ? "" : "bad");
       queue.set(count(waiting), "waiting", `${bytes(tick?.waiting_bytes ?? q.waiting_bytes)}, oldest ${waiting ? duration(age) : "–"}`,
-        [["kept", q.kept], q.held !== undefined && ["held", q.held, "#/devices?state=held"]]);
+        [["kept", q.kept], ["held", q.held, "#/devices?state=held"]]);
       workers.set(count(tick?.leased ?? q.leased), "being sent", `${plural(snapshot.devices_assigned, "device")} assigned`,
         [["registering", registering, "#/devices?state=registering"], ["dead letters", tick?.dead_letters ?? q.dead_letters, "#/dead-letters", true]]);
       hubs.set(tick ? count(tick.delivered) : "–", "delivered a second", snapshot.hubs.length ? `${plural(up, "hub")} up${down ? `, ${down} down` : ""}` : "no hub yet",

@@ -30,12 +30,14 @@ const quota = (units) => {
     units.runs_out_at ? badge(`runs out at ${clock(units.runs_out_at).slice(0, 5)}`, "bad") : badge("enough for today", "good")));
 };
 
+const known = (n) => (n === null || n === undefined ? null : count(n));
+
 const hub = (one) => h("div", { class: "hub" },
   h("div", { class: "head" }, h("h3", null, mono(one.hub)), h("span", null, badge(one.open ? "open" : "down"), " ", one.refuses_many && badge("refuses many", "bad"))),
   facts([
-    ["transport", one.transport], ["connections", one.connections !== undefined ? count(one.connections) : null], ["devices attached", one.attached !== undefined ? count(one.attached) : null],
-    ["opening", one.opening ? count(one.opening) : null], ["not yet answered", one.unsettled !== undefined ? count(one.unsettled) : null], ["resting", count(one.resting)],
-    ["pace", one.pace_per_second === undefined ? null : one.pace_per_second === null ? "unlimited" : `${count(one.pace_per_second)} a second`],
+    ["transport", one.transport], ["connections", known(one.connections)], ["devices attached", known(one.attached)],
+    ["opening", one.opening ? count(one.opening) : null], ["not yet answered", known(one.unsettled)], ["resting", count(one.resting)],
+    ["pace", one.pace_per_second ? `${count(one.pace_per_second)} a second` : "unlimited"],
   ]), quota(one.units));
 
 const line = (progress) => progress && facts([
@@ -58,7 +60,6 @@ const networks = (rows) => panel("Networks and applications", table("Networks", 
   { name: "accepted", kind: "number", cell: (n) => count(n.accepted), wide: true },
   { name: "devices", kind: "number", cell: (n) => count(n.devices) },
   { name: "frames missed", kind: "number", cell: (n) => count(n.missed), wide: true },
-  { name: "refused", kind: "number", cell: (n) => count(n.refused), wide: true },
   { name: "last", cell: (n) => moment(n.last_at) },
 ], rows, "Nothing has come in since this process started."));
 
