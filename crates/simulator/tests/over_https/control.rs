@@ -197,8 +197,9 @@ async fn devices_are_found_and_paged_and_telemetry_is_told_once() {
     let simulator = with_page().await;
     let names: Vec<String> = (0..7).map(|n| format!("dev-{n}")).chain(["other".to_owned()]).collect();
     simulator.enrol(&names).unwrap();
-    let get = |path: String| async {
-        let (status, text) = call(&simulator, Method::GET, &path, "localhost", "").await;
+    let asked = &simulator;
+    let get = |path: String| async move {
+        let (status, text) = call(asked, Method::GET, &path, "localhost", "").await;
         (status, serde_json::from_str::<Value>(&text).unwrap())
     };
     let mut found = Vec::new();
@@ -236,12 +237,11 @@ async fn devices_are_found_and_paged_and_telemetry_is_told_once() {
 async fn the_page_and_its_files_run_nothing_but_themselves() {
     let simulator = with_page().await;
     for path in ["/", "/kit/style.css", "/kit/element.js", "/page/main.js"] {
-        let request = Request::get(path).header("host", "localhost").body(Full::default()).unwrap();
+        let request = Request::get(path).header("host", "localhost").body(Full::<bytes::Bytes>::default()).unwrap();
         let stream = tokio::net::TcpStream::connect(("127.0.0.1", simulator.started().page.unwrap())).await.unwrap();
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
-        let response: http::Response<hyper::body::Incoming> =
-            sender.send_request::<Full<bytes::Bytes>>(request).await.unwrap();
+        let response = sender.send_request(request).await.unwrap();
         let policy = response.headers()["content-security-policy"].to_str().unwrap().to_owned();
         assert_eq!(response.status(), StatusCode::OK, "{path}");
         assert!(policy.contains("script-src 'self'") && !policy.contains("unsafe"), "{path}: {policy}");
