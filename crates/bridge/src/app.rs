@@ -172,7 +172,7 @@ impl App {
     ) -> Result<Self, StartError> {
         let Parts { door: listener, pages, tls, dial, queue, home } = parts;
         let mut metrics = Registry::with_prefix("longhaul");
-        let events = Events::new(&mut metrics);
+        let events = Events::new(&mut metrics, &world);
         let gauges = Gauges::new(&mut metrics);
         let (leaves, leaving) = watch::channel(false);
         let (stop_work, work_stops) = watch::channel(false);

@@ -15,19 +15,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use azure::hub::{SendError, Why};
+use lorawan::fingerprint::Fingerprint;
 use queue::{Lease, LeaseError, Message, Queue, Reason, Retry, Seen, Settle, Tenancy, UnixMillis};
 use tokio::sync::mpsc;
 
 use crate::claims::{Claims, NotOurs};
 use crate::config::Config;
 use crate::device::decide::{Effect, Moment, Remedies, after_send};
-use crate::device::plan::{Outbound, Plan, Way, plan};
+use crate::device::plan::{Outbound, Plan, plan};
 use crate::device::whereabouts::{Place, Whereabouts};
 use crate::events::{Event, Events};
+use crate::feed::Passage;
+use crate::feed::journeys::{Parcel, Stamps};
 use crate::gate::{Admission, Sign};
 use crate::head::Head;
 use crate::identity::Name;
-use crate::lane::Lane;
+use crate::lane::{DeviceKey, Lane};
 use crate::pool::{Hub, Pool, Turn};
 use crate::provision::breaker::Verdict;
 use crate::provision::{Applicant, Provision};
@@ -140,15 +143,23 @@ impl Worker {
         if !self.enter(&lease).await {
             return lease.release_for(AFTER_DISK);
         }
-        let plan = match self.shared.read(lease.message(), |message| plan(message, &self.shared.config.get())) {
-            Ok(plan) => plan,
+        let leased = self.shared.world.stamp();
+        let planned = match self.shared.read(lease.message(), |message| plan(message, &self.shared.config.get())) {
+            Ok(planned) => planned,
             Err(deadly) => return self.shared.bury_deadly(lease, deadly).await,
         };
-        match plan {
-            Plan::Keep(kind) => self.shared.keep(lease, kind).await,
+        let owner = planned.owner.as_ref();
+        if let (Some(device), Some(frame)) = (owner, &planned.frame) {
+            self.shared.events.emit(Event::Heard { device, frame });
+        }
+        match planned.plan {
+            Plan::Keep(kind) => self.shared.keep(lease, owner, kind).await,
             Plan::Bury(reason) => self.shared.bury(lease, reason).await,
-            Plan::Drop(route) => self.shared.drop_on_purpose(lease, &route).await,
-            Plan::Send(outbound) => self.telemetry(lease, outbound).await,
+            Plan::Drop(route) => self.shared.drop_on_purpose(lease, owner, &route).await,
+            Plan::Send(mut outbound) => {
+                outbound.stamps.leased = Some(leased);
+                self.telemetry(lease, outbound).await;
+            }
         }
     }
 
@@ -196,7 +207,7 @@ impl Worker {
             Whereabouts::Held { cause, never: true, .. } => {
                 self.shared.bury(lease, reason("registration_refused", &cause)).await;
             }
-            Whereabouts::Held { wait, .. } => lease.release_for(wait),
+            Whereabouts::Held { wait, cause, .. } => self.shared.hold(lease, &outbound, wait, &cause),
             Whereabouts::Unknown => self.shared.register(lease, *outbound),
         }
     }
@@ -213,7 +224,7 @@ impl Worker {
             return self.ask_where(lease, outbound, &hub);
         }
         if self.shared.pool.admit(&hub) == Admission::Rest {
-            return self.shared.rest(lease, &hub);
+            return self.shared.rest(lease, &outbound, &hub);
         }
         if place.assigned_at.is_some() && self.shared.pool.take_question(&hub) {
             self.shared.pool.untried(&hub);
@@ -223,14 +234,20 @@ impl Worker {
         if let Turn::In(wait) = self.shared.pool.turn(&hub, &place.device_id) {
             return self.shared.later(lease, &hub, wait);
         }
-        let shared = self.shared.clone();
+        let (shared, mut outbound) = (self.shared.clone(), outbound);
         self.sending = Some(Box::pin(async move {
             shared.world.point(Point::DeviceBeforeSend).await;
             // Also one that was handed out under an earlier right: another may have sent it since, and what follows it.
             if !lease.is_current() || !shared.pool.lodges(&lease.message().lane, &hub, &place.device_id) {
                 return (lease, outbound, hub, None);
             }
+            outbound.stamps.sent = Some(shared.world.stamp());
+            let parcel = Parcel::of(lease.message(), Some(&outbound.owner));
+            let registered_at = place.assigned_at.filter(|at| *at >= outbound.stamps.accepted_at);
+            let passage = Passage { registered_at, ..outbound.passage(&hub) };
+            shared.events.emit(Event::Sending { parcel, passage });
             let outcome = shared.pool.send(&hub, &place.device_id, &place.signer, &outbound.telemetry.message).await;
+            outbound.stamps.answered = Some(shared.world.stamp());
             (lease, outbound, hub, Some(outcome))
         }));
     }
@@ -260,28 +277,28 @@ impl Worker {
                 self.delivered(lease, &outbound, &hub).await;
             }
             Effect::Bury(reason) => self.shared.bury(lease, reason).await,
-            Effect::Retry(wait, cause) => self.shared.retry(lease, &outbound.way, wait, cause).await,
+            Effect::Retry(wait, cause) => self.shared.retry(lease, &outbound, wait, cause).await,
             Effect::Refused(wait, cause) => {
                 self.shared.refused(&hub, &outbound, &cause);
-                self.shared.retry(lease, &outbound.way, wait, cause).await;
+                self.shared.retry(lease, &outbound, wait, cause).await;
             }
             Effect::NotYet(wait) => self.shared.later(lease, &hub, wait),
             Effect::Stolen(wait, cause) => {
                 self.shared.events.emit(Event::DeviceStolen { device: &outbound.way.id, wait, cause: &cause });
-                self.shared.retry(lease, &outbound.way, wait, cause).await;
+                self.shared.retry(lease, &outbound, wait, cause).await;
             }
             Effect::RetryHubDown(wait, asked, cause) => {
                 let sign = asked.map_or(Sign::Doubtful(&outbound.way.id), |asked| Sign::Certain(Some(asked)));
                 self.shared.pool.failed(&hub, sign, &cause);
-                self.shared.retry(lease, &outbound.way, wait, cause).await;
+                self.shared.retry(lease, &outbound, wait, cause).await;
             }
             Effect::HubDown(asked, cause) => {
                 self.shared.pool.failed(&hub, Sign::Certain(asked), &cause);
-                self.shared.rest(lease, &hub);
+                self.shared.rest(lease, &outbound, &hub);
             }
             Effect::Throttled(asked, cause) => {
                 self.shared.pool.failed(&hub, Sign::Throttled(asked), &cause);
-                self.shared.rest(lease, &hub);
+                self.shared.rest(lease, &outbound, &hub);
             }
             Effect::FreshToken => self.forward(lease, outbound).await,
             Effect::RegisterAgain(cause) => self.register_again(lease, outbound, &hub, cause).await,
@@ -295,7 +312,7 @@ impl Worker {
             return self.look_anew(lease, outbound, hub).await;
         }
         self.remedies = Remedies::default(); // not taken: the breaker is open
-        self.shared.retry(lease, &outbound.way, decide::HOLD, cause).await;
+        self.shared.retry(lease, &outbound, decide::HOLD, cause).await;
     }
 
     /// Where the device lives is asked anew.
@@ -312,7 +329,7 @@ impl Worker {
         }
         self.shared.world.point(Point::DeviceAccepted).await;
         let seen = Seen { key: outbound.telemetry.fingerprint, at: self.shared.world.now() };
-        self.shared.settle(lease, outbound, seen).await;
+        self.shared.settle(lease, outbound, hub, seen).await;
         // Also when that failed: the message comes again, and the hub has it. What is not read yet is read with it.
         let Some(list) = &mut self.seen else { return };
         list.push_back(seen);
@@ -339,18 +356,32 @@ async fn sent(sending: &mut Option<Sending>) -> Sent {
     }
 }
 
+impl Outbound {
+    /// For whoever follows its walk.
+    fn passage<'a>(&'a self, hub: &'a Hub) -> Passage<'a> {
+        Passage {
+            way: &self.way,
+            hub: hub.name(),
+            message_id: Fingerprint(self.telemetry.fingerprint),
+            correlations: &self.correlations,
+            stamps: &self.stamps,
+            registered_at: None,
+        }
+    }
+}
+
 impl Shared {
     /// One of many that are refused at once, or the only one?
     fn refused(&self, hub: &Hub, outbound: &Outbound, cause: &str) -> Verdict {
         let known = self.provision.devices_of(hub.host());
-        let lane = Lane::Telemetry(outbound.owner.clone()).to_string();
+        let lane = Lane::Telemetry((*outbound.owner).clone()).to_string();
         self.pool.refused(hub, &outbound.way.id, &lane, known, &format!("{cause}; {}", outbound.likely_cause()))
     }
 
     /// The lane is woken when there is an answer.
     fn register(&self, lease: Lease, outbound: Outbound) {
         let lane = lease.message().lane.clone();
-        lease.release_for(REST_MAX);
+        self.hold(lease, &outbound, REST_MAX, "its device is being registered");
         self.provision.start(Applicant { name: outbound.way.name(), target: outbound.target, lane });
     }
 
@@ -360,9 +391,16 @@ impl Shared {
         lease.release_for(wait.clamp(REST_MIN, REST_MAX));
     }
 
-    fn rest(&self, lease: Lease, hub: &Hub) {
+    /// Not its turn for a reason that a person may want to know.
+    fn hold(&self, lease: Lease, outbound: &Outbound, wait: Duration, cause: &str) {
+        let parcel = Parcel::of(lease.message(), Some(&outbound.owner));
+        self.events.emit(Event::Held { parcel, cause });
+        lease.release_for(wait);
+    }
+
+    fn rest(&self, lease: Lease, outbound: &Outbound, hub: &Hub) {
         let lane = lease.message().lane.clone();
-        lease.release_for(REST_MAX);
+        self.hold(lease, outbound, REST_MAX, "its hub does not work, or takes no more for now");
         self.pool.rest(hub, &lane);
     }
 
@@ -393,10 +431,11 @@ impl Shared {
         }
     }
 
-    async fn keep(&self, lease: Lease, kind: &'static str) {
+    async fn keep(&self, lease: Lease, owner: Option<&Arc<DeviceKey>>, kind: &'static str) {
         self.world.point(Point::DeviceBeforeKeep).await;
+        let parcel = Parcel::of(lease.message(), owner);
         if self.done(lease.keep().await) {
-            self.events.emit(Event::Kept { kind });
+            self.events.emit(Event::Kept { parcel, kind });
         }
     }
 
@@ -415,41 +454,50 @@ impl Shared {
         let message = lease.message().clone();
         if self.done(lease.bury(reason.clone(), Settle::default()).await) {
             let head = Head::read(&message.head).unwrap_or_default();
+            let owner = DeviceKey::of(&head).map(Arc::new);
             self.events.emit(Event::Buried {
+                parcel: Parcel::of(&message, owner.as_ref()),
                 reason: &reason.code,
+                network: &head.network,
                 application: head.application.as_deref().unwrap_or("-"),
                 device: head.device.as_deref().unwrap_or("-"),
-                seq: message.seq.0,
                 detail: &reason.detail,
             });
         }
     }
 
-    async fn drop_on_purpose(&self, lease: Lease, route: &str) {
+    async fn drop_on_purpose(&self, lease: Lease, owner: Option<&Arc<DeviceKey>>, route: &str) {
+        let parcel = Parcel::of(lease.message(), owner);
         if self.done(lease.settle(Settle::default()).await) {
-            self.events.emit(Event::Dropped { route });
+            self.events.emit(Event::Dropped { parcel, route });
         }
     }
 
-    async fn retry(&self, lease: Lease, way: &Way, wait: Duration, cause: String) {
-        let freeze = serde_json::to_vec(way).ok();
-        self.events.emit(Event::Retried { device: &way.id, cause: &cause, wait });
+    async fn retry(&self, lease: Lease, outbound: &Outbound, wait: Duration, cause: String) {
+        let freeze = serde_json::to_vec(&*outbound.way).ok();
+        let parcel = Parcel::of(lease.message(), Some(&outbound.owner));
+        self.events.emit(Event::Retried { parcel, device: &outbound.way.id, cause: &cause, wait });
         self.world.point(Point::DeviceBeforeRetry).await;
         if self.done(lease.retry(Retry { wait, cause, freeze }).await) {
             self.world.point(Point::DeviceRetried).await;
         }
     }
 
-    async fn settle(&self, lease: Lease, outbound: &Outbound, seen: Seen) {
-        let waited = (seen.at - lease.message().accepted_at).max(0);
+    async fn settle(&self, lease: Lease, outbound: &Outbound, hub: &Hub, seen: Seen) {
+        let parcel = Parcel::of(lease.message(), Some(&outbound.owner));
+        let waited = (seen.at - parcel.accepted_at).max(0);
         if self.done(lease.settle(Settle { seen: Some(seen), notes: Vec::new() }).await) {
             self.world.point(Point::DeviceSettled).await;
-            let (owner, telemetry) = (&outbound.owner, &outbound.telemetry);
+            let message = &outbound.telemetry.message;
+            let stamps = Stamps { ended: Some(self.world.stamp()), ..outbound.stamps };
+            let passage = Passage { stamps: &stamps, ..outbound.passage(hub) };
             self.events.emit(Event::Delivered {
-                owner,
-                way: &outbound.way,
-                message_id: &telemetry.message.message_id,
-                body: &telemetry.message.body,
+                parcel,
+                owner: &outbound.owner,
+                passage,
+                message_id: &message.message_id,
+                body: &message.body,
+                bytes: message.bytes(),
                 waited: Duration::from_millis(waited.unsigned_abs()),
             });
         }
@@ -457,9 +505,13 @@ impl Shared {
 
     /// `seen` is committed with it, because the first copy's settling may have failed.
     async fn settle_duplicate(&self, lease: Lease, outbound: &Outbound, seen: Seen) {
+        let parcel = Parcel::of(lease.message(), Some(&outbound.owner));
         if self.done(lease.settle(Settle { seen: Some(seen), notes: Vec::new() }).await) {
-            self.events
-                .emit(Event::Duplicate { owner: &outbound.owner, message_id: &outbound.telemetry.message.message_id });
+            self.events.emit(Event::Duplicate {
+                parcel,
+                owner: &outbound.owner,
+                message_id: &outbound.telemetry.message.message_id,
+            });
         }
     }
 

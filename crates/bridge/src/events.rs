@@ -18,24 +18,28 @@ use tracing::{debug, error, info, warn};
 
 use self::seldom::Seldom;
 use crate::config::GroupKey;
-use crate::device::plan::Way;
-use crate::feed::Feed;
+use crate::feed::journeys::{Parcel, State};
+use crate::feed::radio::Frame;
+use crate::feed::{Feed, Passage};
 use crate::lane::DeviceKey;
 use crate::provision::scope::Progress;
+use crate::world::World;
 
 /// One fact.
 #[derive(Clone, Debug)]
 pub enum Event<'a> {
     /// The door committed a message.
     Accepted {
-        /// Kind of the event, as the queue files it.
-        kind: &'a str,
+        /// Which one; its kind is as the queue files it.
+        parcel: Parcel<'a>,
+        /// Name of the network in the configuration.
+        network: &'a str,
         /// Application, `-` when there is none.
         application: &'a str,
         /// Device, `-` when there is none.
         device: &'a str,
-        /// Position in the queue.
-        seq: u64,
+        /// Bytes of its body.
+        bytes: usize,
         /// From the end of the body to the commit.
         seconds: f64,
     },
@@ -107,21 +111,23 @@ pub enum Event<'a> {
     },
     /// A message went straight to the dead letters, or was buried by its worker.
     Buried {
+        /// Which one.
+        parcel: Parcel<'a>,
         /// Reason code.
         reason: &'a str,
+        /// Name of the network in the configuration.
+        network: &'a str,
         /// Application, `-` when there is none.
         application: &'a str,
         /// Device, `-` when there is none.
         device: &'a str,
-        /// Position in the queue.
-        seq: u64,
         /// One sentence.
         detail: &'a str,
     },
     /// Dead letters are back in their lanes.
     LettersReplayed {
-        /// How many.
-        count: usize,
+        /// Their positions.
+        seqs: &'a [u64],
     },
     /// Dead letters were thrown away.
     LettersDropped {
@@ -133,21 +139,48 @@ pub enum Event<'a> {
         /// How many.
         count: usize,
     },
+    /// A worker read an uplink; it may read the same one again.
+    Heard {
+        /// Whose.
+        device: &'a Arc<DeviceKey>,
+        /// What it says of its way through the air.
+        frame: &'a Frame,
+    },
+    /// A message goes to its hub; what comes of it follows.
+    Sending {
+        /// Which one.
+        parcel: Parcel<'a>,
+        /// Where it goes, and since when.
+        passage: Passage<'a>,
+    },
+    /// A message rests in its lane, uncounted, for a reason that is not its own.
+    Held {
+        /// Which one.
+        parcel: Parcel<'a>,
+        /// Why.
+        cause: &'a str,
+    },
     /// IoT Hub has it and the queue let it go.
     Delivered {
+        /// Which one.
+        parcel: Parcel<'a>,
         /// Who sent it.
-        owner: &'a DeviceKey,
-        /// Where it went.
-        way: &'a Way,
+        owner: &'a Arc<DeviceKey>,
+        /// Where it went, and when it was where.
+        passage: Passage<'a>,
         /// Its message id.
         message_id: &'a str,
         /// What IoT Hub got; for the page only.
         body: &'a [u8],
+        /// Body, names and values together, as the hub counts them.
+        bytes: usize,
         /// From the door to here.
         waited: Duration,
     },
     /// A second copy of a message was recognised and not sent.
     Duplicate {
+        /// The second copy.
+        parcel: Parcel<'a>,
         /// Who sent it.
         owner: &'a DeviceKey,
         /// The message id of both.
@@ -155,16 +188,22 @@ pub enum Event<'a> {
     },
     /// Understood, of no use to Azure, set aside.
     Kept {
+        /// Which one.
+        parcel: Parcel<'a>,
         /// Kind of event, or `mac_only`.
         kind: &'a str,
     },
     /// A route dropped an uplink on purpose.
     Dropped {
+        /// Which one.
+        parcel: Parcel<'a>,
         /// That route.
         route: &'a str,
     },
     /// A send failed and is tried again later.
     Retried {
+        /// Which one.
+        parcel: Parcel<'a>,
         /// The device's name in Azure.
         device: &'a str,
         /// Why.
@@ -349,11 +388,12 @@ struct Counters {
     assigned: Counter,
     registration_refused: Family<Why, Counter>,
     feed: Feed,
+    world: World,
 }
 
 impl Events {
-    /// Counters of its own, registered below `registry`.
-    pub fn new(registry: &mut Registry) -> Self {
+    /// Counters of its own, registered below `registry`. The world's clock says when something happened.
+    pub fn new(registry: &mut Registry, world: &World) -> Self {
         let counters = Counters {
             accepted: Family::default(),
             // 1 ms to 4 s: the door answers within 4 s whatever happens.
@@ -389,6 +429,7 @@ impl Events {
             assigned: Counter::default(),
             registration_refused: Family::default(),
             feed: Feed::default(),
+            world: world.clone(),
         };
         registry.register("webhook_accepted", "Messages committed, by kind", counters.accepted.clone());
         registry.register("webhook_accept_seconds", "Body read to commit", counters.accept_seconds.clone());
@@ -445,10 +486,12 @@ impl Events {
     pub fn emit(&self, event: Event<'_>) {
         let c = &self.0;
         match event {
-            Event::Accepted { kind, application, device, seq, seconds } => {
+            Event::Accepted { parcel, network, application, device, bytes, seconds } => {
+                let Parcel { seq, kind, .. } = parcel;
                 c.accepted.get_or_create(&Kind { kind: kind.to_owned() }).inc();
                 c.accept_seconds.observe(seconds);
-                debug!(kind, application, device, seq, "up.accept");
+                c.feed.accepted(parcel, c.world.stamp());
+                debug!(kind, network, application, device, seq, bytes, "up.accept");
             }
             Event::Refused { status, why } => {
                 c.refused.get_or_create(&Status { status, why: why.to_owned() }).inc();
@@ -509,33 +552,45 @@ impl Events {
                 c.committed_late.inc();
                 info!(seq, seconds, "up.committed_late");
             }
-            Event::Buried { reason, application, device, seq, detail } => {
+            Event::Buried { parcel, reason, network, application, device, detail } => {
                 c.buried.get_or_create(&Why { why: reason.to_owned() }).inc();
-                info!(reason, application, device, seq, detail, "up.bury");
+                c.feed.ended(parcel, State::Buried, Some(detail), c.world.stamp());
+                info!(reason, network, application, device, seq = parcel.seq, detail, "up.bury");
             }
-            Event::Delivered { owner, way, message_id, body, waited } => {
+            Event::Heard { device, frame } => c.feed.read(device, frame),
+            Event::Sending { parcel, passage } => c.feed.sending(parcel, passage),
+            Event::Held { parcel, cause } => c.feed.held(parcel, cause),
+            Event::Delivered { parcel, owner, passage, message_id, body, bytes, waited } => {
+                let way = passage.way;
                 c.delivered.get_or_create(&Target { target: way.target.clone() }).inc();
                 c.delivered_seconds.observe(waited.as_secs_f64());
-                c.feed.delivered(owner, way, message_id, body, waited);
-                debug!(%owner, device_id = way.id, message_id, ?waited, "up.deliver");
+                c.feed.delivered(parcel, passage, body);
+                debug!(%owner, device_id = way.id, message_id, seq = parcel.seq, bytes, ?waited, "up.deliver");
             }
-            Event::Duplicate { owner, message_id } => {
+            Event::Duplicate { parcel, owner, message_id } => {
                 c.duplicates.inc();
+                c.feed.ended(parcel, State::Duplicate, None, c.world.stamp());
                 debug!(%owner, message_id, "up.duplicate");
             }
-            Event::Kept { kind } => {
+            Event::Kept { parcel, kind } => {
                 c.kept.get_or_create(&Kind { kind: kind.to_owned() }).inc();
+                c.feed.ended(parcel, State::Kept, Some(kind), c.world.stamp());
                 debug!(kind, "up.keep");
             }
-            Event::LettersReplayed { count } => info!(count, "letters.replay"),
+            Event::LettersReplayed { seqs } => {
+                seqs.iter().for_each(|seq| c.feed.replayed(*seq, c.world.stamp()));
+                info!(count = seqs.len(), "letters.replay");
+            }
             Event::LettersDropped { count } => info!(count, "letters.drop"),
             Event::LettersImported { count } => info!(count, "letters.import"),
-            Event::Dropped { route } => {
+            Event::Dropped { parcel, route } => {
                 c.dropped.get_or_create(&RouteName { route: route.to_owned() }).inc();
+                c.feed.ended(parcel, State::Dropped, Some(route), c.world.stamp());
                 debug!(route, "up.drop");
             }
-            Event::Retried { device, cause, wait } => {
+            Event::Retried { parcel, device, cause, wait } => {
                 c.retried.inc();
+                c.feed.retried(parcel, cause, c.world.stamp());
                 if let Some(left_out) = c.seldom.turn("retry") {
                     warn!(device, cause, ?wait, left_out, "up.retry");
                 }

@@ -1,21 +1,29 @@
-//! The recent past, for the page: last messages and devices. Bounded; nothing in the flow waits for it, and nothing
-//! here is promised to anybody.
+//! The recent past, for whoever looks. Bounded; nothing in the flow waits for it, and nothing here is promised to anybody.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+pub mod journeys; // where is this message, and what became of it
+pub mod radio; // how is this device heard
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use lorawan::fingerprint::Fingerprint;
 use serde::Serialize;
 
+use self::journeys::{Journeys, Parcel, Stamps, State};
+use self::radio::{Frame, Radios};
 use crate::device::plan::Way;
 use crate::lane::DeviceKey;
+use crate::world::Stamp;
 
-/// Last messages shown.
-const MESSAGES_MAX: usize = 50;
-/// Bytes of a body shown.
-const BODY_MAX: usize = 1024;
-/// Devices listed: 1 000 × ~300 bytes. Beyond that new ones are counted, not listed.
-const DEVICES_MAX: usize = 1000;
+/// Collects the recent past.
+#[derive(Debug, Default)]
+pub struct Feed {
+    /// The walks of the last messages.
+    pub journeys: Journeys,
+    /// How devices are heard.
+    pub radios: Radios,
+    delivered: AtomicU64,
+}
 
 /// A message that was delivered.
 #[derive(Clone, Debug, Serialize)]
@@ -29,55 +37,126 @@ pub struct SeenMessage {
     /// Beginning of the body.
     pub body: String,
     /// Door to acceptance, milliseconds.
-    pub waited_ms: u128,
+    pub waited_ms: i64,
 }
 
-/// A device that delivered something since the start.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct SeenDevice {
-    /// Target and device id there.
-    pub to: String,
-    /// Messages delivered since the start.
-    pub delivered: u64,
-    /// Door to acceptance of the last one, milliseconds.
-    pub waited_ms: u128,
-}
-
-/// What the page shows.
+/// The last that was delivered.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Recent {
     /// Newest first.
-    pub messages: VecDeque<SeenMessage>,
-    /// By network, application, device.
-    pub devices: BTreeMap<String, SeenDevice>,
+    pub messages: Vec<SeenMessage>,
     /// Messages delivered since the start.
     pub delivered: u64,
 }
 
-/// Collects the recent past.
-#[derive(Debug, Default)]
-pub struct Feed(Mutex<Recent>);
+/// A message on its way to a hub.
+#[derive(Clone, Copy, Debug)]
+pub struct Passage<'a> {
+    /// Target and name there.
+    pub way: &'a Arc<Way>,
+    /// The hub's host name.
+    pub hub: &'a Arc<str>,
+    /// Its id in IoT Hub.
+    pub message_id: Fingerprint,
+    /// [`journeys::correlations`]
+    pub correlations: &'a [u64],
+    /// When the worker had it this time, and when its send began.
+    pub stamps: &'a Stamps,
+    /// When its device was assigned, if that was after it came.
+    pub registered_at: Option<queue::UnixMillis>,
+}
 
 impl Feed {
-    /// Notes a delivery.
-    pub fn delivered(&self, owner: &DeviceKey, way: &Way, message_id: &str, body: &[u8], waited: Duration) {
-        let (from, to) = (owner.to_string(), format!("{}/{}", way.target, way.id));
-        let shown = String::from_utf8_lossy(&body[..body.len().min(BODY_MAX)]).into_owned();
-        let waited_ms = waited.as_millis();
-        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.delivered += 1;
-        let listed = recent.devices.len() < DEVICES_MAX || recent.devices.contains_key(&from);
-        if listed {
-            let device = recent.devices.entry(from.clone()).or_default();
-            *device = SeenDevice { to: to.clone(), delivered: device.delivered + 1, waited_ms };
-        }
-        let message = SeenMessage { from, to, message_id: message_id.to_owned(), body: shown, waited_ms };
-        recent.messages.push_front(message);
-        recent.messages.truncate(MESSAGES_MAX);
+    /// The door committed a message. What is no uplink says nothing of how its device is heard.
+    pub fn accepted(&self, parcel: Parcel<'_>, accepted: Stamp) {
+        let kept = parcel
+            .device
+            .filter(|_| parcel.kind == "uplink_message")
+            .map(|device| self.radios.came(device, parcel.accepted_at));
+        let device = kept.as_ref().or(parcel.device);
+        self.journeys.note(Parcel { device, ..parcel }, |journey| journey.stamps.accepted = Some(accepted));
     }
 
-    /// A copy for the page.
+    /// A worker read an uplink.
+    pub fn read(&self, device: &Arc<DeviceKey>, frame: &Frame) {
+        self.radios.read(device, frame);
+    }
+
+    /// It is on its way to a hub.
+    pub fn sending(&self, parcel: Parcel<'_>, passage: Passage<'_>) {
+        self.journeys.note(parcel, |journey| {
+            journey.state = State::BeingSent;
+            journey.stamps.leased = journey.stamps.leased.or(passage.stamps.leased);
+            journey.stamps.sent = passage.stamps.sent;
+            journey.registered_at = passage.registered_at.or(journey.registered_at);
+            journey.way = Some(passage.way.clone());
+            journey.hub = Some(passage.hub.clone());
+            journey.message_id = Some(passage.message_id);
+            if *journey.correlations != *passage.correlations {
+                journey.correlations = passage.correlations.into();
+            }
+        });
+    }
+
+    /// It waits for something that is not its turn.
+    pub fn held(&self, parcel: Parcel<'_>, cause: &str) {
+        self.journeys.note(parcel, |journey| {
+            journey.state = State::Held;
+            journey.cause(cause);
+        });
+    }
+
+    /// A counted attempt failed.
+    pub fn retried(&self, parcel: Parcel<'_>, cause: &str, now: Stamp) {
+        self.journeys.note(Parcel { attempts: parcel.attempts.saturating_add(1), ..parcel }, |journey| {
+            journey.state = State::Held;
+            journey.retried_at = Some(now.at);
+            journey.cause(cause);
+        });
+    }
+
+    /// The hub has it and the queue let it go.
+    pub fn delivered(&self, parcel: Parcel<'_>, passage: Passage<'_>, body: &[u8]) {
+        self.sending(parcel, passage);
+        self.delivered.fetch_add(1, Ordering::Relaxed);
+        self.journeys.keep_body(parcel.seq, body);
+        self.journeys.note(parcel, |journey| {
+            journey.state = State::Delivered;
+            journey.stamps.answered = passage.stamps.answered;
+            journey.stamps.ended = passage.stamps.ended;
+        });
+    }
+
+    /// It left the queue otherwise.
+    pub fn ended(&self, parcel: Parcel<'_>, state: State, cause: Option<&str>, now: Stamp) {
+        self.journeys.note(parcel, |journey| {
+            journey.state = state;
+            journey.stamps.ended = Some(now);
+            cause.into_iter().for_each(|cause| journey.cause(cause));
+        });
+    }
+
+    /// It is back in its lane.
+    pub fn replayed(&self, seq: u64, now: Stamp) {
+        self.journeys.note_known(seq, |journey| {
+            journey.state = State::Waiting;
+            journey.stamps.ended = None;
+            journey.attempts = 0;
+            journey.replayed_at = Some(now.at);
+        });
+    }
+
+    /// The last messages that were delivered.
     pub fn recent(&self) -> Recent {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let last = self.journeys.last([None; 3], journeys::BODIES_MAX);
+        let delivered = last.into_iter().filter(|journey| journey.state == State::Delivered);
+        let message = |journey: journeys::Journey| SeenMessage {
+            waited_ms: journey.took_ms().unwrap_or(0),
+            from: journey.device.as_ref().map_or_else(String::new, ToString::to_string),
+            to: journey.way.map_or_else(String::new, |way| format!("{}/{}", way.target, way.id)),
+            message_id: journey.message_id.map_or_else(String::new, |id| id.to_string()),
+            body: self.journeys.body(journey.seq).unwrap_or_default(),
+        };
+        Recent { messages: delivered.map(message).collect(), delivered: self.delivered.load(Ordering::Relaxed) }
     }
 }

@@ -59,6 +59,8 @@ pub struct Pool {
 #[derive(Debug)]
 pub struct Hub {
     endpoint: Endpoint,
+    /// Its host, for those who remember it.
+    name: Arc<str>,
     client: Client,
     trouble: Mutex<Trouble>,
     clock: Arc<ServerClock>,
@@ -152,7 +154,8 @@ impl Pool {
         }
         let clock = Arc::<ServerClock>::default();
         let client = Client::new(host, &self.options, &self.dial, &clock, &self.world);
-        let hub = Arc::new(Hub { endpoint: client.endpoint(), client, trouble: Mutex::default(), clock });
+        let hub =
+            Arc::new(Hub { endpoint: client.endpoint(), name: host.into(), client, trouble: Mutex::default(), clock });
         hubs.insert(host.to_owned(), hub.clone());
         hub
     }
@@ -448,6 +451,11 @@ impl Hub {
     /// Its host name.
     pub fn host(&self) -> &str {
         &self.endpoint.host
+    }
+
+    /// The same, shared.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
     }
 
     fn begin(&self, now: UnixMillis) -> UnderWay<'_> {

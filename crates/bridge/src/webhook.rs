@@ -36,6 +36,8 @@ use self::room::{Held, Room, Waiting};
 use self::sort::{Arrival, Sorted};
 use crate::config;
 use crate::events::{Event, Events};
+use crate::feed::journeys::Parcel;
+use crate::lane::DeviceKey;
 use crate::reason::reason;
 use crate::swap::Swap;
 use crate::world::{Point, World};
@@ -184,16 +186,22 @@ impl Door {
     async fn put(&self, sorted: Sorted, came: Instant, late_after: Instant) -> Result<Receipt, PutError> {
         let Parties { queue, events, world, .. } = &*self.0;
         let (kind, head, useless) = (sorted.kind, sorted.head.clone(), sorted.useless.clone());
+        let sender = DeviceKey::of(&head).map(Arc::new);
+        let bytes = sorted.body.len();
         world.point(Point::DoorBeforePut).await;
-        let receipt = queue.put(sorted.into_put(world.now())).await?;
+        let accepted_at = world.now();
+        let receipt = queue.put(sorted.into_put(accepted_at)).await?;
         world.point(Point::DoorCommitted).await;
         let (seq, seconds) = (receipt.seq.0, came.elapsed().as_secs_f64());
         let application = head.application.as_deref().unwrap_or("-");
         let device = head.device.as_deref().unwrap_or("-");
-        events.emit(Event::Accepted { kind, application, device, seq, seconds });
+        let network = &head.network;
+        let parcel = Parcel { seq, kind, accepted_at, attempts: 0, device: sender.as_ref() };
+        events.emit(Event::Accepted { parcel, network, application, device, bytes, seconds });
         let over_share = || reason(TOO_MANY_WAITING, "as many messages of its device or its application wait as may");
         if let Some(reason) = useless.or_else(|| receipt.is_over_share.then(over_share)) {
-            events.emit(Event::Buried { reason: &reason.code, application, device, seq, detail: &reason.detail });
+            let (reason, detail) = (&reason.code, &reason.detail);
+            events.emit(Event::Buried { parcel, reason, network, application, device, detail });
         }
         if Instant::now() >= late_after {
             events.emit(Event::CommittedLate { seq, seconds });

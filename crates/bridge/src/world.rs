@@ -58,6 +58,15 @@ impl Random {
     }
 }
 
+/// A moment, twice: on the wall for a person, and in microseconds since the [`World`] was made, to measure by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stamp {
+    /// Milliseconds since 1970; somebody may have set the clock between two of them.
+    pub at: queue::UnixMillis,
+    /// Nobody can set this one.
+    pub us: u64,
+}
+
 /// All of it together.
 #[derive(Clone, Debug)]
 pub struct World {
@@ -65,6 +74,7 @@ pub struct World {
     pub clock: Arc<dyn Clock>,
     /// Jitter and spreading.
     pub random: Random,
+    begin: Instant,
     steady: Arc<Mutex<Steady>>,
     points: Option<Arc<dyn Points>>,
 }
@@ -72,8 +82,9 @@ pub struct World {
 impl World {
     /// Nobody listens at the points.
     pub fn new(clock: Arc<dyn Clock>, random: Random) -> Self {
-        let steady = Steady::new(Instant::now(), clock.now());
-        Self { clock, random, steady: Arc::new(Mutex::new(steady)), points: None }
+        let begin = Instant::now();
+        let steady = Steady::new(begin, clock.now());
+        Self { clock, random, begin, steady: Arc::new(Mutex::new(steady)), points: None }
     }
 
     /// With somebody who listens at the points.
@@ -99,6 +110,12 @@ impl World {
     /// Now, in milliseconds since 1970.
     pub fn now(&self) -> queue::UnixMillis {
         self.clock.now()
+    }
+
+    /// This moment.
+    pub fn stamp(&self) -> Stamp {
+        let us = u64::try_from(self.begin.elapsed().as_micros()).unwrap_or(u64::MAX);
+        Stamp { at: self.now(), us }
     }
 
     /// A clock for waits that live no longer than the process: it goes as time passes, also while the machine sleeps, and is

@@ -64,7 +64,7 @@ fn fate(body: &[u8], config: &Config) -> Value {
     }
     let kind = put.kind.clone();
     let message = put.into_message(Seq(0));
-    match plan(&message, config) {
+    match plan(&message, config).plan {
         Plan::Keep(why) => {
             json!({"becomes": "kept", "kind": kind, "why": why, "application": application, "device": device})
         }

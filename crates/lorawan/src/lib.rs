@@ -12,13 +12,14 @@
 //! - [`uplink`]: after the lease. All that telemetry needs, in the words of neither format.
 //! - [`fingerprint`]: when two messages are the same message.
 //!
-//! Below them: [`ids`], who a message is about; [`ordered`], the members of an object as they were written; `fields`,
+//! Below them: [`ids`], who a message is about; [`heard`], how it came through the air; [`ordered`], the members of an object as they were written; `fields`,
 //! single values with errors that name them; `text`, walking over JSON that is known to be valid.
 
 pub mod envelope;
 pub mod event;
 mod fields;
 pub mod fingerprint;
+pub mod heard;
 pub mod ids;
 pub mod ordered;
 pub mod secrets;

@@ -5,6 +5,7 @@
 
 use crate::envelope::{Format, Unreadable};
 use crate::fields::{count, flag, object, pick, text};
+use crate::heard;
 use crate::ids::Ids;
 use crate::ordered::Members;
 use crate::uplink::{F_CNT_MAX, F_PORT_MAX, ReceivedAt, Uplink};
@@ -32,10 +33,12 @@ pub(crate) fn ids<'a>(members: &Members<'a>) -> Result<Ids<'a>, Unreadable> {
 pub(crate) fn uplink<'a>(members: &Members<'a>) -> Result<Uplink<'a>, Unreadable> {
     let [port, counter, retry, payload, decoded, metadata] =
         pick("", members, ["port", "counter", "is_retry", "payload_raw", "payload_fields", "metadata"])?;
-    let time = match object("metadata", metadata)? {
-        Some(metadata) => pick("metadata.", &metadata, ["time"])?[0],
+    let metadata = object("metadata", metadata)?;
+    let time = match &metadata {
+        Some(metadata) => pick("metadata.", metadata, ["time"])?[0],
         None => None,
     };
+    let hint = |name| metadata.as_ref().and_then(|metadata| metadata.get(name));
     Ok(Uplink {
         format: Format::TtnV2,
         ids: ids(members)?,
@@ -48,5 +51,11 @@ pub(crate) fn uplink<'a>(members: &Members<'a>) -> Result<Uplink<'a>, Unreadable
         is_retry: flag("is_retry", retry)?.unwrap_or(false),
         simulated: false,
         encrypted: false,
+        heard: heard::ttn_v2(
+            hint("gateways"),
+            hint("data_rate"),
+            [hint("latitude"), hint("longitude"), hint("altitude")],
+        ),
+        correlation_ids: None,
     })
 }

@@ -7,6 +7,7 @@
 use crate::envelope::{Format, Unreadable};
 use crate::event::EventKind;
 use crate::fields::{count, flag, object, pick, text};
+use crate::heard;
 use crate::ids::Ids;
 use crate::ordered::{Members, Shape};
 use crate::uplink::{F_CNT_MAX, F_PORT_MAX, ReceivedAt, Uplink};
@@ -53,6 +54,7 @@ pub(crate) fn ids<'a>(members: &Members<'a>) -> Result<Ids<'a>, Unreadable> {
 /// The uplink of a message that has one.
 pub(crate) fn uplink<'a>(members: &Members<'a>) -> Result<Uplink<'a>, Unreadable> {
     let [message, simulated] = pick("", members, ["uplink_message", "simulated"])?;
+    let correlation_ids = members.get("correlation_ids").filter(|ids| Shape::of(ids) == Shape::Array);
     let Some(message) = object("uplink_message", message)? else {
         return Err(Unreadable::not_understood("there is no `uplink_message`"));
     };
@@ -75,5 +77,7 @@ pub(crate) fn uplink<'a>(members: &Members<'a>) -> Result<Uplink<'a>, Unreadable
         // The key comes along exactly when the network was told not to decrypt. Its value is gone by now
         // (`secrets::strip`), that it was there is not.
         encrypted: key.is_some(),
+        heard: heard::tts_v3(message.get("rx_metadata"), message.get("settings"), message.get("locations")),
+        correlation_ids,
     })
 }

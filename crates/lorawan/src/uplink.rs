@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde_json::value::RawValue;
 
 use crate::envelope::{Format, Unreadable, open};
+use crate::heard::Heard;
 use crate::ids::Ids;
 use crate::ordered::{Shape, unescape};
 use crate::{ttn_v2, tts_v3};
@@ -44,6 +45,19 @@ pub struct Uplink<'a> {
     pub simulated: bool,
     /// The payload is still encrypted with the session key of the application.
     pub encrypted: bool,
+    /// How it came through the air.
+    pub heard: Heard,
+    /// The network's names for its own work on this message, as written; v3 only.
+    pub correlation_ids: Option<&'a RawValue>,
+}
+
+impl Uplink<'_> {
+    /// [`Uplink::correlation_ids`] one by one; those that are no text are left out.
+    pub fn each_correlation_id(&self, mut each: impl FnMut(&str)) {
+        let Some(list) = self.correlation_ids else { return };
+        let ids: Vec<&RawValue> = serde_json::from_str(list.get()).unwrap_or_default();
+        ids.iter().filter_map(|id| unescape(id.get())).for_each(|id| each(&id));
+    }
 }
 
 /// A time that the network wrote, which is valid and not Go's zero time.

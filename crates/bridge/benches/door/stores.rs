@@ -71,7 +71,7 @@ impl Up {
         let world = World::new(Arc::new(SystemClock), Random::from_seed(1));
         let clock = world.clone();
         let clock: queue::Clock = Arc::new(move || clock.now());
-        let events = Events::new(&mut Registry::default());
+        let events = Events::new(&mut Registry::default(), &world);
         let options = Options {
             max_connections: 8_192,
             limits: Limits::default(),

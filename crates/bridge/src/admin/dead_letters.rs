@@ -105,7 +105,7 @@ type Which = Result<Json<Wanted>, JsonRejection>;
 pub(super) async fn replay(State(admin): State<Arc<Admin>>, body: Which) -> Result<Response, Problem> {
     let seqs = which(body)?;
     let moved = told(&seqs, admin.queue.replay(seqs.clone()).await)?;
-    admin.events.emit(Event::LettersReplayed { count: moved.done.len() });
+    admin.events.emit(Event::LettersReplayed { seqs: &moved.done });
     Ok(Json(moved).into_response())
 }
 

@@ -74,7 +74,7 @@ fn explain(bytes: &[u8], config: &Config, world: &World) -> Explained {
         return Explained::DeadLetter { reason: reason.code, detail: reason.detail };
     }
     let message = put.into_message(Seq(0));
-    match plan(&message, config) {
+    match plan(&message, config).plan {
         Plan::Keep(kind) => Explained::Kept { kind },
         Plan::Drop(route) => Explained::Dropped { route },
         Plan::Bury(reason) => Explained::DeadLetter { reason: reason.code, detail: reason.detail },

@@ -8,12 +8,25 @@ use lorawan::event::EventKind;
 use queue::{Message, Reason};
 
 use crate::config::{Config, Route, Target, TargetKind};
+use crate::feed::journeys::{self, Stamps};
+use crate::feed::radio::Frame;
 use crate::head::Head;
 use crate::identity::{self, Name, Unnamed};
 use crate::lane::DeviceKey;
 use crate::reason::reason;
 use crate::route;
 use crate::uplink::{self, Style, Telemetry};
+
+/// What a message is to become, and what was read of it on the way there.
+#[derive(Debug)]
+pub struct Planned {
+    /// Who sent it, where it says so.
+    pub owner: Option<Arc<DeviceKey>>,
+    /// How it came through the air, of an uplink that can be read.
+    pub frame: Option<Frame>,
+    /// What is to be done.
+    pub plan: Plan,
+}
 
 /// What is to be done with a message.
 #[derive(Debug)]
@@ -32,13 +45,17 @@ pub enum Plan {
 #[derive(Debug)]
 pub struct Outbound {
     /// Who sent it.
-    pub owner: DeviceKey,
+    pub owner: Arc<DeviceKey>,
     /// Where it goes and under which name.
-    pub way: Way,
+    pub way: Arc<Way>,
     /// The way's target, as it stood when this was decided.
     pub target: Arc<Target>,
     /// What IoT Hub shall see.
     pub telemetry: Telemetry,
+    /// [`journeys::correlations`]
+    pub correlations: Box<[u64]>,
+    /// When it was where; whoever carries it fills them in.
+    pub stamps: Stamps,
 }
 
 /// Route, target and identity of a message.
@@ -60,13 +77,21 @@ impl Way {
 }
 
 /// Decides on a message.
-pub fn plan(message: &Message, config: &Config) -> Plan {
-    decide(message, config).unwrap_or_else(Plan::Bury)
+pub fn plan(message: &Message, config: &Config) -> Planned {
+    let (mut owner, mut frame) = (None, None);
+    let plan = decide(message, config, &mut owner, &mut frame).unwrap_or_else(Plan::Bury);
+    Planned { owner, frame, plan }
 }
 
-fn decide(message: &Message, config: &Config) -> Result<Plan, Reason> {
+fn decide(
+    message: &Message,
+    config: &Config,
+    known: &mut Option<Arc<DeviceKey>>,
+    frame: &mut Option<Frame>,
+) -> Result<Plan, Reason> {
     let head = Head::read(&message.head).map_err(|e| reason("not_understood", &e))?;
     let owner = DeviceKey::of(&head).ok_or_else(|| reason("no_identity", "the message names no device"))?;
+    let owner = known.insert(Arc::new(owner)).clone();
     let Some(kind) = EventKind::from_word(&message.kind) else {
         return Err(reason("not_understood", &format!("`{}` is no kind of event", message.kind)));
     };
@@ -76,6 +101,7 @@ fn decide(message: &Message, config: &Config) -> Result<Plan, Reason> {
     let format = Format::from_word(&head.format)
         .ok_or_else(|| reason("not_understood", &format!("`{}` is no format of an uplink", head.format)))?;
     let uplink = lorawan::uplink::read(format, &message.body).map_err(|e| reason("not_understood", &e))?;
+    *frame = Some(Frame::of(&uplink, message.accepted_at));
     if !uplink::is_of_use(&uplink) {
         return Ok(Plan::Keep("mac_only"));
     }
@@ -96,7 +122,9 @@ fn decide(message: &Message, config: &Config) -> Result<Plan, Reason> {
         Unsendable::TooLarge(_) => reason("too_large", &e),
         _ => reason("rejected", &e),
     })?;
-    Ok(Plan::Send(Box::new(Outbound { owner, way, target, telemetry })))
+    let stamps = Stamps { accepted_at: message.accepted_at, ..Stamps::default() };
+    let correlations = journeys::correlations(&uplink);
+    Ok(Plan::Send(Box::new(Outbound { owner, way: Arc::new(way), target, telemetry, correlations, stamps })))
 }
 
 /// The route of a device's messages.
@@ -177,9 +205,9 @@ mod tests {
         put.into_message(Seq(1))
     }
 
-    fn way(plan: Plan) -> Way {
-        match plan {
-            Plan::Send(outbound) => outbound.way,
+    fn way(planned: Planned) -> Way {
+        match planned.plan {
+            Plan::Send(outbound) => (*outbound.way).clone(),
             other => panic!("{other:?}"),
         }
     }
@@ -190,7 +218,7 @@ mod tests {
         let tried = way(plan(&message(), &config));
         let drop = Route { application: Some("building".to_owned()), port: None, destination: Destination::Drop };
         config.routes.push(drop);
-        assert!(matches!(plan(&message(), &config), Plan::Drop(route) if route == "building"));
+        assert!(matches!(plan(&message(), &config).plan, Plan::Drop(route) if route == "building"));
         let frozen = Message { frozen: serde_json::to_vec(&tried).ok(), ..message() };
         assert_eq!(way(plan(&frozen, &config)), tried);
     }
@@ -200,7 +228,7 @@ mod tests {
         let tried = way(plan(&message(), &config("0ne00AAAAAA")));
         let frozen = Message { frozen: serde_json::to_vec(&tried).ok(), ..message() };
         assert_eq!(way(plan(&frozen, &config("0ne00AAAAAA"))), tried, "as long as the target stays");
-        match plan(&frozen, &config("0ne00BBBBBB")) {
+        match plan(&frozen, &config("0ne00BBBBBB")).plan {
             Plan::Bury(reason) => assert_eq!(reason.code, "target_gone"),
             other => panic!("{other:?}"),
         }

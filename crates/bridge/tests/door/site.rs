@@ -79,7 +79,7 @@ impl Site {
         let clock = world.clone();
         let queue = Queue::open(queue::Options::in_memory(&disk, Arc::new(move || clock.now()))).expect("a queue");
         let mut registry = Registry::default();
-        let events = Events::new(&mut registry);
+        let events = Events::new(&mut registry, &world);
         let door =
             Door::new(&plan.webhook, queue.clone(), events.clone(), world.clone()).answering_within(plan.answer_within);
         let listener = match plan.listener {

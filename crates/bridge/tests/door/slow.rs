@@ -74,9 +74,9 @@ async fn dripping_does_not_lengthen_the_time() {
 
 #[tokio::test]
 async fn a_client_that_never_reads_is_cut() {
-    let events = Events::new(&mut Registry::default());
-    let limits = Limits { write: SHORT, ..Limits::default() };
     let world = World::new(Arc::new(SystemClock), Random::from_seed(1));
+    let events = Events::new(&mut Registry::default(), &world);
+    let limits = Limits { write: SHORT, ..Limits::default() };
     let leaving = tokio::sync::watch::channel(false).1;
     let options = Options { max_connections: 10, limits, tls: None, events, world, leaving };
     let listener = accept::listen(([127, 0, 0, 1], 0).into()).expect("a free port");

@@ -159,7 +159,7 @@ impl Life {
     async fn with(site: &Site, world: World, queue: Queue, client: Option<Client>) -> Self {
         let dial = Arc::new(site.cloud.clone()) as Arc<dyn azure::net::Dial>;
         let config = read(&site.config);
-        let events = Events::new(&mut Registry::default());
+        let events = Events::new(&mut Registry::default(), &world);
         let shared = Arc::new(app::flow(&config, &dial, &queue, &world, &events, Suspects::in_memory()).await.unwrap());
         let (stop, stops) = watch::channel(false);
         let leases = queue.leases(config.azure.max_in_flight);

@@ -64,5 +64,6 @@ fn pool(site: &Site) -> Pool {
     let queue = Queue::open(options).expect("memory is there");
     let dial: Arc<dyn Dial> = Arc::new(tls);
     let options = pool::Options::of(&azure, &world.random);
-    Pool::new(options, dial, queue, world, Events::new(&mut Registry::default()))
+    let events = Events::new(&mut Registry::default(), &world);
+    Pool::new(options, dial, queue, world, events)
 }
