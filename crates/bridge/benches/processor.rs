@@ -1,14 +1,19 @@
 //! Processor time of the bridge alone: from the post to the webhook to the hub's `accepted`, over TLS, as seconds for each
 //! 10 000 messages. Bridge and simulator are processes of their own; the load comes from a third. 1 000 devices, all
-//! registered and attached before it is measured.
+//! registered and attached before it is measured. Then the same over AMQP at a rate, with nobody who looks, and with a listener of
+//! `/api/v1/live` while `/api/v1/snapshot` and `/metrics` are asked for each second. What the facts behind them cost when nobody
+//! looks shows when the figures of the commit before them (cf9358d) are put beside.
 //!
 //! `cargo bench -p bridge --bench processor`
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a bench prints, and stops when it cannot go on")]
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -16,6 +21,10 @@ use tokio::time::Instant;
 const LONGHAUL: &str = env!("CARGO_BIN_EXE_longhaul");
 const DEVICES: u32 = 1_000;
 const MESSAGES: u32 = 10_000;
+/// Messages a second, and how many, while somebody looks or nobody does; in turns, so often.
+const RATE: u32 = 5_000;
+const LOOKED_AT: u32 = 50_000;
+const ROUNDS: u32 = 3;
 const TRANSPORTS: [&str; 3] = ["amqp", "amqp-ws", "https"];
 /// As the kernel counts processor time.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -48,6 +57,60 @@ fn main() {
     for transport in TRANSPORTS {
         measure(transport);
     }
+    println!("{LOOKED_AT} messages at {RATE} a second over amqp, processor seconds of the bridge");
+    println!("| round | nobody looks | page and metrics each second |");
+    println!("|---|---|---|");
+    for round in 1..=ROUNDS {
+        println!("| {round} | {:.2} | {:.2} |", at_a_rate(false), at_a_rate(true));
+    }
+}
+
+/// Processor seconds of the bridge.
+fn at_a_rate(looks: bool) -> f64 {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench-processor-looked-at");
+    let _ = std::fs::remove_dir_all(&dir);
+    std::fs::create_dir_all(&dir).unwrap();
+    let (_simulator, azure) = simulator(&dir);
+    let (bridge, webhook, admin) = bridge(&dir, &azure, "amqp");
+    let record = dir.join("record.jsonl");
+    post(webhook, DEVICES, None);
+    wait(&record, DEVICES);
+    let over = Arc::new(AtomicBool::new(!looks));
+    let looker = std::thread::spawn({
+        let over = over.clone();
+        move || look(admin, &over)
+    });
+    let before = bridge.processor_s();
+    post(webhook, LOOKED_AT, Some(RATE));
+    wait(&record, DEVICES + LOOKED_AT);
+    let took = bridge.processor_s() - before;
+    over.store(true, Ordering::Relaxed);
+    looker.join().unwrap();
+    took
+}
+
+/// As one page and one scraper do.
+#[expect(clippy::disallowed_methods, reason = "looks once a second, as they do")]
+fn look(admin: u16, over: &AtomicBool) {
+    if over.load(Ordering::Relaxed) {
+        return;
+    }
+    let ask = |path: &str| {
+        let mut stream = TcpStream::connect(("127.0.0.1", admin)).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
+        stream
+    };
+    let mut live = ask("/api/v1/live");
+    let listener = std::thread::spawn(move || std::io::copy(&mut live, &mut std::io::sink()));
+    while !over.load(Ordering::Relaxed) {
+        for path in ["/api/v1/snapshot", "/metrics"] {
+            let mut said = Vec::new();
+            ask(path).read_to_end(&mut said).unwrap();
+            assert!(said.starts_with(b"HTTP/1.1 200"), "{path}");
+        }
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    drop(listener); // it ends with the bridge
 }
 
 fn measure(transport: &str) {
@@ -55,12 +118,12 @@ fn measure(transport: &str) {
     let _ = std::fs::remove_dir_all(&dir);
     std::fs::create_dir_all(&dir).unwrap();
     let (simulator, azure) = simulator(&dir);
-    let (bridge, webhook) = bridge(&dir, &azure, transport);
+    let (bridge, webhook, _) = bridge(&dir, &azure, transport);
     let record = dir.join("record.jsonl");
-    post(webhook, DEVICES);
+    post(webhook, DEVICES, None);
     wait(&record, DEVICES);
     let (before, azure_before, began) = (bridge.processor_s(), simulator.processor_s(), Instant::now());
-    post(webhook, MESSAGES);
+    post(webhook, MESSAGES, None);
     wait(&record, DEVICES + MESSAGES);
     println!(
         "| {transport} | {:.2} | {:.2} | {:.1} |",
@@ -95,7 +158,7 @@ fn simulator(dir: &Path) -> (Process, serde_json::Value) {
     (Process(child), serde_json::from_str(&line).unwrap())
 }
 
-fn bridge(dir: &Path, azure: &serde_json::Value, transport: &str) -> (Process, u16) {
+fn bridge(dir: &Path, azure: &serde_json::Value, transport: &str) -> (Process, u16, u16) {
     let port = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let (webhook, admin) = (port(), port());
     let text = format!(
@@ -114,14 +177,17 @@ fn bridge(dir: &Path, azure: &serde_json::Value, transport: &str) -> (Process, u
         assert!(began.elapsed() < PATIENCE, "the bridge does not start");
         std::thread::yield_now();
     }
-    (bridge, webhook)
+    (bridge, webhook, admin)
 }
 
-fn post(webhook: u16, count: u32) {
+fn post(webhook: u16, count: u32, rate: Option<u32>) {
     let url = format!("http://127.0.0.1:{webhook}");
     let (devices, count) = (DEVICES.to_string(), count.to_string());
     let mut command = Command::new(LONGHAUL);
     command.args(["send", "--url", &url, "--devices", &devices, "--count", &count]).stdout(Stdio::null());
+    if let Some(rate) = rate {
+        command.args(["--rate", &rate.to_string()]);
+    }
     assert!(command.status().unwrap().success());
 }
 

@@ -1,29 +1,42 @@
 //! The admin listener: page, metrics, probes, `/api/v1`. Reads snapshots only; nothing in the flow waits for it.
 
+mod alarms; // what must a human look at
 pub mod backup; // a copy of all that is kept
+mod configuration; // what is in force
 pub mod dead_letters; // what could not be sent, and what becomes of it
 pub mod devices; // who is there, and how it stands
 mod guard; // who may ask
+pub mod live; // what happens now
+mod map; // where devices are
+mod messages; // where a message is
 mod metrics; // counters and gauges
 mod page; // for people
 mod problem; // what went wrong
+mod targets; // where it goes, and where it comes from
 pub mod verify; // is it what was written
 
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex};
 
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use axum::{Json, Router, middleware};
 use prometheus_client::registry::Registry;
-use queue::Queue;
+use queue::{Queue, UnixMillis};
 use serde::Serialize;
 use tokio::sync::watch;
+use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
+use utoipa_axum::routes;
 
 pub use metrics::Gauges;
 
+use self::live::Live;
 use crate::alarm::{Outlook, Seen};
+use crate::app::Role;
+use crate::config::Config;
 use crate::device::Shared;
 use crate::events::Events;
 use crate::feed::Recent;
@@ -31,6 +44,7 @@ use crate::pool::Standing;
 use crate::provision::scope::Progress;
 use crate::swap::Swap;
 use crate::webhook::keys::Keys;
+use crate::world::World;
 
 /// Bytes of a request's body: a filter is a few dozens.
 const BODY_MAX: usize = 4096;
@@ -54,20 +68,46 @@ pub struct Admin {
     pub gauges: Gauges,
     /// True once the process is about to go.
     pub leaving: watch::Receiver<bool>,
+    /// What is in force, and since when.
+    pub config: Arc<Swap<Config>>,
+    /// See [`Admin::config`].
+    pub loaded_at: Arc<AtomicI64>,
+    /// Ticks for whoever listens.
+    pub live: Live,
+    /// Which part of the bridge this is.
+    pub role: Role,
+    /// When it was started.
+    pub started_at: UnixMillis,
+    /// Its clock.
+    pub world: World,
 }
 
-/// The whole picture.
-#[derive(Debug, Serialize)]
+/// The whole picture. Moments are milliseconds since 1970.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 struct Snapshot {
+    now: UnixMillis,
+    started_at: UnixMillis,
+    version: &'static str,
+    /// `webhook`, `worker` or `all`.
+    role: &'static str,
     queue: Depths,
+    #[schema(value_type = Vec<HubStanding>)]
     hubs: Vec<Standing>,
     devices_assigned: usize,
     /// One for each scope that was asked since the start.
     provisioning: Vec<Progress>,
     recent: Recent,
+    alarms: AlarmCount,
 }
 
-#[derive(Debug, Serialize)]
+/// Alarms in a number.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct AlarmCount {
+    /// Somebody should look at these.
+    active: u64,
+}
+
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 struct Depths {
     waiting: u64,
     waiting_bytes: u64,
@@ -84,32 +124,74 @@ struct Depths {
     outlook: Option<Outlook>,
 }
 
+/// [`Standing`] as it is written, with its links beside the rest.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "describes what another type writes")]
+struct HubStanding {
+    /// Host and port.
+    hub: String,
+    /// It works, as far as is known.
+    open: bool,
+    refuses_many: bool,
+    /// Lanes that rest until it works.
+    resting: usize,
+    transport: String,
+    /// Absent where the transport keeps no connections, as all that follows.
+    connections: Option<usize>,
+    attached: Option<usize>,
+    opening: Option<usize>,
+    unsettled: Option<usize>,
+    waiting: Option<usize>,
+    stolen: Option<usize>,
+    renewals: Option<u64>,
+    pace_per_second: Option<u64>,
+}
+
+/// The API and its description: what is not in the one is not in the other.
+fn api() -> OpenApiRouter<Arc<Admin>> {
+    let info = InfoBuilder::new().title("longhaul").version(env!("CARGO_PKG_VERSION"));
+    let info = info.description(Some(
+        "What a running bridge tells, and what it can be told. Not served beyond its own admin listener.",
+    ));
+    OpenApiRouter::with_openapi(OpenApiBuilder::new().info(info.build()).build())
+        .routes(routes!(snapshot))
+        .routes(routes!(live::live))
+        .routes(routes!(live::series))
+        .routes(routes!(messages::list))
+        .routes(routes!(messages::show))
+        .routes(routes!(targets::list))
+        .routes(routes!(map::map))
+        .routes(routes!(alarms::list))
+        .routes(routes!(configuration::show))
+        .routes(routes!(dead_letters::list))
+        .routes(routes!(dead_letters::show))
+        .routes(routes!(dead_letters::replay))
+        .routes(routes!(dead_letters::discard))
+        .routes(routes!(dead_letters::import).layer(DefaultBodyLimit::max(dead_letters::IMPORT_BYTES_MAX)))
+        .routes(routes!(verify::verify))
+        .routes(routes!(backup::backup))
+        .routes(routes!(devices::list))
+        .routes(routes!(devices::retry))
+        .routes(routes!(devices::provision::provision).layer(DefaultBodyLimit::max(devices::provision::BODY_MAX)))
+        .routes(routes!(devices::show))
+        .routes(routes!(devices::radio::radio))
+        .routes(routes!(devices::retry_one))
+}
+
+/// What the API is, in OpenAPI 3.1.
+pub fn description() -> OpenApi {
+    api().into_openapi()
+}
+
 /// All routes.
 pub fn router(admin: Arc<Admin>) -> Router {
-    let guarded = Router::new()
+    let (api, description) = api().split_for_parts();
+    let guarded = api
+        .route("/api/v1/openapi.json", get(async move || Json(description)))
         .route("/", get(page::file))
         .route("/kit/{file}", get(page::file))
         .route("/page/{file}", get(page::file))
         .route("/metrics", get(metrics::metrics))
-        .route("/api/v1/snapshot", get(snapshot))
-        .route("/api/v1/dead-letters", get(dead_letters::list))
-        .route("/api/v1/dead-letters/{seq}", get(dead_letters::show))
-        .route("/api/v1/dead-letters/replay", post(dead_letters::replay))
-        .route("/api/v1/dead-letters/drop", post(dead_letters::discard))
-        .route(
-            "/api/v1/dead-letters/import",
-            post(dead_letters::import).layer(DefaultBodyLimit::max(dead_letters::IMPORT_BYTES_MAX)),
-        )
-        .route("/api/v1/queue/verify", get(verify::verify))
-        .route("/api/v1/queue/backup", post(backup::backup))
-        .route("/api/v1/devices", get(devices::list))
-        .route("/api/v1/devices/retry", post(devices::retry))
-        .route(
-            "/api/v1/devices/provision",
-            post(devices::provision::provision).layer(DefaultBodyLimit::max(devices::provision::BODY_MAX)),
-        )
-        .route("/api/v1/devices/{network}/{application}/{device}", get(devices::show))
-        .route("/api/v1/devices/{network}/{application}/{device}/retry", post(devices::retry_one))
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .route_layer(middleware::from_fn(guard::require_own_page))
         .route_layer(middleware::from_fn_with_state(admin.clone(), guard::require_token))
@@ -135,6 +217,8 @@ async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
     (status, Json(body)).into_response()
 }
 
+/// The whole picture.
+#[utoipa::path(get, path = "/api/v1/snapshot", tag = "overview", responses((status = 200, body = Snapshot)))]
 async fn snapshot(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
     Json(admin.snapshot())
 }
@@ -143,6 +227,11 @@ impl Admin {
     fn snapshot(&self) -> Snapshot {
         let q = self.queue.stats();
         Snapshot {
+            now: self.world.now(),
+            started_at: self.started_at,
+            version: env!("CARGO_PKG_VERSION"),
+            role: self.role.word(),
+            alarms: AlarmCount { active: self.alarms_active() },
             queue: Depths {
                 waiting: q.waiting,
                 waiting_bytes: q.waiting_bytes,

@@ -22,7 +22,8 @@ const ELSEWHERE_MS: u64 = 5_000;
 const ID_MAX: usize = 128;
 
 /// A device, as its owner knows it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = WantedDevice)]
 #[serde(deny_unknown_fields)]
 pub struct Wanted {
     /// Without it `webhook.network`.
@@ -41,7 +42,8 @@ pub struct Wanted {
 }
 
 /// How a wanted device stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = WantedStanding)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Standing {
     /// It is there.

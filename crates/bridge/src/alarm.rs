@@ -32,7 +32,7 @@ pub struct Place {
 }
 
 /// How long there will be room, by how it filled lately.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Outlook {
     /// Bytes of messages that still fit, on the disk and below `queue.max_bytes`.
     pub bytes_left: u64,

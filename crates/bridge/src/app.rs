@@ -12,6 +12,7 @@ use std::net::{SocketAddr, TcpListener as StdListener};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use crate::admin::live::{self, Live};
 use crate::admin::{self, Admin, Gauges};
 use crate::alarm;
 use crate::claims::Claims;
@@ -56,6 +58,17 @@ pub enum Role {
     Worker,
     /// Both.
     All,
+}
+
+impl Role {
+    /// As it is written.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Webhook => "webhook",
+            Self::Worker => "worker",
+            Self::All => "all",
+        }
+    }
 }
 
 /// Sockets that are already open, instead of the configured addresses.
@@ -201,7 +214,15 @@ impl App {
         let place = home.filter(|_| !queue.is_shared());
         let place = place.map(|dir| alarm::Place { dir, max_bytes: config.queue.max_bytes });
         tokio::spawn(alarm::watch(queue.clone(), events.clone(), place, seen.clone()));
+        let running = flow.as_ref().map_or_else(|| Arc::new(Swap::new(config.clone())), |shared| shared.config.clone());
+        let loaded_at = Arc::new(AtomicI64::new(world.now()));
         let pictures = Admin {
+            config: running.clone(),
+            loaded_at: loaded_at.clone(),
+            live: Live::new(door_stops.clone()),
+            role,
+            started_at: world.now(),
+            world: world.clone(),
             seen,
             queue: queue.clone(),
             events: events.clone(),
@@ -212,7 +233,8 @@ impl App {
             leaving,
         };
         let reload = Reload {
-            config: flow.as_ref().map_or_else(|| Arc::new(Swap::new(config.clone())), |shared| shared.config.clone()),
+            config: running,
+            loaded_at,
             webhook_keys,
             overlap: Arc::default(),
             admin_token,
@@ -389,7 +411,9 @@ fn open_pages(
 ) -> JoinHandle<()> {
     use tower_service::Service;
     let leaving = admin.leaving.clone();
-    let router = admin::router(Arc::new(admin));
+    let admin = Arc::new(admin);
+    let beat = live::beat(admin.clone(), stop.clone());
+    let router = admin::router(admin);
     let handler = move |request: http::Request<_>| {
         let answer = router.clone().call(request);
         async move { answer.await.unwrap_or_else(|never| match never {}) }
@@ -398,7 +422,9 @@ fn open_pages(
     const PAGES_MAX: usize = 256;
     let limits = webhook::pace::Limits::default();
     let options = accept::Options { max_connections: PAGES_MAX, limits, tls: None, events, world, leaving };
-    tokio::spawn(accept::serve(listener, handler, options, stopped(stop)))
+    tokio::spawn(async move {
+        tokio::join!(accept::serve(listener, handler, options, stopped(stop)), beat);
+    })
 }
 
 /// The queue, and the directory for what is noted on this machine.

@@ -28,6 +28,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use self::plain::plain_lines;
+
 /// The command line cannot be understood; what clap itself says when it refuses one.
 pub const USAGE: u8 = 2;
 /// The work failed.
@@ -118,12 +120,12 @@ fn fail(message: &str) -> ExitCode {
 
 #[expect(clippy::print_stderr, reason = "the command line's own voice")]
 fn fail_as(code: u8, message: &str) -> ExitCode {
-    eprintln!("longhaul: {message}");
+    eprintln!("longhaul: {}", plain_lines(message));
     ExitCode::from(code)
 }
 
 /// A line for the person at the terminal. A closed pipe is no reason to stop.
 fn say(line: &str) {
     use std::io::Write;
-    let _ = writeln!(std::io::stdout().lock(), "{line}");
+    let _ = writeln!(std::io::stdout().lock(), "{}", plain_lines(line));
 }

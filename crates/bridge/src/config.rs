@@ -43,6 +43,42 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// `[log]`.
     pub log: Log,
+    /// Where all this stood.
+    pub given: Given,
+}
+
+/// Which keys were given, and by whom. Where a value stands makes no configuration another one.
+#[derive(Clone, Default)]
+pub struct Given {
+    /// The file.
+    pub file: Option<PathBuf>,
+    /// By dotted keys, items of a list as `routes[0]`; the rest has its default.
+    pub keys: BTreeMap<String, Place>,
+}
+
+impl fmt::Debug for Given {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Given").finish_non_exhaustive()
+    }
+}
+
+impl PartialEq for Given {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Given {}
+
+impl Given {
+    /// Who gave a key, or something below it.
+    pub fn of(&self, key: &str) -> Option<&Place> {
+        let below = |first: String| {
+            let (found, place) = self.keys.range(first.clone()..).next()?;
+            found.starts_with(&first).then_some(place)
+        };
+        self.keys.get(key).or_else(|| below(format!("{key}."))).or_else(|| below(format!("{key}[")))
+    }
 }
 
 impl Config {
@@ -232,6 +268,8 @@ pub struct Target {
     pub kind: TargetKind,
     /// `device_id`: template of the device's name there, default `{device_id}`.
     pub device_id: Template,
+    /// `daily_units`: what each of its hubs takes in a day of UTC, in messages of 4 KiB; without it nobody is warned.
+    pub daily_units: Option<u64>,
 }
 
 /// `kind` of a target.
@@ -282,7 +320,7 @@ pub fn looks_derived(group_key: &[u8]) -> bool {
 const DERIVED_BYTES: usize = 32;
 
 /// One of the two keys of an enrolment group.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum GroupKey {
     /// `group_key`.
@@ -314,6 +352,18 @@ impl GroupKey {
 /// `dev_eui` is written in lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template(pub Vec<Part>);
+
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|part| match part {
+            Part::Text(text) => f.write_str(text),
+            Part::DeviceId => f.write_str("{device_id}"),
+            Part::ApplicationId => f.write_str("{application_id}"),
+            Part::DevEui => f.write_str("{dev_eui}"),
+            Part::Network => f.write_str("{network}"),
+        })
+    }
+}
 
 /// A piece of a [`Template`].
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -20,6 +20,7 @@ use self::seldom::Seldom;
 use crate::config::GroupKey;
 use crate::feed::journeys::{Parcel, State};
 use crate::feed::radio::Frame;
+use crate::feed::series::Counted;
 use crate::feed::{Feed, Passage};
 use crate::lane::DeviceKey;
 use crate::provision::scope::Progress;
@@ -490,11 +491,12 @@ impl Events {
                 let Parcel { seq, kind, .. } = parcel;
                 c.accepted.get_or_create(&Kind { kind: kind.to_owned() }).inc();
                 c.accept_seconds.observe(seconds);
-                c.feed.accepted(parcel, c.world.stamp());
+                c.feed.accepted(parcel, [network, application], c.world.stamp());
                 debug!(kind, network, application, device, seq, bytes, "up.accept");
             }
             Event::Refused { status, why } => {
                 c.refused.get_or_create(&Status { status, why: why.to_owned() }).inc();
+                c.feed.second.count(Counted::Refused);
                 if let Some(left_out) = c.seldom.turn(why) {
                     warn!(status, why, left_out, "up.refuse");
                 }
@@ -564,7 +566,7 @@ impl Events {
                 let way = passage.way;
                 c.delivered.get_or_create(&Target { target: way.target.clone() }).inc();
                 c.delivered_seconds.observe(waited.as_secs_f64());
-                c.feed.delivered(parcel, passage, body);
+                c.feed.delivered(parcel, passage, (body, bytes), waited);
                 debug!(%owner, device_id = way.id, message_id, seq = parcel.seq, bytes, ?waited, "up.deliver");
             }
             Event::Duplicate { parcel, owner, message_id } => {

@@ -1,16 +1,23 @@
 //! The recent past, for whoever looks. Bounded; nothing in the flow waits for it, and nothing here is promised to anybody.
 
 pub mod journeys; // where is this message, and what became of it
+pub mod networks; // what comes from whom
 pub mod radio; // how is this device heard
+pub mod series; // how much of everything, and when
+pub mod units; // what does a hub count against its day
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use lorawan::fingerprint::Fingerprint;
 use serde::Serialize;
 
 use self::journeys::{Journeys, Parcel, Stamps, State};
+use self::networks::Networks;
 use self::radio::{Frame, Radios};
+use self::series::{Counted, Second, Series};
+use self::units::Units;
 use crate::device::plan::Way;
 use crate::lane::DeviceKey;
 use crate::world::Stamp;
@@ -22,11 +29,16 @@ pub struct Feed {
     pub journeys: Journeys,
     /// How devices are heard.
     pub radios: Radios,
+    /// What was counted since the last tick.
+    pub second: Second,
+    series: Mutex<Series>,
+    units: Mutex<Units>,
+    networks: Mutex<Networks>,
     delivered: AtomicU64,
 }
 
 /// A message that was delivered.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct SeenMessage {
     /// Network, application, device.
     pub from: String,
@@ -41,7 +53,7 @@ pub struct SeenMessage {
 }
 
 /// The last that was delivered.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, utoipa::ToSchema)]
 pub struct Recent {
     /// Newest first.
     pub messages: Vec<SeenMessage>,
@@ -68,7 +80,9 @@ pub struct Passage<'a> {
 
 impl Feed {
     /// The door committed a message. What is no uplink says nothing of how its device is heard.
-    pub fn accepted(&self, parcel: Parcel<'_>, accepted: Stamp) {
+    pub fn accepted(&self, parcel: Parcel<'_>, [network, application]: [&str; 2], accepted: Stamp) {
+        self.second.count(Counted::Accepted);
+        self.networks().note(network, application, accepted.at);
         let kept = parcel
             .device
             .filter(|_| parcel.kind == "uplink_message")
@@ -116,7 +130,11 @@ impl Feed {
     }
 
     /// The hub has it and the queue let it go.
-    pub fn delivered(&self, parcel: Parcel<'_>, passage: Passage<'_>, body: &[u8]) {
+    pub fn delivered(&self, parcel: Parcel<'_>, passage: Passage<'_>, (body, bytes): (&[u8], usize), waited: Duration) {
+        self.second.count(Counted::Delivered(waited));
+        if let Some(answered) = passage.stamps.answered {
+            self.units().took(passage.hub, &passage.way.target, bytes, answered.at);
+        }
         self.sending(parcel, passage);
         self.delivered.fetch_add(1, Ordering::Relaxed);
         self.journeys.keep_body(parcel.seq, body);
@@ -129,6 +147,11 @@ impl Feed {
 
     /// It left the queue otherwise.
     pub fn ended(&self, parcel: Parcel<'_>, state: State, cause: Option<&str>, now: Stamp) {
+        match state {
+            State::Buried => self.second.count(Counted::Buried),
+            State::Duplicate => self.second.count(Counted::Duplicate),
+            _ => {}
+        }
         self.journeys.note(parcel, |journey| {
             journey.state = state;
             journey.stamps.ended = Some(now);
@@ -146,6 +169,21 @@ impl Feed {
         });
     }
 
+    /// The recent past in figures.
+    pub fn series(&self) -> MutexGuard<'_, Series> {
+        lock(&self.series)
+    }
+
+    /// What hubs count.
+    pub fn units(&self) -> MutexGuard<'_, Units> {
+        lock(&self.units)
+    }
+
+    /// What comes from whom.
+    pub fn networks(&self) -> MutexGuard<'_, Networks> {
+        lock(&self.networks)
+    }
+
     /// The last messages that were delivered.
     pub fn recent(&self) -> Recent {
         let last = self.journeys.last([None; 3], journeys::BODIES_MAX);
@@ -159,4 +197,8 @@ impl Feed {
         };
         Recent { messages: delivered.map(message).collect(), delivered: self.delivered.load(Ordering::Relaxed) }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

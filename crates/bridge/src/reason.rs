@@ -5,7 +5,7 @@ use queue::{Reason, TOO_MANY_WAITING};
 use serde::{Deserialize, Serialize};
 
 /// Who has to do something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
     /// The message itself: whoever makes it.

@@ -4,6 +4,7 @@
 //! else is bound to sockets, files and connections that are open: a change of it is refused by name, and nothing of
 //! that configuration is taken.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::Instant;
@@ -26,6 +27,8 @@ pub struct Reload {
     pub overlap: Arc<Mutex<Overlap>>,
     /// The admin's.
     pub admin_token: Arc<Swap<Keys>>,
+    /// When what is in force was taken.
+    pub loaded_at: Arc<AtomicI64>,
     /// None while the process only takes messages.
     pub provision: Option<Arc<Provision>>,
     /// Points of failure.
@@ -74,6 +77,7 @@ impl Reload {
             provision.keep_keys(&old.targets);
         }
         self.config.set(new);
+        self.loaded_at.store(self.world.now(), Ordering::Relaxed);
         if let Some(provision) = &self.provision {
             // What was refused may have been mended.
             provision.ask_again();
@@ -112,7 +116,7 @@ fn changed(old: &Config, new: &Config) -> Vec<&'static str> {
 /// PURE: what differs although it cannot while the process runs. Taken apart in full, so that a new key is put on one side
 /// or the other by the compiler's leave.
 fn fixed(old: &Config, new: &Config) -> Vec<Mistake> {
-    let Config { webhook, admin, queue, azure, targets: _, routes: _, log } = new;
+    let Config { webhook, admin, queue, azure, targets: _, routes: _, log, given: _ } = new;
     let Webhook {
         listen,
         keys: _,

@@ -172,6 +172,8 @@ pub struct Links {
     pub stolen: usize,
     /// Tokens renewed so far.
     pub renewals: u64,
+    /// Messages a second that the hub is given at the most, learnt or configured; none: no pace.
+    pub pace_per_second: Option<u64>,
 }
 
 /// Talks to one hub. Cheap to clone; clones share the connections, and the last one to go closes them.

@@ -14,15 +14,17 @@ use super::Admin;
 use super::problem::Problem;
 
 /// What it is to be called, in `backups` of the queue's directory.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = WantedBackup)]
 pub struct Wanted {
     /// 1 to 64 letters, digits, `-`, `_` and `.`.
     pub name: String,
 }
 
 /// The copy, and what a look through it found.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = Backup)]
 pub struct Made {
     /// Where it is, on the bridge's machine.
     pub dir: String,
@@ -38,6 +40,11 @@ pub struct Made {
     pub structure: Vec<String>,
 }
 
+/// A copy of the queue's files, made while it is at work.
+#[utoipa::path(post, path = "/api/v1/queue/backup", tag = "queue", request_body = Wanted, responses((status = 200, body = Made),
+    (status = 400, description = "the request is wrong", content_type = "application/problem+json", body = super::problem::Told),
+    (status = 409, description = "it cannot be", content_type = "application/problem+json", body = super::problem::Told),
+    (status = 503, description = "not now, or not here", content_type = "application/problem+json", body = super::problem::Told)))]
 pub(super) async fn backup(
     State(admin): State<Arc<Admin>>,
     wanted: Result<Json<Wanted>, JsonRejection>,

@@ -34,7 +34,7 @@ pub const IMPORT_MAX: usize = 200;
 pub const IMPORT_BYTES_MAX: usize = 8 << 20;
 
 /// The query of a listing.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Listing {
     /// `next` of the page before.
@@ -54,20 +54,24 @@ pub(super) struct Listing {
 }
 
 /// Which letters, by their positions.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(as = WantedLetters)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
     seqs: Vec<u64>,
 }
 
 /// Letters from elsewhere.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Import {
     letters: Vec<view::Letter>,
 }
 
-/// `GET /api/v1/dead-letters`
+/// Dead letters in the order of their positions, a page at a time.
+#[utoipa::path(get, path = "/api/v1/dead-letters", tag = "dead letters", params(Listing), responses((status = 200, body = view::Page),
+    (status = 400, description = "the request is wrong", content_type = "application/problem+json", body = super::problem::Told),
+    (status = 503, description = "not now, or not here", content_type = "application/problem+json", body = super::problem::Told)))]
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
     query: Result<Query<Listing>, QueryRejection>,
@@ -87,7 +91,11 @@ pub(super) async fn list(
     Ok(Json(page.map_err(|e| unreadable(&e))?).into_response())
 }
 
-/// `GET /api/v1/dead-letters/{seq}`
+/// One dead letter, with its message.
+#[utoipa::path(get, path = "/api/v1/dead-letters/{seq}", tag = "dead letters", params(("seq" = u64, Path)), responses((status = 200, body = view::Letter),
+    (status = 400, description = "the request is wrong", content_type = "application/problem+json", body = super::problem::Told),
+    (status = 404, description = "there is none", content_type = "application/problem+json", body = super::problem::Told),
+    (status = 503, description = "not now, or not here", content_type = "application/problem+json", body = super::problem::Told)))]
 pub(super) async fn show(
     State(admin): State<Arc<Admin>>,
     path: Result<Path<u64>, PathRejection>,
@@ -101,7 +109,10 @@ pub(super) async fn show(
 
 type Which = Result<Json<Wanted>, JsonRejection>;
 
-/// `POST /api/v1/dead-letters/replay`
+/// Back to their lanes, as if nothing had been tried.
+#[utoipa::path(post, path = "/api/v1/dead-letters/replay", tag = "dead letters", request_body = Wanted, responses((status = 200, body = view::Outcome),
+    (status = 400, description = "the request is wrong", content_type = "application/problem+json", body = super::problem::Told),
+    (status = 503, description = "not now, or not here", content_type = "application/problem+json", body = super::problem::Told)))]
 pub(super) async fn replay(State(admin): State<Arc<Admin>>, body: Which) -> Result<Response, Problem> {
     let seqs = which(body)?;
     let moved = told(&seqs, admin.queue.replay(seqs.clone()).await)?;
@@ -109,7 +120,10 @@ pub(super) async fn replay(State(admin): State<Arc<Admin>>, body: Which) -> Resu
     Ok(Json(moved).into_response())
 }
 
-/// `POST /api/v1/dead-letters/drop`
+/// Thrown away.
+#[utoipa::path(post, path = "/api/v1/dead-letters/drop", tag = "dead letters", request_body = Wanted, responses((status = 200, body = view::Outcome),
+    (status = 400, description = "the request is wrong", content_type = "application/problem+json", body = super::problem::Told),
+    (status = 503, description = "not now, or not here", content_type = "application/problem+json", body = super::problem::Told)))]
 pub(super) async fn discard(State(admin): State<Arc<Admin>>, body: Which) -> Result<Response, Problem> {
     let seqs = which(body)?;
     let moved = told(&seqs, admin.queue.discard(seqs.clone()).await)?;
@@ -117,7 +131,10 @@ pub(super) async fn discard(State(admin): State<Arc<Admin>>, body: Which) -> Res
     Ok(Json(moved).into_response())
 }
 
-/// `POST /api/v1/dead-letters/import`: all are looked at before the first is kept.
+/// Letters from elsewhere: all are looked at before the first is kept.
+#[utoipa::path(post, path = "/api/v1/dead-letters/import", tag = "dead letters", request_body = Import, responses((status = 200, body = view::Imported),
+    (status = 400, description = "the request is wrong", content_type = "application/problem+json", body = super::problem::Told),
+    (status = 503, description = "not now, or not here", content_type = "application/problem+json", body = super::problem::Told)))]
 pub(super) async fn import(
     State(admin): State<Arc<Admin>>,
     body: Result<Json<Import>, JsonRejection>,

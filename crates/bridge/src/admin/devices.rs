@@ -4,6 +4,7 @@
 
 mod look; // reading
 pub mod provision; // before the first uplink
+pub mod radio; // how it is heard
 pub mod view; // what is told
 mod wake; // ending holds
 
@@ -30,7 +31,7 @@ const PAGE_DEFAULT: usize = 100;
 pub const PAGE_MAX: usize = 1000;
 
 /// The query of a listing.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Listing {
     /// `next` of the page before.
@@ -44,7 +45,8 @@ pub(super) struct Listing {
 }
 
 /// Whom to wake.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(as = WantedWoken)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
     network: Option<String>,
@@ -54,7 +56,10 @@ pub(super) struct Wanted {
     all: bool,
 }
 
-/// `GET /api/v1/devices`
+/// Devices that have sent, or were provisioned ahead, a page at a time.
+#[utoipa::path(get, path = "/api/v1/devices", tag = "devices", params(Listing), responses((status = 200, body = view::Page),
+    (status = 400, description = "the request is wrong", content_type = "application/problem+json", body = super::problem::Told),
+    (status = 503, description = "not now, or not here", content_type = "application/problem+json", body = super::problem::Told)))]
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
     query: Result<Query<Listing>, QueryRejection>,
@@ -74,23 +79,33 @@ pub(super) async fn list(
         search: listing.search.map(|part| part.to_lowercase()),
         state: listing.state,
     };
-    let page = look::page(flow(&admin)?, &filter, after, limit).await.map_err(|e| unreadable(&e))?;
+    let mut page = look::page(flow(&admin)?, &filter, after, limit).await.map_err(|e| unreadable(&e))?;
+    page.devices.iter_mut().for_each(|device| hear(&admin, device));
     Ok(Json(page).into_response())
 }
 
-type OneDevice = Result<Path<(String, String, String)>, PathRejection>;
+pub(super) type OneDevice = Result<Path<(String, String, String)>, PathRejection>;
 
-/// `GET /api/v1/devices/{network}/{application}/{device}`
+/// One device, with everything that is known.
+#[utoipa::path(get, path = "/api/v1/devices/{network}/{application}/{device}", tag = "devices", params(("network" = String, Path), ("application" = String, Path), ("device" = String, Path)), responses((status = 200, body = view::Device),
+    (status = 404, description = "there is none", content_type = "application/problem+json", body = super::problem::Told),
+    (status = 503, description = "not now, or not here", content_type = "application/problem+json", body = super::problem::Told)))]
 pub(super) async fn show(State(admin): State<Arc<Admin>>, path: OneDevice) -> Result<Response, Problem> {
     let flow = flow(&admin)?;
     let owner = owner(flow, path)?;
     match look::one(flow, owner).await.map_err(|e| unreadable(&e))? {
-        Some(device) => Ok(Json(device).into_response()),
+        Some(mut device) => {
+            hear(&admin, &mut device);
+            Ok(Json(device).into_response())
+        }
         None => Err(unknown()),
     }
 }
 
-/// `POST /api/v1/devices/{network}/{application}/{device}/retry`
+/// Ends a device's wait: its cause is mended.
+#[utoipa::path(post, path = "/api/v1/devices/{network}/{application}/{device}/retry", tag = "devices", params(("network" = String, Path), ("application" = String, Path), ("device" = String, Path)), responses((status = 200, body = view::Woken),
+    (status = 404, description = "there is none", content_type = "application/problem+json", body = super::problem::Told),
+    (status = 503, description = "not now, or not here", content_type = "application/problem+json", body = super::problem::Told)))]
 pub(super) async fn retry_one(State(admin): State<Arc<Admin>>, path: OneDevice) -> Result<Response, Problem> {
     let flow = flow(&admin)?;
     let owner = owner(flow, path)?;
@@ -98,7 +113,10 @@ pub(super) async fn retry_one(State(admin): State<Arc<Admin>>, path: OneDevice) 
     Ok(Json(view::Woken { woken }).into_response())
 }
 
-/// `POST /api/v1/devices/retry`
+/// Ends the wait of many.
+#[utoipa::path(post, path = "/api/v1/devices/retry", tag = "devices", request_body = Wanted, responses((status = 200, body = view::Woken),
+    (status = 400, description = "the request is wrong", content_type = "application/problem+json", body = super::problem::Told),
+    (status = 503, description = "not now, or not here", content_type = "application/problem+json", body = super::problem::Told)))]
 pub(super) async fn retry(
     State(admin): State<Arc<Admin>>,
     body: Result<Json<Wanted>, JsonRejection>,
@@ -116,6 +134,11 @@ pub(super) async fn retry(
     };
     let woken = wake::all(flow(&admin)?, &filter).await.map_err(|e| unreadable(&e))?;
     Ok(Json(view::Woken { woken }).into_response())
+}
+
+/// How it is heard is no matter of the flow's.
+fn hear(admin: &Admin, device: &mut view::Device) {
+    device.radio = admin.events.feed().radios.of(&device.key()).as_ref().map(radio::Heard::from);
 }
 
 fn owner(flow: &Shared, path: OneDevice) -> Result<Owner, Problem> {

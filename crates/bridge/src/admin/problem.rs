@@ -2,6 +2,7 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 
 /// An answer that is no success.
 #[derive(Clone, Debug)]
@@ -23,12 +24,25 @@ impl Problem {
     }
 }
 
+/// An answer that is no success, as it is written (RFC 9457).
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct Told {
+    status: u16,
+    title: &'static str,
+    /// A fixed word.
+    code: &'static str,
+    /// One sentence with the mend.
+    detail: String,
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let Self { status, code, detail } = self;
         let title = status.canonical_reason().unwrap_or("Error");
-        let body = serde_json::json!({ "status": status.as_u16(), "title": title, "code": code, "detail": detail });
+        let told = Told { status: status.as_u16(), title, code, detail };
+        let body = serde_json::to_string(&told).unwrap_or_default();
         let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"))];
-        (status, kind, body.to_string()).into_response()
+        (status, kind, body).into_response()
     }
 }

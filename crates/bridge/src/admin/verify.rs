@@ -14,8 +14,9 @@ use super::Admin;
 use super::problem::Problem;
 
 /// How far a check has come.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = QueuePlace)]
 pub struct Place {
     /// `waiting`, `dead_letters` or `kept`.
     pub part: String,
@@ -26,7 +27,8 @@ pub struct Place {
 }
 
 /// A piece of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = QueuePiece)]
 pub struct Piece {
     /// Messages that were looked at.
     pub checked: u64,
@@ -42,7 +44,7 @@ const PARTS: [(&str, Part); 3] =
 const NEXT: &str = "part, lane, seq: give all of `next` of the piece before";
 
 /// [`Place`], or nothing of it.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Asked {
     part: Option<String>,
@@ -50,6 +52,10 @@ pub(super) struct Asked {
     seq: Option<u64>,
 }
 
+/// Whether what is kept is what was written, a piece at a time.
+#[utoipa::path(get, path = "/api/v1/queue/verify", tag = "queue", params(Asked), responses((status = 200, body = Piece),
+    (status = 400, description = "the request is wrong", content_type = "application/problem+json", body = super::problem::Told),
+    (status = 503, description = "not now, or not here", content_type = "application/problem+json", body = super::problem::Told)))]
 pub(super) async fn verify(
     State(admin): State<Arc<Admin>>,
     query: Result<Query<Asked>, QueryRejection>,

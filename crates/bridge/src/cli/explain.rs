@@ -9,6 +9,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use vault::Reference;
 
+use super::plain::plain;
 use super::{fail, say, settings};
 use crate::config::{Config, TargetKind};
 use crate::device::plan::{Outbound, Plan, plan};
@@ -148,8 +149,8 @@ fn sent_as_json(outbound: &Outbound, open: Option<&Reference>) -> String {
 }
 
 fn as_text(explained: &Explained, file: &Path, vault_secrets: &[(String, Reference)]) {
-    say(&format!("{}", file.display()));
-    let line = |name: &str, value: &str| say(&format!("  {name:<13} {value}"));
+    say(&plain(&file.display().to_string()));
+    let line = |name: &str, value: &str| say(&format!("  {name:<13} {}", plain(value)));
     match explained {
         Explained::Refused { status, why } => line("answer", &format!("{status} {why}; nothing is kept")),
         Explained::DeadLetter { reason, detail } => {

@@ -13,7 +13,9 @@ use crate::config::{self, Mistake, Read};
 /// Every mistake, also that there is no file.
 pub(super) fn load(file: &Path, vaults: Vaults<'_>) -> Result<Read, Vec<Mistake>> {
     let text = std::fs::read_to_string(file).map_err(|e| vec![unreadable(&e)])?;
-    read_with(&text, &environment(), base(file), &|path| std::fs::read_to_string(path), vaults)
+    let mut read = read_with(&text, &environment(), base(file), &|path| std::fs::read_to_string(path), vaults)?;
+    read.config.given.file = Some(file.to_owned());
+    Ok(read)
 }
 
 /// What has to be fetched for it first. Nothing, if there is no file.

@@ -24,7 +24,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Azure, Config, DPS_PER_MINUTE, Log, Mistake, Transport};
+use super::{Azure, Config, DPS_PER_MINUTE, Given, Log, Mistake, Transport};
 use nearest::nearest;
 use reader::{ReadFile, Reader, Section};
 use targets::Shared;
@@ -99,7 +99,8 @@ fn pass(text: &str, env: &[(String, String)], base: &Path, read_file: ReadFile<'
         reader.broken_line(error, text, at < SYNTAX_ERRORS_MAX);
     }
     environment::put_over(&mut entries, env, &mut reader);
-    let config = config(&mut reader, Section::root(entries));
+    let given = Given { file: None, keys: tree::places(&entries) };
+    let config = Config { given, ..config(&mut reader, Section::root(entries)) };
     let vault_secrets = std::mem::take(&mut reader.vault_secrets);
     let (mistakes, warnings) = reader.finish();
     Pass { config, mistakes, warnings, vault_secrets }
@@ -126,7 +127,7 @@ fn config(reader: &mut Reader<'_>, mut root: Section) -> Config {
     let log = root.section(reader, "log", "[log]");
     let log = self::log(reader, log);
     root.finish(reader);
-    Config { webhook, admin, queue, azure, targets: targets.usable, routes, log }
+    Config { webhook, admin, queue, azure, targets: targets.usable, routes, log, given: Given::default() }
 }
 
 /// 0 is none.

@@ -169,7 +169,7 @@ pub struct Journey {
     /// [`correlations`] of an uplink.
     pub correlations: Box<[u64]>,
     /// Rises with each change of any of them.
-    touched: u64,
+    pub(crate) touched: u64,
 }
 
 impl Journey {

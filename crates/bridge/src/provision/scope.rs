@@ -56,7 +56,7 @@ pub enum Step {
 }
 
 /// How far a scope is with its new devices.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct Progress {
     /// DPS endpoint and id scope, or the hub.
     pub scope: String,

@@ -21,6 +21,7 @@ fn reload(config: Config) -> Reload {
         overlap: Arc::default(),
         admin_token: Arc::new(Swap::new(admin_keys(&config.admin))),
         config: Arc::new(Swap::new(config)),
+        loaded_at: Arc::default(),
         provision: None,
         world: World::new(Arc::new(SystemClock), Random::from_seed(1)),
     }

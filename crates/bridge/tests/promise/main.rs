@@ -24,6 +24,7 @@ mod uplinks; // bodies as The Things Stack and TTN V2 post them
 
 // The promises, one file each:
 mod ahead;
+mod api;
 mod bad_input;
 mod check;
 mod core_dumps;
@@ -35,6 +36,7 @@ mod devices;
 mod drain;
 mod fleet;
 mod handover;
+mod hostile_words;
 mod kill;
 mod mission;
 mod new_devices;

@@ -114,6 +114,7 @@ pub(super) struct Standing {
     pub(super) figures: Figures,
     pub(super) booked: usize,
     pub(super) resting: usize,
+    pub(super) sends_per_second: Option<u64>,
 }
 
 impl Fleet {
@@ -304,6 +305,7 @@ impl Fleet {
             figures,
             booked: self.turns.booked(),
             resting: self.thefts.resting(now),
+            sends_per_second: self.turns.sends_per_second(),
         }
     }
 }

@@ -85,6 +85,11 @@ impl Learnt {
         true
     }
 
+    /// [`Learnt::per_second`] as it was asked for last, for who only looks.
+    pub(super) fn rate(&self) -> Option<f64> {
+        self.limit.map(|limit| limit.rate)
+    }
+
     /// Messages a second from now on; none: no pace. Asked once a second or oftener.
     pub(super) fn per_second(&mut self, now: Duration) -> Option<f64> {
         let limit = self.limit.as_mut()?;

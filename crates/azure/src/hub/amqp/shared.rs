@@ -198,6 +198,7 @@ impl Shared {
             waiting: standing.booked,
             stolen: standing.resting,
             renewals: standing.figures.renewals,
+            pace_per_second: standing.sends_per_second,
         }
     }
 

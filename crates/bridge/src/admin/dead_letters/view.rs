@@ -10,7 +10,7 @@ use crate::lane::Lane;
 use crate::reason::{self, Class};
 
 /// A dead letter. With its message it is a line of an export.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Letter {
     /// Its position; another one where it is imported.
@@ -72,7 +72,8 @@ pub struct Letter {
 }
 
 /// A page of letters.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = LetterPage)]
 pub struct Page {
     /// By position. May be empty on a page that is not the last.
     pub letters: Vec<Letter>,
@@ -81,7 +82,8 @@ pub struct Page {
 }
 
 /// What became of letters that were named by their positions.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = LetterOutcome)]
 pub struct Outcome {
     /// Replayed, or dropped.
     pub done: Vec<u64>,
@@ -92,7 +94,7 @@ pub struct Outcome {
 }
 
 /// How many letters were kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Imported {
     /// All that were sent.
     pub imported: usize,

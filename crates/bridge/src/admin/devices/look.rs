@@ -126,6 +126,7 @@ async fn look(flow: &Shared, config: &Config, owners: &[Owner]) -> Result<Vec<De
             waiting_since: lane.and_then(|lane| lane.accepted_at),
             retry_at,
             names,
+            radio: None,
             tried: None,
         }
     };

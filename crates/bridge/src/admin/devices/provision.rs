@@ -17,7 +17,10 @@ pub const AT_ONCE: usize = 200;
 /// Bytes of a request: each device has up to 128 for each of three ids, and as much around them.
 pub const BODY_MAX: usize = AT_ONCE * 1024;
 
-/// `POST /api/v1/devices/provision`: how each stands, in the order of the request.
+/// Brings devices to Azure before their first uplink: how each stands, in the order of the request.
+#[utoipa::path(post, path = "/api/v1/devices/provision", tag = "devices", request_body = Vec<Wanted>, responses((status = 200, body = Vec<Standing>),
+    (status = 400, description = "the request is wrong", content_type = "application/problem+json", body = crate::admin::problem::Told),
+    (status = 503, description = "not now, or not here", content_type = "application/problem+json", body = crate::admin::problem::Told)))]
 pub(in crate::admin) async fn provision(
     State(admin): State<Arc<Admin>>,
     body: Result<Json<Vec<Wanted>>, JsonRejection>,

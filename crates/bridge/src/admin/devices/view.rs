@@ -3,11 +3,13 @@
 use queue::UnixMillis;
 use serde::{Deserialize, Serialize};
 
+use super::radio::Heard;
 use crate::config::GroupKey;
 use crate::lane::{DeviceKey, Lane};
 
 /// A page of devices.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = DevicePage)]
 pub struct Page {
     /// In the order of network, application, device.
     pub devices: Vec<Device>,
@@ -17,7 +19,7 @@ pub struct Page {
 }
 
 /// A device as it stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Device {
     /// Which network.
     pub network: String,
@@ -35,14 +37,18 @@ pub struct Device {
     pub retry_at: Option<UnixMillis>,
     /// How it is called in Azure, once for each scope that it was sent to.
     pub names: Vec<Named>,
+    /// How it is heard; none where it was not since the start.
+    #[serde(default)]
+    pub radio: Option<Heard>,
     /// What its oldest waiting uplink has been through; told of one device only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tried: Option<Tried>,
 }
 
 /// A device in one word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = DeviceState)]
 pub enum State {
     /// It was refused, or a try to send failed: nothing is tried before a time that is named.
     Held,
@@ -77,7 +83,7 @@ impl State {
 }
 
 /// A device at one scope.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Named {
     /// A DPS endpoint with its id scope, or a hub.
     pub scope: String,
@@ -102,8 +108,9 @@ pub struct Named {
 }
 
 /// [`azure::hub::amqp::Link`] in a word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = DeviceLink)]
 pub enum Link {
     /// None.
     None,
@@ -124,7 +131,7 @@ impl From<azure::hub::amqp::Link> for Link {
 }
 
 /// A refusal that is remembered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Refused {
     /// It is not asked again before.
     pub until: UnixMillis,
@@ -137,7 +144,7 @@ pub struct Refused {
 }
 
 /// What a message has been through.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Tried {
     /// Counted attempts.
     pub attempts: u32,
@@ -148,7 +155,7 @@ pub struct Tried {
 }
 
 /// How many were woken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Woken {
     /// Devices that were held and are not any more.
     pub woken: usize,

@@ -16,7 +16,7 @@ const SAYS = {
 
 const walk = (steps) => h("ol", { class: "walk" }, steps.map((step, n) => h("li", { class: KIND[step.step] },
   h("strong", null, step.step.replaceAll("_", " ")), " ", h("span", { class: "after" }, n ? `+${duration(step.at - steps[n - 1].at)}, ` : "", h("time", { datetime: new Date(step.at).toISOString() }, `${date(step.at)} ${clock(step.at)}`)),
-  h("div", { class: "small faint" }, step.detail ? said(step.detail, { max: 400 }) : SAYS[step.step] ?? ""))));
+  h("div", { class: "small faint" }, SAYS[step.step] ?? "", step.detail && [SAYS[step.step] && ": ", said(step.detail, { max: 400 })]))));
 
 const drawn = (journey) => panel(null, h("div", { class: "head" }, h("h2", null, "Message ", mono(journey.message_id ?? `#${journey.seq}`)), badge(journey.state)),
   h("div", { class: "columns" },

@@ -7,6 +7,7 @@ use super::super::moment::moment;
 use super::super::plain::plain;
 use super::super::{fail, say};
 use super::find::find;
+use crate::admin::devices::radio::Heard;
 use crate::admin::devices::view::{Device, Named};
 
 /// `longhaul devices show`
@@ -44,6 +45,7 @@ fn lines(device: &Device) -> Vec<(&'static str, String)> {
     let mut lines = vec![("device", device.key().to_string()), ("state", device.state.word().to_owned())];
     let mut add = |name, value: Option<String>| lines.extend(value.map(|value| (name, value)));
     add("last uplink", time(device.last_uplink_at));
+    add("heard", device.radio.as_ref().map(heard));
     add("uplinks wait", time(device.waiting_since).map(|at| format!("since {at}")));
     add("next try", time(device.retry_at));
     if let Some(tried) = &device.tried {
@@ -54,6 +56,20 @@ fn lines(device: &Device) -> Vec<(&'static str, String)> {
         lines.extend(of(name));
     }
     lines
+}
+
+/// What is known of how it is heard, in one line.
+fn heard(radio: &Heard) -> String {
+    let parts = [
+        radio.rssi_dbm.map(|dbm| format!("{dbm} dBm")),
+        radio.snr_db.map(|db| format!("{db} dB")),
+        radio.spreading_factor.map(|factor| format!("SF{factor}")),
+        radio.gateways.map(|gateways| format!("gateways {gateways}")),
+        radio.f_cnt.map(|count| format!("frame {count}")),
+        Some(format!("missed {}", radio.missed)),
+        radio.usual_interval_ms.map(|millis| format!("every {} s", millis / 1000)),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 fn of(name: &Named) -> Vec<(&'static str, String)> {

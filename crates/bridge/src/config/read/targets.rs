@@ -72,10 +72,11 @@ fn target(reader: &mut Reader<'_>, mut section: Section, shared: &Shared<'_>) ->
     // With a wrong kind the other keys are still worth reading; they are probably right.
     let kind = given.unwrap_or(guess);
     refuse_keys_of_others(reader, &mut section, kind);
+    let daily_units = super::bound(section.number(reader, "daily_units", 0..=i64::MAX, 0));
     let target =
         if kind == Kind::Hub { hub(reader, &mut section, shared) } else { dps(reader, &mut section, kind, shared) };
     section.finish(reader);
-    given.and(target)
+    given.and(target).map(|target| Target { daily_units, ..target })
 }
 
 fn kind(reader: &mut Reader<'_>, section: &mut Section) -> Option<Kind> {
@@ -136,7 +137,7 @@ fn dps(reader: &mut Reader<'_>, section: &mut Section, kind: Kind, shared: &Shar
         model_id,
         central,
     };
-    Some(Target { kind: TargetKind::Dps(dps), device_id })
+    Some(Target { kind: TargetKind::Dps(dps), device_id, daily_units: None })
 }
 
 fn endpoint(reader: &mut Reader<'_>, section: &mut Section, port: u16) -> Option<Endpoint> {
@@ -254,7 +255,7 @@ fn hub(reader: &mut Reader<'_>, section: &mut Section, shared: &Shared<'_>) -> O
                 let cause = "has no use here: the connection string names the device";
                 reader.mistake(&found.at, cause, "remove it");
             }
-            Some(Target { kind: TargetKind::Device(device), device_id: template::default() })
+            Some(Target { kind: TargetKind::Device(device), device_id: template::default(), daily_units: None })
         }
         Ok(ConnectionString::Policy(policy)) => {
             let rules = Rules { names: Names::Hub, network: shared.network };
@@ -262,7 +263,7 @@ fn hub(reader: &mut Reader<'_>, section: &mut Section, shared: &Shared<'_>) -> O
                 Some(found) => template::read(reader, &found, &rules)?,
                 None => template::default(),
             };
-            Some(Target { kind: TargetKind::Policy(policy), device_id })
+            Some(Target { kind: TargetKind::Policy(policy), device_id, daily_units: None })
         }
         Err(why) => {
             let (cause, mend) = cause_and_mend(&why.to_string(), device_mend);

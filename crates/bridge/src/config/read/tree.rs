@@ -84,6 +84,25 @@ pub(super) fn parse_variable(name: &str, raw: &str) -> Node {
     node
 }
 
+/// Where each value was set, by its dotted key; items of a list are called `key[0]`. No values: they may be secrets.
+pub(super) fn places(entries: &BTreeMap<String, Node>) -> BTreeMap<String, Place> {
+    let mut places = BTreeMap::new();
+    for (key, node) in entries {
+        walk(key, node, &mut places);
+    }
+    places
+}
+
+fn walk(key: &str, node: &Node, places: &mut BTreeMap<String, Place>) {
+    match &node.value {
+        Value::Table(entries) => entries.iter().for_each(|(name, node)| walk(&format!("{key}.{name}"), node, places)),
+        Value::List(items) => {
+            items.iter().enumerate().for_each(|(at, node)| walk(&format!("{key}[{at}]"), node, places));
+        }
+        _ => drop(node.place.clone().map(|place| places.insert(key.to_owned(), place))),
+    }
+}
+
 type Placing<'a> = &'a dyn Fn(usize) -> Option<Place>;
 
 fn entries(table: DeTable<'_>, place: Placing<'_>) -> BTreeMap<String, Node> {

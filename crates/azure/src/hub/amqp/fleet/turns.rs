@@ -72,6 +72,18 @@ impl Turns {
         }
     }
 
+    /// Messages a second at the most; none: no pace.
+    pub(super) fn sends_per_second(&self) -> Option<u64> {
+        let configured = (self.sends_per_second > 0).then(|| f64::from(self.sends_per_second));
+        let slower = self.learnt.rate().into_iter().chain(configured).reduce(f64::min)?;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a rate is not negative, and saturates"
+        )]
+        Some(slower.round() as u64)
+    }
+
     /// How long until a device's turn; one is booked if it has none.
     pub(super) fn book(&mut self, device: &str, needs_link: bool, now: Duration) -> Duration {
         self.set_pace(now);
