@@ -37,7 +37,7 @@ export const open = async ({ screen = "desktop", scheme = "light", expected = []
 // Once the view has what it asked for.
 export const settled = async (page) => {
   await page.waitForSelector("main h1");
-  await page.waitForFunction(() => !document.querySelector("main [aria-busy]"));
+  await page.waitForFunction(() => !document.querySelector("main[aria-busy], main [aria-busy]"));
 };
 
 export const go = async (page, base, hash) => {

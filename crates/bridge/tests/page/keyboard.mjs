@@ -36,12 +36,13 @@ await until(async () => (await focused()).name === "h1", "the title has the focu
 await settled(page);
 await tabTo((at) => at.name === "input");
 await page.keyboard.type("dev");
+await page.waitForURL(/search=dev/);
 await settled(page);
 await tabTo((at) => at.name === "a" && at.text.length > 3);
 await page.keyboard.press("Enter");
 await page.waitForURL(/#\/devices\/./);
 await settled(page);
-await page.keyboard.press("Alt+ArrowLeft");
+await page.goBack();
 await page.waitForURL(/#\/devices(\?|$)/);
 await settled(page);
 

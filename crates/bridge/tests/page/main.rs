@@ -32,7 +32,7 @@ async fn the_simulators_page_sends_calls_and_patches() {
 
 #[tokio::test]
 async fn strings_that_others_made_up_do_nothing() {
-    let demo = Demo::start("hostile", 20).await;
+    let demo = Demo::start_at("hostile", 20, 1).await;
     campaign("hostile", &demo.told(), Duration::from_secs(90)).await;
 }
 

@@ -134,7 +134,7 @@ impl Run {
         let token = token.map(|token| format!("token = \"{token}\"\n")).unwrap_or_default();
         let config = format!(
             "[webhook]\nlisten = \"127.0.0.1:{}\"\n[admin]\nlisten = \"127.0.0.1:{}\"\n{token}[queue]\ndir = \"data\"\n\
-             [targets.main]\nkind = \"dps\"\nendpoint = \"localhost:9\"\nid_scope = \"0ne00000000\"\ngroup_key = \"a2V5\"\n\
+             [targets.main]\nkind = \"dps\"\nendpoint = \"localhost:9\"\nid_scope = \"0ne00000000\"\ngroup_key = \"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\"\n\
              [[routes]]\ntarget = \"main\"\n",
             ports.0, ports.1
         );

@@ -64,7 +64,7 @@ await all.click();
 await dialog.getByRole("button", { name: "Replay 2" }).click();
 await page.getByText("2 letters replayed").waitFor();
 await until(async () => !(await letters("application=post")).length, "both are gone");
-const sent = async (device_id) => (await get(`${told.page}/api/v1/messages?network=&device=${device_id}`)).messages.some((m) => m.state === "delivered");
+const sent = async (device_id) => (await get(`${told.page}/api/v1/messages?device=${device_id}`)).messages.some((m) => m.state === "delivered");
 for (const name of ["letter-2", "letter-3"]) await until(() => sent(name), `${name} is delivered`);
 
 // Dropped only when it was confirmed; the focus is on the way out.

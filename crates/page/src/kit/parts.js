@@ -41,6 +41,15 @@ setInterval(() => {
   }
 }, 1000);
 
+// Drawn anew, but not under somebody who is about to follow a link in it.
+export const renew = (node, ...children) => {
+  const held = document.activeElement;
+  const isInside = node !== held && node.contains(held);
+  if (isInside && !held.matches(".scroll")) return;
+  fill(node, children);
+  if (isInside) node.querySelector(".scroll")?.focus({ preventScroll: true });
+};
+
 export const button = (text, onclick, kind) => h("button", { type: "button", class: kind, onclick }, text);
 
 export const field = (label, input, hint) => h("label", { class: "field" }, h("span", null, label), input, hint && h("small", null, hint));

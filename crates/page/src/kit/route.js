@@ -28,6 +28,7 @@ export const route = (main, find, named, failed) => {
     const { signal } = leave;
     const { parts, query } = here();
     named(parts);
+    main.setAttribute("aria-busy", "true");
     let node;
     try {
       const view = await find(parts);
@@ -37,6 +38,7 @@ export const route = (main, find, named, failed) => {
     }
     if (signal.aborted) return;
     main.replaceChildren(node);
+    main.removeAttribute("aria-busy");
     const title = main.querySelector("h1");
     document.title = `${title?.textContent ?? ""} · ${document.documentElement.dataset.name}`;
     if (isFirst) return;

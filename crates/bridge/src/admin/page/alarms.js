@@ -2,7 +2,7 @@
 
 import { get } from "/kit/api.js";
 import { h, said } from "/kit/element.js";
-import { badge, every, moment, panel, trouble, view } from "/kit/parts.js";
+import { badge, every, moment, panel, renew, trouble, view } from "/kit/parts.js";
 import { table } from "/kit/table.js";
 import { duration } from "/kit/words.js";
 
@@ -21,7 +21,7 @@ export const show = ({ signal }) => {
   every(READ_MS, async () => {
     try {
       const { active, recent } = await get("/api/v1/alarms", {}, signal);
-      body.replaceChildren(
+      renew(body,
         panel("Active", table("Active alarms", columns(false), active, "Nothing to act on.")),
         panel("Over", table("Alarms that are over", columns(true), recent.filter((a) => a.ended_at), "None since this process started.")));
     } catch (error) { if (error.name !== "AbortError") body.replaceChildren(trouble(error)); }

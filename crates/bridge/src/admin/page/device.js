@@ -3,7 +3,7 @@
 import { below, get, post } from "/kit/api.js";
 import { h, said } from "/kit/element.js";
 import { done } from "/kit/dialog.js";
-import { badge, button, empty, every, facts, loaded, moment, panel, view } from "/kit/parts.js";
+import { badge, button, empty, every, facts, loaded, moment, panel, renew, view } from "/kit/parts.js";
 import { plot } from "/kit/plot.js";
 import { to } from "/kit/route.js";
 import { table } from "/kit/table.js";
@@ -70,7 +70,7 @@ export const show = ({ parts: [, network, application, device], signal }) => {
     `Last known at ${decimal(heard.location.latitude, 5)}, ${decimal(heard.location.longitude, 5)}. `, h("a", { href: to(["map"], { at: `${heard.location.latitude},${heard.location.longitude}` }) }, "On the map"))], signal));
   const log = h("div");
   every(5000, async () => {
-    try { log.replaceChildren(sent((await get("/api/v1/messages", { ...of, limit: MESSAGES }, signal)).messages)); } catch { /* the panels above say it */ }
+    try { renew(log, sent((await get("/api/v1/messages", { ...of, limit: MESSAGES }, signal)).messages)); } catch { /* the panels above say it */ }
   }, signal);
   return h("div", { class: "view" }, h("p", { class: "small" }, h("a", { href: "#/devices" }, "Devices")), h("h1", null, said(device)), standing, air, panel("Last messages", log));
 };

@@ -27,7 +27,7 @@ const drawn = (journey) => panel(null, h("div", { class: "head" }, h("h2", null,
       ["attempts", count(journey.attempts)], ["took", journey.took_ms !== null && journey.took_ms !== undefined ? duration(journey.took_ms) : null], ["last cause", journey.last_cause && said(journey.last_cause, { max: 400 })],
     ]),
     journey.state === "buried" && h("p", null, h("a", { href: to(["dead-letters", String(journey.seq)]) }, "Its dead letter")),
-    journey.body && [h("h3", null, "Body"), body(journey.body)])));
+    journey.body ? [h("h3", null, "Body"), body(journey.body)] : journey.state === "delivered" && h("p", { class: "small faint" }, "Its body is not shown: only the last of them are remembered."))));
 
 export const show = ({ parts: [, id], signal }) => h("div", { class: "view" },
   h("p", { class: "small" }, h("a", { href: "#/messages" }, "Messages")), h("h1", null, "A message's walk"),

@@ -2,7 +2,7 @@
 
 import { get } from "/kit/api.js";
 import { h, said } from "/kit/element.js";
-import { badge, choice, field, moment, panel, settled, trouble, view } from "/kit/parts.js";
+import { badge, choice, field, moment, panel, renew, settled, trouble, view } from "/kit/parts.js";
 import { amend, to } from "/kit/route.js";
 import { table } from "/kit/table.js";
 import { count, duration } from "/kit/words.js";
@@ -22,8 +22,7 @@ export const show = ({ query, signal }) => {
       const { network, application, device, state } = filter;
       const { messages } = await get("/api/v1/messages", { network, application, device, limit: ROWS }, signal);
       const rows = messages.filter((m) => !state || m.state === state);
-      if (body.contains(document.activeElement) && document.activeElement !== body.firstChild) return; // somebody is about to follow a link
-      body.replaceChildren(table("Messages", [
+      renew(body, table("Messages", [
         { name: "accepted", cell: (m) => moment(m.steps[0]?.at, "–") },
         { name: "message", cell: (m) => messageLink(m.message_id ?? m.seq, m.message_id ?? `#${m.seq}`) },
         { name: "device", cell: deviceLink },

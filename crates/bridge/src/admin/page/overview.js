@@ -2,7 +2,7 @@
 
 import { get } from "/kit/api.js";
 import { fill, h, said } from "/kit/element.js";
-import { badge, empty, every, moment, panel, trouble, view } from "/kit/parts.js";
+import { badge, empty, every, moment, panel, renew, trouble, view } from "/kit/parts.js";
 import { plot } from "/kit/plot.js";
 import { table } from "/kit/table.js";
 import { count, duration, plural } from "/kit/words.js";
@@ -90,8 +90,8 @@ export const show = ({ signal }) => {
   every(SNAPSHOT_MS, async () => {
     const answers = await Promise.allSettled([
       get("/api/v1/snapshot", {}, signal).then((found) => { snapshot = found; redraw(); }),
-      get("/api/v1/messages", { limit: SHOWN }, signal).then((found) => fill(messages, recent(found.messages))),
-      get("/api/v1/alarms", {}, signal).then((found) => fill(alarms, raised(found.active))),
+      get("/api/v1/messages", { limit: SHOWN }, signal).then((found) => renew(messages, recent(found.messages))),
+      get("/api/v1/alarms", {}, signal).then((found) => renew(alarms, raised(found.active))),
     ]);
     const refused = answers.find(({ status }) => status === "rejected");
     if (refused) failed(refused.reason); else fill(problem);

@@ -2,7 +2,7 @@
 
 import { get } from "/kit/api.js";
 import { h, s, said } from "/kit/element.js";
-import { badge, empty, every, facts, moment, panel, trouble, view } from "/kit/parts.js";
+import { badge, empty, every, facts, moment, panel, renew, trouble, view } from "/kit/parts.js";
 import { to } from "/kit/route.js";
 import { table } from "/kit/table.js";
 import { clock, count, decimal, duration } from "/kit/words.js";
@@ -68,7 +68,7 @@ export const show = ({ signal }) => {
   every(READ_MS, async () => {
     try {
       const found = await get("/api/v1/targets", {}, signal);
-      body.replaceChildren(...(found.targets.length ? found.targets.map(target) : [empty("No target is configured.")]), networks(found.networks));
+      renew(body, found.targets.length ? found.targets.map(target) : empty("No target is configured."), networks(found.networks));
     } catch (error) { if (error.name !== "AbortError") body.replaceChildren(trouble(error)); }
     body.removeAttribute("aria-busy");
   }, signal);

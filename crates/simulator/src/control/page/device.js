@@ -3,7 +3,7 @@
 import { address, below, get, post } from "/kit/api.js";
 import { fill, h, said } from "/kit/element.js";
 import { confirm, done, tell } from "/kit/dialog.js";
-import { badge, body, button, choice, facts, field, loaded, moment, panel } from "/kit/parts.js";
+import { badge, body, button, choice, facts, field, loaded, moment, panel, renew } from "/kit/parts.js";
 import { count } from "/kit/words.js";
 import { lines, telemetry } from "./telemetry.js";
 
@@ -104,7 +104,7 @@ export const show = ({ parts: [, hub, device], signal }) => {
     tell(`${text}d.`);
   }), action === "delete" ? "danger" : null);
   const last = h("div");
-  telemetry((messages) => fill(last, lines(messages.filter((m) => m.device_id === device && m.hub === hub).slice(0, 10))), signal);
+  telemetry((messages) => renew(last, lines(messages.filter((m) => m.device_id === device && m.hub === hub).slice(0, 10))), signal);
   return h("div", { class: "view" }, h("p", { class: "small" }, h("a", { href: "#/devices" }, "Devices")), h("h1", null, said(device)),
     h("div", { class: "bar" }, h("span", { class: "faint" }, "at ", h("span", { class: "mono" }, said(hub))), h("span", { class: "end bar" }, turn("enable", "Enable"), turn("disable", "Disable"), turn("delete", "Delete"))),
     h("div", { class: "columns" }, panel("Twin", twinOf(path, hub, signal)), h("div", null, panel("Send it a message", sender(path, hub)), panel("Call a method", caller(path, hub)))),

@@ -2,7 +2,7 @@
 
 import { get } from "/kit/api.js";
 import { fill, h, said } from "/kit/element.js";
-import { empty, every, panel, trouble, view } from "/kit/parts.js";
+import { empty, every, panel, renew, trouble, view } from "/kit/parts.js";
 import { plot } from "/kit/plot.js";
 import { to } from "/kit/route.js";
 import { table } from "/kit/table.js";
@@ -30,7 +30,7 @@ export const show = ({ signal }) => {
       fill(problem);
       fill(numbers, number(found.messages_total, "messages accepted"), number(found.hubs.reduce((n, hub) => n + hub.devices, 0), "devices"), number(found.hubs.reduce((n, hub) => n + hub.connected, 0), "connected"),
         number(found.registrations, "registered here"), number(found.amqp.now, "AMQP connections"), number(found.mqtt.now, "MQTT connections"), number(sum(found.hub_refused) + sum(found.dps_refused), "calls refused"));
-      fill(hubs, table("Hubs", [
+      renew(hubs, table("Hubs", [
         { name: "hub", cell: (hub) => h("a", { class: "mono", href: to(["devices"], { hub: hub.hub }) }, said(hub.hub)) },
         { name: "devices", kind: "number", cell: (hub) => count(hub.devices) }, { name: "connected", kind: "number", cell: (hub) => count(hub.connected) },
       ], found.hubs, "No hub."));
@@ -42,6 +42,6 @@ export const show = ({ signal }) => {
     } catch (error) { if (error.name !== "AbortError") fill(problem, trouble(error)); }
   }, signal);
   const last = h("div");
-  telemetry((messages) => fill(last, lines(messages.slice(0, SHOWN))), signal);
+  telemetry((messages) => renew(last, lines(messages.slice(0, SHOWN))), signal);
   return view("Overview", problem, numbers, panel(null, rate.node), h("div", { class: "columns three" }, panel("Hubs", hubs), panel("Refused calls", refused), panel("Messages to devices", c2d)), panel("Last telemetry", last));
 };

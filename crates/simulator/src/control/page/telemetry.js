@@ -2,7 +2,7 @@
 
 import { get } from "/kit/api.js";
 import { fill, h, said } from "/kit/element.js";
-import { every, field, panel, trouble, view } from "/kit/parts.js";
+import { every, field, panel, renew, trouble, view } from "/kit/parts.js";
 import { to } from "/kit/route.js";
 import { table } from "/kit/table.js";
 import { clock, plural } from "/kit/words.js";
@@ -39,7 +39,7 @@ export const show = ({ query, signal }) => {
   let [all, lost, still, part] = [[], 0, false, query.device ?? ""];
   const draw = () => {
     const shown = all.filter((m) => m.device_id.toLowerCase().includes(part.toLowerCase()));
-    fill(list, lines(shown));
+    renew(list, lines(shown));
     note.textContent = [`the last ${plural(all.length, "message")}`, lost && `${plural(lost, "more", "more")} came too fast to be shown`].filter(Boolean).join("; ");
     fill(problem);
   };
