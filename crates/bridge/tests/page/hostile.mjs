@@ -38,14 +38,14 @@ const seen = async (base, hash, text) => {
 
 for (const hash of ["", "#/devices", "#/messages", "#/targets", "#/map", "#/alarms", "#/configuration"]) await seen(told.page, hash);
 await seen(told.page, "#/dead-letters", "\\u{202e}gnp.exe");
-for (const letter of letters.slice(0, 60)) await seen(told.page, at("dead-letters", letter.seq));
-const bodies = messages.filter((m) => m.device.startsWith("body-") && m.body);
+for (const letter of letters.slice(0, 20)) await seen(told.page, at("dead-letters", letter.seq));
+const bodies = messages.filter((m) => m.device.startsWith("body-") && m.body?.includes("temperature"));
 assert.ok(bodies.length > 5, "their bodies are remembered");
 for (const message of bodies.slice(0, 5)) await seen(told.page, at("messages", message.message_id), "temperature");
-for (const message of messages.slice(0, 40)) await seen(told.page, at("messages", String(message.seq)));
-for (const one of devices.slice(0, 10)) await seen(told.page, at("devices", one.network, one.application, one.device), one.device);
+for (const message of messages.slice(0, 10)) await seen(told.page, at("messages", String(message.seq)));
+for (const one of devices.slice(0, 5)) await seen(told.page, at("devices", one.network, one.application, one.device), one.device);
 // Addresses that somebody else wrote.
-for (const name of NAMES) { await seen(told.page, at("devices", "ttn", name.replace("\ud800", ""), "x")); await seen(told.page, at("messages", name.replace("\ud800", ""))); }
+for (const [n, name] of NAMES.map((name) => name.replace("\ud800", "")).entries()) await seen(told.page, n % 2 ? at("devices", "ttn", name, "x") : at("messages", name));
 for (const hash of ["#/%", "#/devices/%E0%A4%A", "#/__proto__", "#/constructor/x", "#/../../etc"]) await seen(told.page, hash);
 for (const hash of ["", "#/devices", "#/telemetry"]) await seen(told.simulator, hash);
 await close();

@@ -4,7 +4,7 @@ import { assert, browser, go, open, post, settled, told, uplink } from "./browse
 
 assert.equal((await fetch(told.page)).status, 401, "no page without the token");
 const httpCredentials = { username: "anything", password: "page-token" };
-const { page, close } = await open({ httpCredentials, expected: [/503/] });
+const { page, close } = await open({ httpCredentials, expected: [/503/, /404.*radio/] });
 assert.equal((await post(`${told.webhook}/tts`, uplink("waits-here"))).status, 202);
 await go(page, told.page, "");
 await page.waitForSelector(".state.live");
