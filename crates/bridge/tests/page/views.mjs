@@ -13,8 +13,13 @@ for (let n = 0; n < 40; n += 1) {
   const more = { f_cnt: n, rx_metadata: [{ gateway_ids: { gateway_id: "gw-1" }, rssi: -70 - ((n * 13) % 52), snr: 4 }], locations: { user: place } };
   assert.equal((await post(told.webhook, uplink(`field-${n}`, more))).status, 202);
 }
+for (let n = 0; n < 16; n += 1) {
+  const received_at = new Date(Date.now() - (16 - n) * 600000).toISOString();
+  const rx_metadata = [{ gateway_ids: { gateway_id: "gw-1" }, rssi: -93 - ((n * 7) % 12), snr: 6 - ((n * 5) % 9) }, ...(n % 3 ? [{ gateway_ids: { gateway_id: "gw-2" }, rssi: -110, snr: -2 }] : [])];
+  assert.equal((await post(told.webhook, { ...uplink("field-0", { f_cnt: 100 + n, received_at, rx_metadata }), received_at })).status, 202);
+}
 const messages = async () => (await get(`${told.page}/api/v1/messages?limit=100`)).messages;
-const { network, application, device, message_id: id } = await until(async () => (await messages()).find((m) => m.state === "delivered" && m.message_id), "a message is delivered");
+const { network, application, device, message_id: id } = await until(async () => (await messages()).find((m) => m.state === "delivered" && m.device === "field-0"), "a message is delivered");
 const letters = await until(async () => { const { letters: all } = await get(`${told.page}/api/v1/dead-letters`); return all.length >= 2 && all; }, "dead letters");
 const [hubDevice] = (await get(`${told.simulator}/api/devices?limit=1`)).devices;
 const at = (...parts) => `#/${parts.map(encodeURIComponent).join("/")}`;

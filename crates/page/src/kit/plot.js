@@ -3,7 +3,7 @@
 import { fill, h, s } from "./element.js";
 import { clock, date, short } from "./words.js";
 
-const [LEFT, RIGHT, TOP, BOTTOM] = [44, 10, 8, 20];
+const [LEFT, RIGHT, TOP, BOTTOM] = [52, 10, 8, 20];
 
 // Round steps: at most `most` of them up to `max`.
 const steps = (max, most, whole) => {
@@ -48,7 +48,7 @@ export const plot = ({ label, lines, say, axis = short, height = 150, low = 0, d
     const step = steps(top - bottom, 4, whole);
     const base = Math.floor(bottom / step) * step;
     const roof = Math.ceil(top / step) * step;
-    const x = (t) => LEFT + ((t - first) / Math.max(1, last - first)) * (width - LEFT - RIGHT);
+    const x = (t) => LEFT + (last > first ? (t - first) / (last - first) : 0.5) * (width - LEFT - RIGHT);
     const y = (v) => TOP + (1 - (v - base) / (roof - base)) * (height - TOP - BOTTOM);
     const grid = [];
     for (let v = base; v <= roof + step / 1e6; v += step) {

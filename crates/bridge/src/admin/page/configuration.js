@@ -14,7 +14,7 @@ export const show = ({ signal }) => view("Configuration", loaded(() => get("/api
     const keys = found.keys.filter((k) => k.key.toLowerCase().includes(part) && (!from || k.from === from));
     list.replaceChildren(table("Configuration in force", [
       { name: "key", cell: (k) => h("span", { class: "mono" }, said(k.key, { max: 100 })) },
-      { name: "value", cell: (k) => k.secret ? badge("hidden", "plain") : h("span", { class: "mono" }, said(typeof k.value === "string" ? k.value : JSON.stringify(k.value), { max: 300 })) },
+      { name: "value", cell: (k) => k.secret ? badge("hidden", "plain") : h("span", { class: "mono whole" }, said(typeof k.value === "string" ? k.value : JSON.stringify(k.value), { max: 300 })) },
       { name: "from", cell: (k) => k.from === "default" ? h("span", { class: "faint" }, "default") : badge(k.from, "plain") },
     ], keys, "No key has this in its name."));
   };
@@ -23,6 +23,6 @@ export const show = ({ signal }) => view("Configuration", loaded(() => get("/api
     h("form", { class: "bar", role: "search", onsubmit: (event) => event.preventDefault() },
       h("div", { class: "grow" }, field("Key", h("input", { type: "search", placeholder: "part of a key", autocomplete: "off", spellcheck: "false", oninput: (event) => { part = event.target.value.trim().toLowerCase(); draw(); } }))),
       field("From", choice(FROM, "", { onchange: (event) => { from = event.target.value; draw(); } }))),
-    panel(null, h("p", { class: "small faint" }, found.file ? ["Read from ", h("span", { class: "mono" }, said(found.file)), " "] : "Without a file ", found.loaded_at && ["· ", moment(found.loaded_at)], ". Secrets are never shown."), list),
+    panel(null, h("p", { class: "small faint" }, "Read ", found.file && ["from ", h("span", { class: "mono" }, said(found.file)), ", "], moment(found.loaded_at, "at the start"), ". Secrets are never shown."), list),
   ];
 }, signal));

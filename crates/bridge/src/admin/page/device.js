@@ -25,8 +25,8 @@ const where = (device) => device.names.length ? device.names.map((name) => h("di
 const radio = (heard) => {
   const receptions = heard.receptions;
   if (!receptions.length) return empty("Nothing was heard since this process started.");
-  const dbm = plot({ label: "Signal (RSSI), dBm", low: null, dots: true, height: 130, say: (v) => `${v} dBm`, lines: [{ name: "RSSI", kind: "one" }] });
-  const snr = plot({ label: "Signal to noise, dB", low: null, dots: true, height: 130, say: (v) => `${decimal(v)} dB`, lines: [{ name: "SNR", kind: "two" }] });
+  const dbm = plot({ label: "Signal (RSSI), dBm", low: null, whole: true, dots: true, height: 130, say: (v) => `${v} dBm`, lines: [{ name: "RSSI", kind: "one" }] });
+  const snr = plot({ label: "Signal to noise, dB", low: null, whole: true, dots: true, height: 130, say: (v) => `${decimal(v)} dB`, lines: [{ name: "SNR", kind: "two" }] });
   const first = [...receptions].sort((a, b) => a.at - b.at);
   dbm.set(first.map((r) => [r.at, r.rssi_dbm]));
   snr.set(first.map((r) => [r.at, r.snr_db]));

@@ -59,7 +59,7 @@ export const show = ({ query, signal }) => {
       const y = Math.round(at({ east: look.east, north: northOf(n * step) })[1]) + 0.5;
       pen.moveTo(0, y); pen.lineTo(w, y);
       const degrees = n * step;
-      if (y > 14) pen.fillText(`${Math.abs(degrees).toFixed(digits)}°${degrees < 0 ? "S" : degrees > 0 ? "N" : ""}`, 6, y - 4);
+      if (y > 14 && y < t - 22) pen.fillText(`${Math.abs(degrees).toFixed(digits)}°${degrees < 0 ? "S" : degrees > 0 ? "N" : ""}`, 6, y - 4);
     }
     pen.stroke();
   };
