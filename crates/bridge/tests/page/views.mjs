@@ -4,6 +4,8 @@ import { mkdirSync } from "node:fs";
 import { assert, axe, browser, fits, get, go, open, post, told, until, uplink } from "./browser.mjs";
 
 const pictures = process.env.LONGHAUL_SCREENSHOTS;
+// Those that docs/page.md shows.
+const PICTURES = new Set(["overview", "overview-dark", "overview-phone", "devices", "device", "device-phone", "message", "dead-letters", "targets", "map", "simulator-overview", "simulator-device"]);
 if (pictures) mkdirSync(pictures, { recursive: true });
 
 // Something of each kind to see.
@@ -42,10 +44,10 @@ for (const [screen, scheme] of WAYS) {
       if (name === "overview") await page.waitForSelector(".state.live");
       await fits(page, where);
       await axe(page, where);
-      const isWanted = screen === "desktop" ? scheme === "light" || name === "overview" : scheme === "light" && ["overview", "devices", "device"].includes(name);
-      if (pictures && isWanted) {
-        if (name === "overview") await page.waitForTimeout(12000); // a line to look at
-        await page.screenshot({ path: `${pictures}/${whose === "bridge" ? "" : "simulator-"}${name}${screen === "phone" ? "-phone" : ""}${scheme === "dark" ? "-dark" : ""}.png` });
+      const picture = `${whose === "bridge" ? "" : "simulator-"}${name}${screen === "phone" ? "-phone" : ""}${scheme === "dark" ? "-dark" : ""}`;
+      if (pictures && PICTURES.has(picture)) {
+        if (name === "overview") await page.waitForTimeout(screen === "desktop" ? 20000 : 2000); // a line to look at
+        await page.screenshot({ path: `${pictures}/${picture}.png` });
       }
     }
   }
