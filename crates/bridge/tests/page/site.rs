@@ -101,8 +101,9 @@ impl Demo {
         let until = Instant::now() + within;
         loop {
             let said = self.place.said();
-            let delivered = said.lines().filter(|line| line.trim_start().chars().next().is_some_and(char::is_numeric));
-            let delivered = delivered.last().and_then(|line| line.split_whitespace().nth(2)?.parse::<u64>().ok());
+            let mut delivered =
+                said.lines().filter(|line| line.trim_start().chars().next().is_some_and(char::is_numeric));
+            let delivered = delivered.next_back().and_then(|line| line.split_whitespace().nth(2)?.parse::<u64>().ok());
             if delivered.is_some_and(|delivered| delivered >= count) {
                 return;
             }
@@ -183,8 +184,8 @@ fn free_port() -> u16 {
     listener.local_addr().expect("it is bound").port()
 }
 
-/// Runs a script to its end; what it says is shown when it fails.
-pub(crate) async fn campaign(name: &str, told: &Value, within: Duration) {
+/// Runs a script to its end, and gives what it says.
+pub(crate) async fn campaign(name: &str, told: &Value, within: Duration) -> String {
     let dir = scripts_dir();
     let read = |file: &str| std::fs::read(dir.join(file)).ok();
     let is_installed = read("node_modules/.installed").is_some_and(|done| Some(done) == read("package-lock.json"));
@@ -197,6 +198,6 @@ pub(crate) async fn campaign(name: &str, told: &Value, within: Duration) {
     let output = tokio::time::timeout(within, run).await.unwrap_or_else(|_| panic!("{name} takes too long"));
     let output = output.unwrap_or_else(|e| panic!("NOT PROVED: node cannot be run: {e}"));
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    println!("{}", text(&output.stdout));
     assert!(output.status.success(), "{name}:\n{}{}", text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
 }

@@ -13,6 +13,8 @@ import { standing, ticks } from "./pulse.js";
 const SPANS = { "5min": ["5 minutes", 300], hour: ["1 hour", 360], day: ["1 day", 288] };
 const SNAPSHOT_MS = 3000;
 const SHOWN = 8;
+// A disk that fills later than that is nobody's business today.
+const SOON_S = 7 * 86400;
 
 // One sentence for whoever has one second.
 const verdict = (snapshot, tick) => {
@@ -25,7 +27,7 @@ const verdict = (snapshot, tick) => {
   else parts.push(["good", "Takes messages"]);
   if (down) parts.push(["bad", `${plural(down, "hub")} of ${hubs.length} down; messages wait`]);
   if (alarms) parts.push(["bad", plural(alarms, "alarm")]);
-  if (queue.outlook?.seconds_left) parts.push(["busy", `disk full in ${duration(queue.outlook.seconds_left * 1000)}`]);
+  if (queue.outlook?.seconds_left && queue.outlook.seconds_left < SOON_S) parts.push(["busy", `disk full in ${duration(queue.outlook.seconds_left * 1000)}`]);
   if (snapshot.provisioning.some((scope) => scope.denies_many)) parts.push(["bad", "a provisioning service denies many devices"]);
   return parts.map(([kind, text]) => badge(text, kind));
 };
