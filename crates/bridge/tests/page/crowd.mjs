@@ -3,7 +3,7 @@
 import { assert, browser, get, open, told, until } from "./browser.mjs";
 
 const { page, close } = await open();
-const assigned = (await get(`${told.page}/api/v1/snapshot`)).devices_assigned;
+const assigned = await until(async () => { const { devices_assigned: n } = await get(`${told.page}/api/v1/snapshot`); return n >= 100000 && n; }, "all are assigned", 480);
 const paint = async (hash) => {
   await page.goto("about:blank");
   await page.goto(`${told.page}/${hash}`);

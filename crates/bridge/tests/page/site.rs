@@ -96,20 +96,14 @@ impl Demo {
         json!({"page": self.address("page"), "webhook": self.address("webhook"), "simulator": self.address("azure")})
     }
 
-    /// Waits until the table says that so many messages are delivered.
-    pub(crate) async fn until_sent(&self, count: u64, within: Duration) {
-        let until = Instant::now() + within;
-        loop {
-            let said = self.place.said();
-            let mut delivered =
-                said.lines().filter(|line| line.trim_start().chars().next().is_some_and(char::is_numeric));
-            let delivered = delivered.next_back().and_then(|line| line.split_whitespace().nth(2)?.parse::<u64>().ok());
-            if delivered.is_some_and(|delivered| delivered >= count) {
-                return;
-            }
-            assert!(Instant::now() < until, "{delivered:?} of {count}: {said}");
-            sleep(Duration::from_millis(500)).await;
-        }
+    /// One uplink of each of so many devices, this many a second.
+    pub(crate) async fn feed(&self, devices: u32, rate: u32) {
+        let url = self.address("webhook").expect("it was told").replace("/tts", "");
+        let (devices, rate) = (devices.to_string(), rate.to_string());
+        let arguments = ["send", "--url", &url, "--devices", &devices, "--count", &devices, "--rate", &rate];
+        let mut child = self.place.spawn(&arguments);
+        let ended = tokio::task::spawn_blocking(move || child.wait()).await.expect("it only waits");
+        assert!(ended.is_ok_and(|status| status.success()), "{}", self.place.said());
     }
 }
 
