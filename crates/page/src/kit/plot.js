@@ -15,6 +15,22 @@ const steps = (max, most, whole) => {
 
 const SPANS = [1, 5, 10, 30, 60, 120, 300, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800].map((n) => n * 1000);
 
+// A line through places, and the area below it down to `ground`; both end where there is no place, and go on behind it.
+const traced = (places, ground) => {
+  let [path, area, begun, last] = ["", "", null, null];
+  const close = () => { if (begun !== null) area += `L${last.toFixed(1)} ${ground}L${begun.toFixed(1)} ${ground}Z`; begun = null; };
+  for (const [x, y] of places) {
+    if (y === null) { close(); continue; }
+    const move = `${begun === null ? "M" : "L"}${x.toFixed(1)} ${y.toFixed(1)}`;
+    path += begun === null ? `${move}h0` : move; // alone it is a dot
+    area += move;
+    begun ??= x;
+    last = x;
+  }
+  close();
+  return { path, area, spots: places.filter(([, y]) => y !== null) };
+};
+
 // lines: [{name, kind}] with kind one of "one", "two", "three"; `say(value)` writes a value, `axis(value)` one on the axis.
 export const plot = ({ label, lines, say, axis = short, height = 150, low = 0, dots = false, whole = false }) => {
   let [points, width, at] = [[], 0, null];
@@ -42,7 +58,6 @@ export const plot = ({ label, lines, say, axis = short, height = 150, low = 0, d
     }
     const values = points.flatMap((point) => point.slice(1)).filter((v) => v !== null && v !== undefined);
     const [first, last] = [points[0][0], points.at(-1)[0]];
-    
     const bottom = low === null ? Math.floor(Math.min(...values) - 1) : low;
     const top = low === null ? Math.ceil(Math.max(...values) + 1) : Math.max(...values, whole ? 4 : bottom + 1e-9, 1e-3);
     const step = steps(top - bottom, 4, whole);
@@ -50,6 +65,7 @@ export const plot = ({ label, lines, say, axis = short, height = 150, low = 0, d
     const roof = Math.ceil(top / step) * step;
     const x = (t) => LEFT + (last > first ? (t - first) / (last - first) : 0.5) * (width - LEFT - RIGHT);
     const y = (v) => TOP + (1 - (v - base) / (roof - base)) * (height - TOP - BOTTOM);
+    const height_of = (v) => (v === null || v === undefined ? null : y(v));
     const grid = [];
     for (let v = base; v <= roof + step / 1e6; v += step) {
       grid.push(s("line", { x1: LEFT, x2: width - RIGHT, y1: y(v), y2: y(v) }), s("text", { x: LEFT - 6, y: y(v) + 4, class: "y" }, axis(v)));
@@ -61,26 +77,9 @@ export const plot = ({ label, lines, say, axis = short, height = 150, low = 0, d
       grid.push(s("text", { x: x(t), y: height - 4, class: "x" }, span >= 86400000 ? date(t).slice(5) : span >= 60000 ? clock(t).slice(0, 5) : clock(t)));
     }
     const drawn = lines.map((line, n) => {
-      let path = "";
-      let pen = false;
-      let begun = 0; // where this piece of the line began
-      let area = "";
-      const close = (to) => { if (area && !dots) area += `L${to.toFixed(1)} ${y(base)}L${begun.toFixed(1)} ${y(base)}Z`; };
-      let end = 0;
-      const spots = [];
-      for (const point of points) {
-        const value = point[n + 1];
-        if (value === null || value === undefined) { if (pen) close(end); pen = false; continue; }
-        if (!pen) begun = x(point[0]);
-        end = x(point[0]);
-        const step_to = `${pen ? "L" : "M"}${end.toFixed(1)} ${y(value).toFixed(1)}`;
-        path += pen ? step_to : `${step_to}h0`; // alone it is a dot
-        if (n === 0) area += step_to;
-        pen = true;
-        if (dots) spots.push(s("circle", { cx: x(point[0]), cy: y(value), r: 2.5 }));
-      }
-      if (pen) close(end);
-      return s("g", { class: `line ${line.kind}` }, area && !dots && s("path", { class: "area", d: area }), s("path", { d: path }), spots);
+      const { path, area, spots } = traced(points.map((point) => [x(point[0]), height_of(point[n + 1])]), y(base));
+      return s("g", { class: `line ${line.kind}` }, n === 0 && !dots && s("path", { class: "area", d: area }), s("path", { d: path }),
+        dots && spots.map(([cx, cy]) => s("circle", { cx, cy, r: 2.5 })));
     });
     const marks = [];
     if (at !== null && points[at]) {
