@@ -12,8 +12,8 @@ mod messages; // where a message is
 mod metrics; // counters and gauges
 mod page; // for people
 mod problem; // what went wrong
-mod targets; // where it goes, and where it comes from
 pub mod takeover; // what stood in the predecessor's queue
+mod targets; // where it goes, and where it comes from
 pub mod verify; // is it what was written
 
 use std::sync::atomic::AtomicI64;
@@ -188,8 +188,9 @@ pub fn router(admin: Arc<Admin>) -> Router {
     let (api, description) = api().split_for_parts();
     let guarded = api
         .route("/api/v1/openapi.json", get(async move || Json(description)))
-        .route("/", get(page::page))
-        .route("/page.js", get(page::script))
+        .route("/", get(page::file))
+        .route("/kit/{file}", get(page::file))
+        .route("/page/{file}", get(page::file))
         .route("/metrics", get(metrics::metrics))
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .route_layer(middleware::from_fn(guard::require_own_page))

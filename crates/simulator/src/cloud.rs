@@ -19,6 +19,7 @@ mod methods; // direct methods on their way
 mod moving; // devices from hub to hub, and the owner's wishes for registrations
 mod mqtt; // what MQTT connections ask besides
 mod notices; // the hub's own events
+mod overview; // what the owner sees and does at this machine
 mod owner; // what the owner of a hub asks
 mod provisioning; // what a call to the provisioning service does
 mod telemetry; // what devices send
@@ -32,6 +33,7 @@ pub(crate) use devices::Sender;
 pub(crate) use hubs::Hub;
 pub(crate) use moving::Several;
 pub use mqtt::MqttCounts;
+pub(crate) use overview::Wanted;
 pub(crate) use provisioning::DpsCall;
 pub(crate) use telemetry::Accepted;
 pub use thefts::{Party, Theft, Thefts};

@@ -6,27 +6,29 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Method, Response, StatusCode, header};
+use http::{Method, Response, StatusCode};
 use http_body_util::Full;
 use serde_json::json;
 
 use crate::cloud::{Cloud, Several};
 use crate::connections::{Answers, Ask, Reply};
+use crate::endpoint::HubId;
 use crate::https::{decoded, json, query};
 use crate::record::Recorded;
 use crate::registry::Status;
 use crate::started::Started;
 
 mod clock; // the time, put forward
+mod devices; // found, looked at, talked to
+mod guard; // who may ask
+mod page; // for people
 mod provisioning; // registrations and groups
+mod telemetry; // what came since
 
-const PAGE: &str = include_str!("control/page.html");
 /// As many messages as the page shows.
 const SHOWN_MAX: usize = 50;
 /// As many devices, and registrations, as are shown; more are counted.
 const DEVICES_SHOWN_MAX: usize = 1000;
-
-const LOCAL_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
 /// Control over a running simulator.
 pub(crate) struct Control {
@@ -41,34 +43,45 @@ impl Answers for Control {
     }
 
     async fn answer(self: Arc<Self>, ask: Ask) -> Reply {
-        if !is_for_this_machine(&ask) {
-            return Ok(problem(StatusCode::FORBIDDEN, "host: not a name of this machine, use localhost or 127.0.0.1"));
-        }
-        let path: Vec<&str> = ask.parts.uri.path().split('/').skip(1).collect();
-        Ok(match (&ask.parts.method, path.as_slice()) {
-            (&Method::GET, [""]) => page(),
-            (&Method::GET, ["api", "state"]) => self.state(),
-            (&Method::GET, ["api", "thefts"]) => json(StatusCode::OK, &self.cloud.thefts()),
-            (&Method::GET, ["api", "started"]) => json(StatusCode::OK, &self.started),
-            (&Method::GET, ["api", "faults"]) => json(StatusCode::OK, &self.cloud.faults()),
-            (&Method::POST, ["api", "faults"]) => self.set_faults(&ask),
-            (&Method::GET, ["api", "clock"]) => self.clock(),
-            (&Method::POST, ["api", "clock"]) => self.put_clock_forward(&ask),
-            (&Method::POST, ["api", "devices"]) => self.enrol(&ask),
-            (&Method::POST, ["api", "devices", id, action]) => self.device(&ask, id, action),
-            (method, ["api", "registrations" | "groups", ..]) => self.provisioning(&ask, method, &path),
-            (
-                _,
-                [""]
-                | ["api", "state" | "thefts" | "started" | "faults" | "clock" | "devices"]
-                | ["api", "devices", _, _],
-            ) => problem(StatusCode::METHOD_NOT_ALLOWED, "method: not one for this address"),
-            _ => problem(StatusCode::NOT_FOUND, "path: nothing here, see docs/azure-sim.md"),
-        })
+        let mut reply = match guard::refused(&ask) {
+            Some(why) => problem(StatusCode::FORBIDDEN, why),
+            None => self.answered(&ask).await,
+        };
+        guard::harden(reply.headers_mut());
+        Ok(reply)
     }
 }
 
 impl Control {
+    async fn answered(&self, ask: &Ask) -> Response<Full<Bytes>> {
+        let path: Vec<&str> = ask.parts.uri.path().split('/').skip(1).collect();
+        match (&ask.parts.method, path.as_slice()) {
+            (&Method::GET, [""] | ["kit" | "page", _]) => page::file(ask),
+            (&Method::GET, ["api", "overview"]) => json(StatusCode::OK, &self.cloud.overview()),
+            (&Method::GET, ["api", "telemetry"]) => self.telemetry(ask),
+            (&Method::GET, ["api", "devices"]) => self.list(ask),
+            (_, ["api", "devices", id, what @ ("twin" | "messages" | "methods")]) => self.talk(ask, id, what).await,
+            (&Method::GET, ["api", "state"]) => self.state(),
+            (&Method::GET, ["api", "thefts"]) => json(StatusCode::OK, &self.cloud.thefts()),
+            (&Method::GET, ["api", "started"]) => json(StatusCode::OK, &self.started),
+            (&Method::GET, ["api", "faults"]) => json(StatusCode::OK, &self.cloud.faults()),
+            (&Method::POST, ["api", "faults"]) => self.set_faults(ask),
+            (&Method::GET, ["api", "clock"]) => self.clock(),
+            (&Method::POST, ["api", "clock"]) => self.put_clock_forward(ask),
+            (&Method::POST, ["api", "devices"]) => self.enrol(ask),
+            (&Method::POST, ["api", "devices", id, action]) => self.device(ask, id, action),
+            (method, ["api", "registrations" | "groups", ..]) => self.provisioning(ask, method, &path),
+            (
+                _,
+                [""]
+                | ["api", "state" | "thefts" | "started" | "faults" | "clock" | "devices" | "overview" | "telemetry"]
+                | ["kit" | "page", _]
+                | ["api", "devices", _, _],
+            ) => problem(StatusCode::METHOD_NOT_ALLOWED, "method: not one for this address"),
+            _ => problem(StatusCode::NOT_FOUND, "path: nothing here, see docs/azure-sim.md"),
+        }
+    }
+
     fn state(&self) -> Response<Full<Bytes>> {
         let mut devices = self.cloud.devices();
         let device_count = devices.len();
@@ -119,12 +132,9 @@ impl Control {
 
     fn device(&self, ask: &Ask, id: &str, action: &str) -> Response<Full<Bytes>> {
         let id = decoded(id);
-        let hub = match self.cloud.whereabouts(&id, query(ask, "hub").as_deref()) {
-            Ok(Some(hub)) => hub,
-            Ok(None) => return problem(StatusCode::NOT_FOUND, "device: not known at any hub, or not at this one"),
-            Err(Several) => {
-                return problem(StatusCode::CONFLICT, "hub: several have a device of this name, add ?hub=NAME");
-            }
+        let hub = match self.hub_of(ask, &id) {
+            Ok(hub) => hub,
+            Err(problem) => return *problem,
         };
         let done = match action {
             "enable" => self.cloud.set_status_at(hub, &id, Status::Enabled),
@@ -137,6 +147,16 @@ impl Control {
             Ok(false) => problem(StatusCode::NOT_FOUND, "device: not known at any hub"),
             Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, &format!("registry: not written: {error}")),
         }
+    }
+
+    /// The hub that has this device, or the answer that says why there is none.
+    fn hub_of(&self, ask: &Ask, id: &str) -> Result<HubId, Box<Response<Full<Bytes>>>> {
+        let (status, detail) = match self.cloud.whereabouts(id, query(ask, "hub").as_deref()) {
+            Ok(Some(hub)) => return Ok(hub),
+            Ok(None) => (StatusCode::NOT_FOUND, "device: not known at any hub, or not at this one"),
+            Err(Several) => (StatusCode::CONFLICT, "hub: several have a device of this name, add ?hub=NAME"),
+        };
+        Err(Box::new(problem(status, detail)))
     }
 }
 
@@ -154,36 +174,6 @@ struct State<'a> {
 
 fn raw_line(message: &Recorded) -> Box<serde_json::value::RawValue> {
     serde_json::value::RawValue::from_string(message.line()).expect("a line of the record is JSON")
-}
-
-/// The host that is asked for, and the page that asks where a browser names one, must be of this machine: the first
-/// stops names of others that point here, the second forms of other pages.
-fn is_for_this_machine(ask: &Ask) -> bool {
-    let header = |name| ask.parts.headers.get(name).map(|value| value.to_str().unwrap_or_default());
-    let origin = header(header::ORIGIN).map(|origin| origin.strip_prefix("http://").unwrap_or_default());
-    is_local(header(header::HOST).unwrap_or_default()) && origin.is_none_or(is_local)
-}
-
-/// A name of this machine with or without a port.
-fn is_local(host: &str) -> bool {
-    LOCAL_NAMES.iter().any(|name| {
-        host.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port))
-    })
-}
-
-fn is_port(text: &str) -> bool {
-    text.parse::<u16>().is_ok()
-}
-
-fn page() -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from_static(PAGE.as_bytes())));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/html; charset=utf-8"));
-    headers.insert(
-        header::CONTENT_SECURITY_POLICY,
-        header::HeaderValue::from_static("default-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"),
-    );
-    response
 }
 
 fn problem(status: StatusCode, detail: &str) -> Response<Full<Bytes>> {

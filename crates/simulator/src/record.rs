@@ -113,6 +113,8 @@ pub(crate) type Listener = std::sync::Arc<dyn Fn(&Recorded) + Send + Sync>;
 pub(crate) struct Record {
     file: Option<std::fs::File>,
     last: VecDeque<Recorded>,
+    /// Messages so far: the position of the last one.
+    position: u64,
     listener: Option<Listener>,
 }
 
@@ -120,7 +122,7 @@ impl Record {
     /// Appends to `path`, if there is one.
     pub(crate) fn open(path: Option<&Path>, listener: Option<Listener>) -> io::Result<Self> {
         let append = |path| std::fs::OpenOptions::new().append(true).create(true).open(path);
-        Ok(Self { file: path.map(append).transpose()?, last: VecDeque::new(), listener })
+        Ok(Self { file: path.map(append).transpose()?, last: VecDeque::new(), position: 0, listener })
     }
 
     /// Takes messages, all or none. One write for all of them: nothing of another request comes in between.
@@ -143,6 +145,15 @@ impl Record {
             self.last.pop_front();
         }
         self.last.push_back(message.clone());
+        self.position += 1;
+    }
+
+    /// The position of the last message, and the last messages behind `position`, oldest first: as many as are kept and at most so many. A
+    /// position that is none yet counts as that of another record: then all are new.
+    pub(crate) fn after(&self, position: Option<u64>, count: usize) -> (u64, Vec<Recorded>) {
+        let known = position.filter(|known| *known <= self.position).unwrap_or_default();
+        let news = usize::try_from(self.position - known).unwrap_or(usize::MAX);
+        (self.position, self.last(count.min(news)))
     }
 
     /// The last messages, oldest first.

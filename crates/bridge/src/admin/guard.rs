@@ -38,14 +38,13 @@ pub(super) async fn require_token(State(admin): State<Arc<Admin>>, request: Requ
     (StatusCode::UNAUTHORIZED, ask, "admin.token is required\n").into_response()
 }
 
-/// The page shows strings that devices made up: nothing but our own script may run, and nobody may frame it.
+/// The page shows strings that devices made up: nothing but our own files may run, and nobody may frame it. What the API says is not kept.
 pub(super) async fn harden(mut response: Response) -> Response {
-    const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'unsafe-inline'; connect-src 'self'; \
-                       frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CSP));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    for (name, value) in page::HEADERS {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }
 

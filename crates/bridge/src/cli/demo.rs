@@ -83,7 +83,9 @@ impl Demo {
         say(&format!("page     http://{admin}"));
         say(&format!("webhook  http://{webhook}/tts"));
         let (https, amqp) = (simulator.started().https, simulator.started().amqp);
-        say(&format!("azure    https://localhost:{https}, amqps://localhost:{amqp} (simulated)\n"));
+        let pages =
+            simulator.started().page.map(|port| format!(", its page http://localhost:{port}")).unwrap_or_default();
+        say(&format!("azure    https://localhost:{https}, amqps://localhost:{amqp} (simulated){pages}\n"));
         let options = send::Options {
             url: format!("http://{webhook}"),
             format: Style::TtsV3,
@@ -196,6 +198,7 @@ async fn simulate(dir: &Path, world: &World, books: &Books) -> Result<Simulator,
     let options = simulator::Options {
         dir: Some(dir.join("azure")),
         record: Some(record),
+        page_port: Some(0),
         assigning_polls: 0,
         retry_after_s: 0,
         on_message: Some(Arc::new(move |recorded| note(&books, recorded))),

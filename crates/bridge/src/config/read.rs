@@ -133,7 +133,18 @@ fn config(reader: &mut Reader<'_>, mut root: Section) -> Config {
     let traces = root.section(reader, "traces", "[traces]");
     let traces = traces::read(reader, traces);
     root.finish(reader);
-    Config { webhook, admin, queue, azure, targets: targets.usable, routes, alarms, log, traces, given: Given::default() }
+    Config {
+        webhook,
+        admin,
+        queue,
+        azure,
+        targets: targets.usable,
+        routes,
+        alarms,
+        log,
+        traces,
+        given: Given::default(),
+    }
 }
 
 /// 0 is none.

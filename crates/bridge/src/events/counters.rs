@@ -87,55 +87,61 @@ impl Totals {
             names: Names::default(),
             accept_seconds,
             delivery_seconds,
-            accepted: of.new("accepted", "How many messages were committed, by application and kind of event"),
-            refused: of.new("refused", "How many requests got another answer than 2xx, by status and cause"),
+            accepted: of.metric("accepted", "How many messages were committed, by application and kind of event"),
+            refused: of.metric("refused", "How many requests got another answer than 2xx, by status and cause"),
             committed_late: of
-                .new("committed_late", "How many messages were committed after their sender had got a 503"),
+                .metric("committed_late", "How many messages were committed after their sender had got a 503"),
             slow_clients: of
-                .new("slow_clients", "How many connections were cut because their client was too slow, by phase"),
+                .metric("slow_clients", "How many connections were cut because their client was too slow, by phase"),
             connections_taken: of
-                .new("connections_taken", "How many connections the webhook and the admin listener took"),
+                .metric("connections_taken", "How many connections the webhook and the admin listener took"),
             connections_full: of
-                .new("connections_full", "How many connections were closed unread because there were too many"),
-            connections_failed: of.new("connections_failed", "How often the system could not hand over a connection"),
-            handshakes_failed: of.new("handshakes_failed", "How many TLS handshakes at the webhook did not come about"),
+                .metric("connections_full", "How many connections were closed unread because there were too many"),
+            connections_failed: of
+                .metric("connections_failed", "How often the system could not hand over a connection"),
+            handshakes_failed: of
+                .metric("handshakes_failed", "How many TLS handshakes at the webhook did not come about"),
             certificates_loaded: of
-                .new("certificates_loaded", "How often a changed certificate of the webhook was taken"),
-            certificates_refused: of.new("certificates_refused", "How often a changed certificate could not be used"),
-            config_reloaded: of.new("config_reloaded", "How often a changed configuration was taken"),
+                .metric("certificates_loaded", "How often a changed certificate of the webhook was taken"),
+            certificates_refused: of
+                .metric("certificates_refused", "How often a changed certificate could not be used"),
+            config_reloaded: of.metric("config_reloaded", "How often a changed configuration was taken"),
             config_reload_refused: of
-                .new("config_reload_refused", "How often a changed configuration could not be used"),
+                .metric("config_reload_refused", "How often a changed configuration could not be used"),
             key_vault_fetched: of
-                .new("key_vault_fetched", "How many secrets were fetched from key vaults while running"),
-            key_vault_failed: of.new("key_vault_failed", "How many secrets could not be fetched from their key vault"),
-            delivered: of.new("delivered", "How many messages a hub accepted, by application and target"),
-            duplicates: of.new("duplicates", "How many second copies of a message were recognised and not sent"),
-            kept: of.new("kept", "How many messages were set aside because Azure has no use for them, by kind"),
-            dropped: of.new("dropped", "How many messages a route dropped on purpose, by route"),
-            buried: of.new("buried", "How many messages went to the dead letters, by reason"),
-            retried: of.new("retried", "How many attempts to send failed and are repeated"),
-            not_settled: of.new("not_settled", "How many outcomes of messages could not be committed"),
+                .metric("key_vault_fetched", "How many secrets were fetched from key vaults while running"),
+            key_vault_failed: of
+                .metric("key_vault_failed", "How many secrets could not be fetched from their key vault"),
+            delivered: of.metric("delivered", "How many messages a hub accepted, by application and target"),
+            duplicates: of.metric("duplicates", "How many second copies of a message were recognised and not sent"),
+            kept: of.metric("kept", "How many messages were set aside because Azure has no use for them, by kind"),
+            dropped: of.metric("dropped", "How many messages a route dropped on purpose, by route"),
+            buried: of.metric("buried", "How many messages went to the dead letters, by reason"),
+            retried: of.metric("retried", "How many attempts to send failed and are repeated"),
+            not_settled: of.metric("not_settled", "How many outcomes of messages could not be committed"),
             dead_letters_replayed: of
-                .new("dead_letters_replayed", "How many dead letters were put back into their lanes"),
-            dead_letters_dropped: of.new("dead_letters_dropped", "How many dead letters a person threw away"),
-            dead_letters_imported: of.new("dead_letters_imported", "How many dead letters came from a file"),
-            hub_down: of.new("hub_down", "How often a hub stopped working, by hub"),
-            hub_left: of.new("hub_left", "How often a hub turned out to be no more where its devices live, by hub"),
-            hub_breaker_opened: of.new("hub_breaker_opened", "How often a hub refused many devices at once, by hub"),
+                .metric("dead_letters_replayed", "How many dead letters were put back into their lanes"),
+            dead_letters_dropped: of.metric("dead_letters_dropped", "How many dead letters a person threw away"),
+            dead_letters_imported: of.metric("dead_letters_imported", "How many dead letters came from a file"),
+            hub_down: of.metric("hub_down", "How often a hub stopped working, by hub"),
+            hub_left: of.metric("hub_left", "How often a hub turned out to be no more where its devices live, by hub"),
+            hub_breaker_opened: of.metric("hub_breaker_opened", "How often a hub refused many devices at once, by hub"),
             devices_stolen: of
-                .new("devices_stolen", "How often another sender was found to send as one of our devices"),
-            registrations_assigned: of.new("registrations_assigned", "How many registrations ended with a hub"),
-            registrations_refused: of.new("registrations_refused", "How many registrations were refused, by class"),
-            scope_denies_many: of.new("scope_denies_many", "How often a scope denied many devices at once, by scope"),
-            group_keys_changed: of.new("group_keys_changed", "How often the other key of a group was taken, by scope"),
-            alarms_active: of.new("alarms_active", "How many alarms stand, by name"),
-            alarms_raised: of.new("alarms_raised", "How many alarms were raised, by name"),
+                .metric("devices_stolen", "How often another sender was found to send as one of our devices"),
+            registrations_assigned: of.metric("registrations_assigned", "How many registrations ended with a hub"),
+            registrations_refused: of.metric("registrations_refused", "How many registrations were refused, by class"),
+            scope_denies_many: of
+                .metric("scope_denies_many", "How often a scope denied many devices at once, by scope"),
+            group_keys_changed: of
+                .metric("group_keys_changed", "How often the other key of a group was taken, by scope"),
+            alarms_active: of.metric("alarms_active", "How many alarms stand, by name"),
+            alarms_raised: of.metric("alarms_raised", "How many alarms were raised, by name"),
             alarm_reports_failed: of
-                .new("alarm_reports_failed", "How many tries to tell the receiver of alarms failed"),
-            alarm_reports_gone: of.new("alarm_reports_gone", "How many reports of alarms nobody took"),
-            traces_sent: of.new("traces_sent", "How many walks of messages a collector of traces took"),
+                .metric("alarm_reports_failed", "How many tries to tell the receiver of alarms failed"),
+            alarm_reports_gone: of.metric("alarm_reports_gone", "How many reports of alarms nobody took"),
+            traces_sent: of.metric("traces_sent", "How many walks of messages a collector of traces took"),
             traces_lost: of
-                .new("traces_lost", "How many walks of messages a collector of traces will never have, by cause"),
+                .metric("traces_lost", "How many walks of messages a collector of traces will never have, by cause"),
         };
         // A counter that is there before its first count has an increase to look at.
         for reason in reason::codes() {
@@ -155,7 +161,7 @@ struct Registrar<'a>(&'a mut Registry);
 
 impl Registrar<'_> {
     /// `help` is a sentence without its end.
-    fn new<M: Metric + Clone + Default>(&mut self, name: &str, help: &str) -> M {
+    fn metric<M: Metric + Clone + Default>(&mut self, name: &str, help: &str) -> M {
         let metric = M::default();
         self.0.register(name, help, Always(metric.clone()));
         metric

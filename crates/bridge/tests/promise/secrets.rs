@@ -118,7 +118,7 @@ async fn post_everything(site: &Site) -> usize {
 pub(crate) async fn shown(site: &Site, headers: &[(&str, &str)]) -> String {
     let mut text = String::new();
     for path in
-        ["/", "/page.js", "/metrics", "/healthz", "/readyz", "/api/v1/snapshot", "/api/v1/dead-letters", "/none"]
+        ["/", "/page/main.js", "/metrics", "/healthz", "/readyz", "/api/v1/snapshot", "/api/v1/dead-letters", "/none"]
     {
         let mut connection = http::Connection::open(site.ports.admin).await.expect("the admin listener is there");
         let reply = connection.get(path, headers).await.expect("the admin listener answers");

@@ -29,7 +29,7 @@ impl Cloud {
         state.count_hub_refusal(answer)
     }
 
-    fn owner_now(
+    pub(super) fn owner_now(
         &self,
         hub: HubId,
         its: &mut HubState,

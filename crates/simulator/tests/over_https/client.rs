@@ -177,6 +177,13 @@ impl<'a> Device<'a> {
         self.send_as(self.hub_token(), headers, body).await
     }
 
+    /// Its next message, locked.
+    pub async fn receive(&self) -> Reply {
+        let path = format!("/devices/{}/messages/devicebound?api-version=2021-04-12", self.id);
+        let headers = vec![("authorization", self.hub_token())];
+        ask(self.simulator, Ask { method: "GET", path, headers, body: Vec::new() }).await.unwrap()
+    }
+
     pub async fn send_as(&self, authorization: String, headers: &[(&'static str, &str)], body: &[u8]) -> Option<Reply> {
         let mut all = vec![("authorization", authorization)];
         all.extend(headers.iter().map(|(name, value)| (*name, (*value).to_owned())));

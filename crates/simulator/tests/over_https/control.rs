@@ -124,6 +124,130 @@ async fn a_page_from_elsewhere_cannot_reach_in() {
     assert!(status == StatusCode::OK && page.contains("<title>azure-sim") && !page.contains("innerHTML"));
 }
 
+/// As the page asks: JSON, and from its own origin.
+async fn talk(simulator: &Simulator, path: &str, body: &str) -> (StatusCode, Value) {
+    let request = Request::post(path)
+        .header("host", "localhost:8082")
+        .header("origin", "http://localhost:8082")
+        .header("sec-fetch-site", "same-origin")
+        .header("content-type", "application/json");
+    let (status, text) = answer(simulator, request.body(Full::from(body.to_owned())).unwrap()).await;
+    (status, serde_json::from_str(&text).unwrap())
+}
+
+#[tokio::test]
+async fn what_the_page_sends_is_what_the_device_gets() {
+    let simulator = with_page().await;
+    let device = Device::new(&simulator, "d1");
+    device.provision().await;
+    let wish = r#"{"body":"{\"valve\":1.50}","content_type":"application/json","ack":"full","message_id":"c1","properties":{"f_port":"15"}}"#;
+    let (status, told) = talk(&simulator, "/api/devices/d1/messages", wish).await;
+    assert_eq!((status, told), (StatusCode::OK, json!({"message_id": "c1", "waiting": 1})));
+    let (status, twin) =
+        talk(&simulator, "/api/devices/d1/twin", r#"{"properties":{"desired":{"interval_s":60}}}"#).await;
+    assert_eq!((status, &twin["properties"]["desired"]["interval_s"]), (StatusCode::OK, &json!(60)));
+    let (status, text) = call(&simulator, Method::GET, "/api/devices/d1/twin", "localhost", "").await;
+    let twin: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((status, &twin["cloudToDeviceMessageCount"]), (StatusCode::OK, &json!(1)));
+    let received = device.receive().await;
+    assert_eq!(received.body, &br#"{"valve":1.50}"#[..]);
+    assert_eq!(received.header("iothub-messageid"), Some("c1"));
+    assert_eq!(received.header("iothub-app-f_port"), Some("15"));
+    let (status, refused) = talk(&simulator, "/api/devices/d1/methods", r#"{"methodName":"reboot"}"#).await;
+    assert_eq!((status, &refused["title"]), (StatusCode::NOT_FOUND, &json!("DeviceNotOnline")), "as an SDK is told");
+    for (path, body, detail) in [
+        ("/api/devices/d1/messages", r#"{"bodi":"x"}"#, "bodi"),
+        ("/api/devices/d1/messages", r#"{"body":"x","body_base64":"eA=="}"#, "give one of them"),
+        ("/api/devices/d1/messages", r#"{"ack":"maybe"}"#, "iothub-ack"),
+        ("/api/devices/d1/methods", r#"{"methodName":"a/b"}"#, "method name"),
+        ("/api/devices/d1/twin", "[", "not a twin"),
+        ("/api/devices/none/twin", "{}", "not known"),
+    ] {
+        let (status, refused) = talk(&simulator, path, body).await;
+        let said = refused["detail"].as_str().unwrap().to_owned();
+        assert!(status.is_client_error() && said.contains(detail), "{path} {body}: {status} {said}");
+    }
+}
+
+#[tokio::test]
+async fn what_another_sites_page_can_send_reaches_no_device() {
+    let simulator = with_page().await;
+    Device::new(&simulator, "d1").provision().await;
+    let ask = |headers: &[(&'static str, &'static str)]| {
+        let request = Request::post("/api/devices/d1/messages").header("host", "localhost");
+        headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))
+    };
+    let (json, own) = (("content-type", "application/json"), ("sec-fetch-site", "same-origin"));
+    for headers in [
+        &[][..],
+        &[("content-type", "text/plain"), own],
+        &[json, ("origin", "http://evil.example")],
+        &[json, ("origin", "null")],
+        &[json, ("sec-fetch-site", "cross-site")],
+        &[json, ("sec-fetch-site", "same-site"), ("origin", "http://localhost:3000")],
+    ] {
+        let (status, text) = answer(&simulator, ask(headers).body(Full::from("{}")).unwrap()).await;
+        assert_eq!(status, StatusCode::FORBIDDEN, "{headers:?}: {text}");
+    }
+    assert_eq!(answer(&simulator, ask(&[json, own]).body(Full::from("{}")).unwrap()).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn devices_are_found_and_paged_and_telemetry_is_told_once() {
+    let simulator = with_page().await;
+    let names: Vec<String> = (0..7).map(|n| format!("dev-{n}")).chain(["other".to_owned()]).collect();
+    simulator.enrol(&names).unwrap();
+    let asked = &simulator;
+    let get = |path: String| async move {
+        let (status, text) = call(asked, Method::GET, &path, "localhost", "").await;
+        (status, serde_json::from_str::<Value>(&text).unwrap())
+    };
+    let mut found = Vec::new();
+    let mut after = String::new();
+    loop {
+        let (_, page) = get(format!("/api/devices?search=DEV&limit=3{after}")).await;
+        let devices = page["devices"].as_array().unwrap();
+        assert!(devices.len() <= 3);
+        found.extend(devices.iter().map(|device| device["device_id"].as_str().unwrap().to_owned()));
+        let Some(next) = page["next"].as_str() else { break };
+        after = format!("&after={next}");
+    }
+    assert_eq!(found, names[..7]);
+    assert_eq!(get("/api/devices?after=nonsense".to_owned()).await.0, StatusCode::BAD_REQUEST);
+    assert_eq!(get("/api/devices?hub=elsewhere".to_owned()).await.0, StatusCode::NOT_FOUND);
+
+    let device = Device::new(&simulator, "dev-0");
+    device.send(&[("iothub-messageid", "m1")], br#"{"t":1.50}"#).await.unwrap();
+    let (_, first) = get("/api/telemetry".to_owned()).await;
+    assert_eq!((&first["position"], &first["messages"][0]["body"]), (&json!(1), &json!(r#"{"t":1.50}"#)), "{first}");
+    let (_, none) = get("/api/telemetry?after=1".to_owned()).await;
+    assert_eq!(none, json!({"position": 1, "missed": 0, "messages": []}));
+    for _ in 0..60 {
+        device.send(&[], b"\xff").await.unwrap();
+    }
+    let (_, more) = get("/api/telemetry?after=1".to_owned()).await;
+    assert_eq!((&more["position"], &more["missed"]), (&json!(61), &json!(10)), "the newest 50 are told");
+    assert_eq!(more["messages"][0]["body_base64"], "/w==");
+    assert_eq!(get("/api/telemetry?after=x".to_owned()).await.0, StatusCode::BAD_REQUEST);
+    let (_, overview) = get("/api/overview".to_owned()).await;
+    assert_eq!((&overview["hubs"][0]["devices"], &overview["messages_total"]), (&json!(8), &json!(61)));
+}
+
+#[tokio::test]
+async fn the_page_and_its_files_run_nothing_but_themselves() {
+    let simulator = with_page().await;
+    for path in ["/", "/kit/style.css", "/kit/element.js", "/page/main.js"] {
+        let request = Request::get(path).header("host", "localhost").body(Full::<bytes::Bytes>::default()).unwrap();
+        let stream = tokio::net::TcpStream::connect(("127.0.0.1", simulator.started().page.unwrap())).await.unwrap();
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        let response = sender.send_request(request).await.unwrap();
+        let policy = response.headers()["content-security-policy"].to_str().unwrap().to_owned();
+        assert_eq!(response.status(), StatusCode::OK, "{path}");
+        assert!(policy.contains("script-src 'self'") && !policy.contains("unsafe"), "{path}: {policy}");
+    }
+}
+
 #[tokio::test]
 async fn thefts_are_told() {
     let simulator = with_page().await;
