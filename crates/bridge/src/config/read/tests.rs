@@ -47,6 +47,7 @@ impl World {
             .with("LONGHAUL_ADMIN_TOKEN", "token-of-the-admin-1")
             .with("ALARM_WEBHOOK", "https://alarms.example.com/hook?key=1")
             .with("ALARM_TOKEN", "token-of-the-receiver")
+            .with("COLLECTOR_AUTHORIZATION", "Bearer token-of-the-collector")
             .with(
                 "DEVICE_CONNECTION_STRING",
                 &format!("HostName=hub.azure-devices.net;DeviceId=one;SharedAccessKey={GROUP_KEY}"),

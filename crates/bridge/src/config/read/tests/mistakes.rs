@@ -46,7 +46,7 @@ const ALONE: &[(&str, &str, &str, &str)] = &[
     ("[traces]\nsample = nan", "traces.sample", "share", "0.0 to 1.0"),
     (
         "[traces]\nheaders = { \"a b\" = { env = \"LONGHAUL_WEBHOOK_KEY\" } }",
-        "traces.headers.\"a b\"",
+        "traces.headers.a b",
         "no header of HTTP",
         "collector",
     ),
