@@ -16,6 +16,7 @@ use futures_util::stream::unfold;
 use queue::Note;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, broadcast, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Admin;
@@ -117,7 +118,7 @@ pub async fn beat(admin: Arc<Admin>, mut stop: watch::Receiver<bool>) {
     admin.recall_units().await;
     let mut seconds = interval(SECOND);
     seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let mut beats = 0_u32;
+    let (mut beats, mut keeping) = (0_u32, None);
     loop {
         tokio::select! {
             biased;
@@ -126,9 +127,10 @@ pub async fn beat(admin: Arc<Admin>, mut stop: watch::Receiver<bool>) {
         }
         admin.tick();
         beats = beats.wrapping_add(1);
-        if beats.is_multiple_of(UNITS_EVERY) {
+        // A disk that stands still holds no tick up, and is not asked once more.
+        if beats.is_multiple_of(UNITS_EVERY) && keeping.as_ref().is_none_or(JoinHandle::is_finished) {
             let admin = admin.clone();
-            tokio::spawn(async move { admin.keep_units().await }); // a disk that stands still holds no tick up
+            keeping = Some(tokio::spawn(async move { admin.keep_units().await }));
         }
     }
     admin.keep_units().await;

@@ -36,7 +36,7 @@ async fn cut(limits: Limits, sent: &[u8], phase: &str) {
     }
     assert!(client.is_closed_within(Duration::from_secs(3)).await, "{phase}");
     assert!(began.elapsed() >= SHORT - Duration::from_millis(20), "{phase}: {:?}", began.elapsed());
-    site.counts(&format!("webhook_slow_clients_total{{why=\"{phase}\"}}"), 1).await;
+    site.counts(&format!("slow_clients_total{{phase=\"{phase}\"}}"), 1).await;
 }
 
 #[tokio::test]
