@@ -167,6 +167,7 @@ impl Envelope {
             "channel_rssi": -37,
             "snr": 8.5,
             "uplink_token": STANDARD.encode(b"tts-sim"),
+            "channel_index": 5,
             "received_at": timestamp(self.now_ms),
         }])
     }
@@ -175,7 +176,7 @@ impl Envelope {
         let sf = data_rate.spreading_factor();
         json!({
             "data_rate": {"lora": {"bandwidth": BANDWIDTH_HZ, "spreading_factor": sf, "coding_rate": "4/5"}},
-            "frequency": "868100000",
+            "frequency": "867500000",
             "timestamp": self.concentrator(),
             "time": timestamp(self.now_ms),
         })

@@ -12,11 +12,9 @@
 //!
 //! What it does not have: more than one application or webhook, TLS, class B, multicast, MAC commands, regions beside EU868,
 //! the paid retry queue, MQTT; a join is one step, so there is no session that is pending.
-//!
-//! In the order in which a downlink meets them:
 
 mod application; // what happens to devices, and what is told of it
-mod config;
+mod config; // what a server is to be
 mod control; // for who directs the play
 mod device; // how it listens, its session, its queue
 mod door; // who may hand in downlinks, and for what
@@ -27,7 +25,7 @@ mod ids; // of events, errors, sessions
 mod poster; // events to the webhook's receiver
 mod radio; // data rates, the journal
 mod refusal; // errors in the Stack's shape
-mod server; // connections, and time that passes // what a server is to be
+mod server; // connections, and time that passes
 
 pub use application::{Application, Input, Limits, Outcome, Told, Uplink};
 pub use application::{DEVICES_MAX, EVENTS_MAX, HELD_BACK_MAX, JOURNAL_MAX, QUEUE_CAPACITY};
