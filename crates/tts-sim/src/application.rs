@@ -28,9 +28,11 @@ use crate::refusal::Refusal;
 pub const DEVICES_MAX: usize = 10_000;
 /// Downlinks that wait for one session, as the Network Server has it by default.
 pub const QUEUE_CAPACITY: usize = 10_000;
-/// Transmissions that are kept, at about half a KiB each: 50 MiB.
+/// Downlinks that wait for all devices together, at half a KiB each as a rule: 50 MiB.
+pub const QUEUED_MAX: usize = 100_000;
+/// Transmissions that are kept, at half a KiB each as a rule: 50 MiB. With as many and as long ids as there may be it is 4 KiB each.
 pub const JOURNAL_MAX: usize = 100_000;
-/// Events that are kept, at most 8 KiB each as a rule: 32 MiB.
+/// Events that are kept, at 2 KiB each as a rule: 8 MiB. With ids and objects as long as there may be it is 25 KiB each.
 pub const EVENTS_MAX: usize = 4_000;
 /// Events that are held back by faults at once, as many as are kept.
 pub const HELD_BACK_MAX: usize = 4_000;
@@ -235,14 +237,18 @@ impl Application {
         windows.chain(held_back).min()
     }
 
-    /// What was transmitted, oldest first; and how much before that is not kept any more.
-    pub fn journal(&self) -> (u64, impl Iterator<Item = &Transmission>) {
-        (self.radioed - self.journal.len() as u64, self.journal.iter())
+    /// Transmissions with a number above this one, oldest first.
+    pub fn journal(&self, after: u64) -> impl Iterator<Item = &Transmission> {
+        let gone = self.radioed - self.journal.len() as u64;
+        let known = usize::try_from(after.saturating_sub(gone)).unwrap_or(usize::MAX);
+        self.journal.iter().skip(known)
     }
 
     /// Events with a number above this one, oldest first.
     pub fn told(&self, after: u64) -> impl Iterator<Item = &Told> {
-        self.told.iter().filter(move |told| told.number > after)
+        let gone = self.told_ever - self.told.len() as u64;
+        let known = usize::try_from(after.saturating_sub(gone)).unwrap_or(usize::MAX);
+        self.told.iter().skip(known)
     }
 
     /// Trouble that is still to come.
@@ -277,13 +283,19 @@ impl Application {
         })
     }
 
+    /// What waits for all devices.
+    fn queued(&self) -> usize {
+        let sessions = self.devices.values().filter_map(|device| device.session.as_ref());
+        sessions.map(|session| session.queue.len()).sum()
+    }
+
     fn device(&mut self, name: &str) -> Result<&mut Device, Refusal> {
         self.devices.get_mut(name).ok_or_else(|| Refusal::device_not_found(&self.name, name))
     }
 
     /// With an id, as each error has one.
     fn numbered(&mut self, refusal: Refusal) -> Refusal {
-        if !refusal.correlation_id.is_empty() {
+        if refusal.correlation_id != 0 {
             return refusal;
         }
         Refusal { correlation_id: self.ids.of_error(), ..refusal }

@@ -27,6 +27,8 @@ pub struct Config {
     pub api_key: String,
     /// One that is known and may not.
     pub weak_api_key: Option<String>,
+    /// Its own `host:port`, as the headers for downlinks name it; none: where it listens.
+    pub address: Option<String>,
     /// Where events go; none: nowhere, they can be read over `/sim/events`.
     pub post: Option<Post>,
     /// What the Stack's operator sets.
@@ -65,6 +67,9 @@ pub enum ConfigError {
     /// Ids of the API.
     #[error("{0}: must be 3 to 36 of a-z, 0-9, and - between them")]
     Id(&'static str),
+    /// Not what a header can name.
+    #[error("address: must be host:port")]
+    Address,
     /// No address to post to.
     #[error("post.base_url: `{0}` is no http:// address of a host")]
     BaseUrl(String),
@@ -90,6 +95,7 @@ impl Config {
             webhook: "longhaul".to_owned(),
             api_key: api_key.to_owned(),
             weak_api_key: None,
+            address: None,
             post: None,
             limits: Limits::default(),
             clock,
@@ -105,6 +111,9 @@ impl Config {
             if !is_id(id) {
                 return Err(ConfigError::Id(name));
             }
+        }
+        if self.address.as_ref().is_some_and(|address| address.parse::<http::uri::Authority>().is_err()) {
+            return Err(ConfigError::Address);
         }
         if self.api_key.is_empty() || self.weak_api_key.as_ref() == Some(&self.api_key) {
             return Err(ConfigError::Key);

@@ -10,13 +10,13 @@
 //! | `POST /sim/devices/{dev}/acknowledges` | `true` or `false` | whether its uplinks acknowledge |
 //! | `POST /sim/devices/{dev}/join`, `/leave`, `/invalidate` | | a new session, none, its queue thrown away |
 //! | `GET`, `POST`, `DELETE /sim/faults` | [`Fault`] | trouble to come: shown, armed, cleared |
-//! | `GET /sim/journal` | | what was transmitted, and how much before is not kept |
+//! | `GET /sim/journal?after=N` | | transmissions with a number above N, at most 5000 |
 //! | `GET /sim/events?after=N` | | events with a number above N, at most 500 |
 //! | `GET /sim/posts` | | what became of posts to the webhook |
 
 use http::{Method, StatusCode, header};
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::application::{Input, Told, Uplink};
 use crate::device::DeviceSetup;
@@ -24,7 +24,9 @@ use crate::faults::Fault;
 use crate::refusal::Refusal;
 use crate::server::{self, Answer, Ask, Shared, bare};
 
-/// Events in one answer, at most 8 KiB each as a rule: 4 MiB.
+/// Transmissions in one answer, at half a KiB each as a rule: 2.5 MiB.
+const JOURNAL_SHOWN_MAX: usize = 5000;
+/// Events in one answer, at 2 KiB each as a rule: 1 MiB.
 const EVENTS_SHOWN_MAX: usize = 500;
 
 pub(crate) fn answer(shared: &Shared, ask: &Ask) -> Result<Answer, Refusal> {
@@ -41,9 +43,8 @@ pub(crate) fn answer(shared: &Shared, ask: &Ask) -> Result<Answer, Refusal> {
         },
         (&Method::GET, ["faults"]) => shown(&shared.application().faults()),
         (&Method::GET, ["journal"]) => {
-            let application = shared.application();
-            let (gone, journal) = application.journal();
-            shown(&json!({"gone": gone, "transmissions": journal.collect::<Vec<_>>()}))
+            let (application, after) = (shared.application(), after(ask)?);
+            shown(&application.journal(after).take(JOURNAL_SHOWN_MAX).collect::<Vec<_>>())
         }
         (&Method::GET, ["events"]) => {
             let (application, after) = (shared.application(), after(ask)?);
@@ -88,7 +89,9 @@ fn body<T: DeserializeOwned>(ask: &Ask) -> Result<T, Refusal> {
 fn after(ask: &Ask) -> Result<u64, Refusal> {
     let Some(query) = ask.parts.uri.query() else { return Ok(0) };
     let number = query.strip_prefix("after=").and_then(|number| number.parse().ok());
-    number.ok_or_else(|| Refusal::new(3, "tts-sim", "query", "query: only `after=N`, the number of an event"))
+    number.ok_or_else(|| {
+        Refusal::new(3, "tts-sim", "query", "query: only `after=N`, the number of the last one that is known")
+    })
 }
 
 fn shown(value: &impl serde::Serialize) -> Result<Answer, Refusal> {

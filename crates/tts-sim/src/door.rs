@@ -14,10 +14,10 @@ pub(crate) fn answer(shared: &Shared, ask: &Ask) -> Result<Answer, Refusal> {
     let ["api", "v3", "as", "applications", application, "webhooks", webhook, "devices", device, "down", verb] =
         path[..]
     else {
-        return Ok(bare(StatusCode::NOT_FOUND));
+        return Err(Refusal::route_not_found(ask.parts.uri.path()));
     };
     if !matches!(verb, "push" | "replace") {
-        return Ok(bare(StatusCode::NOT_FOUND));
+        return Err(Refusal::route_not_found(ask.parts.uri.path()));
     }
     if ask.parts.method != Method::POST {
         return Ok(bare(StatusCode::METHOD_NOT_ALLOWED));

@@ -17,6 +17,9 @@ const PAYLOAD_BYTES_MAX: usize = 255;
 const CORRELATION_ID_CHARS_MAX: usize = 100;
 /// Of the ids of one downlink; the server has no bound but its body's, this keeps events small.
 const CORRELATION_IDS_MAX: usize = 32;
+/// Of an object for the formatter, or of the wishes for class B and C, as JSON; the Stack has no bound but its body's, this keeps queues
+/// small.
+const OBJECT_BYTES_MAX: usize = 8 * 1024;
 /// The port of LoRaWAN's own tests.
 const TEST_PORT: u32 = 224;
 const WORDS: [&str; 7] = ["LOWEST", "LOW", "BELOW_NORMAL", "NORMAL", "ABOVE_NORMAL", "HIGH", "HIGHEST"];
@@ -140,6 +143,8 @@ impl Downlink {
             || self.correlation_ids.iter().any(|id| id.chars().count() > CORRELATION_ID_CHARS_MAX)
         {
             "correlation_ids: at most 32, each of at most 100 characters"
+        } else if [&self.decoded_payload, &self.class_b_c].into_iter().flatten().any(is_large) {
+            "decoded_payload, class_b_c: at most 8 KiB each here"
         } else {
             return Ok(self);
         };
@@ -166,6 +171,10 @@ impl Downlink {
     pub(crate) fn capped(&self) -> Self {
         Self { priority: self.priority.min(APPLICATION_PRIORITY_MAX), ..self.clone() }
     }
+}
+
+fn is_large(object: &Map<String, Value>) -> bool {
+    serde_json::to_vec(object).is_ok_and(|json| json.len() > OBJECT_BYTES_MAX)
 }
 
 /// Base64 as proto's JSON has it.

@@ -34,7 +34,7 @@ pub enum Trouble {
         status: u16,
         /// For `Retry-After` and `x-rate-limit-retry`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        retry_after_s: Option<u64>,
+        retry_after_s: Option<u32>,
         /// It was carried out all the same: the answer was lost between.
         #[serde(default)]
         taken: bool,

@@ -24,9 +24,9 @@ impl Ids {
         text
     }
 
-    /// Of an error: 32 hexadecimal digits.
-    pub(crate) fn of_error(&mut self) -> String {
-        format!("{:032x}", self.next())
+    /// Of an error.
+    pub(crate) fn of_error(&mut self) -> u64 {
+        self.next()
     }
 
     /// Of a session: 16 bytes.

@@ -28,7 +28,7 @@ mod refusal; // errors in the Stack's shape
 mod server; // connections, and time that passes
 
 pub use application::{Application, Input, Limits, Outcome, Told, Uplink};
-pub use application::{DEVICES_MAX, EVENTS_MAX, HELD_BACK_MAX, JOURNAL_MAX, QUEUE_CAPACITY};
+pub use application::{DEVICES_MAX, EVENTS_MAX, HELD_BACK_MAX, JOURNAL_MAX, QUEUE_CAPACITY, QUEUED_MAX};
 pub use config::{Clock, Config, ConfigError, Paths, Post};
 pub use device::{DeviceSetup, DeviceView, Encoded};
 pub use downlink::{Downlink, Retry, read};

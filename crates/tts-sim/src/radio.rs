@@ -66,6 +66,8 @@ pub enum Class {
 /// One frame with an application's payload that a gateway transmitted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Transmission {
+    /// From 1, without gaps.
+    pub number: u64,
     /// Who listened.
     pub device: String,
     /// Of the session.

@@ -18,12 +18,12 @@ pub struct Refusal {
     pub message_format: String,
     /// What goes there.
     pub attributes: Map<String, Value>,
-    /// 32 hexadecimal digits, for the operator's log.
-    pub correlation_id: String,
+    /// For the operator's log, written as 32 hexadecimal digits; 0: none was given yet.
+    pub correlation_id: u64,
     /// Instead of what follows from the code.
     pub status: Option<u16>,
     /// Seconds until it is worth another try.
-    pub retry_after_s: Option<u64>,
+    pub retry_after_s: Option<u32>,
     /// The server, or one before it, says nothing but the status.
     pub is_bare: bool,
 }
@@ -42,7 +42,7 @@ impl Refusal {
             name: name.to_owned(),
             message_format: message_format.to_owned(),
             attributes: Map::new(),
-            correlation_id: String::new(),
+            correlation_id: 0,
             status: None,
             retry_after_s: None,
             is_bare: false,
@@ -107,6 +107,10 @@ impl Refusal {
         refusal
     }
 
+    pub(crate) fn route_not_found(route: &str) -> Self {
+        Self::new(5, "pkg/webhandlers", "route_not_found", "route `{route}` not found").with("route", route)
+    }
+
     pub(crate) fn webhook_not_found() -> Self {
         Self::new(5, WEB, "webhook_not_found", "webhook not found")
     }
@@ -131,7 +135,7 @@ impl Refusal {
     }
 
     /// What a server in trouble, or one before it, says with this status.
-    pub(crate) fn of_status(status: u16, retry_after_s: Option<u64>) -> Self {
+    pub(crate) fn of_status(status: u16, retry_after_s: Option<u32>) -> Self {
         let (code, namespace, name, text) = match status {
             401 => (16, "pkg/auth/rights", "unauthenticated", "unauthenticated"),
             403 => (7, RIGHTS, "no_application_rights", "no rights for application"),
@@ -187,7 +191,7 @@ impl Refusal {
         if !self.attributes.is_empty() {
             detail.insert("attributes".to_owned(), Value::Object(self.attributes.clone()));
         }
-        detail.insert("correlation_id".to_owned(), self.correlation_id.as_str().into());
+        detail.insert("correlation_id".to_owned(), format!("{:032x}", self.correlation_id).into());
         detail.insert("code".to_owned(), self.code.into());
         detail
     }

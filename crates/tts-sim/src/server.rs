@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -53,7 +52,7 @@ pub enum ServeError {
 /// What all connections share.
 pub(crate) struct Shared {
     pub(crate) config: Config,
-    address: SocketAddr,
+    address: String,
     application: Mutex<Application>,
     to_post: Sender<Event>,
     posts: Mutex<Posts>,
@@ -80,7 +79,7 @@ pub async fn serve(listener: TcpListener, config: Config) -> Result<Infallible, 
     config.checked()?;
     let (to_post, events) = mpsc::channel(POSTS_MAX);
     let shared = Arc::new(Shared {
-        address: listener.local_addr()?,
+        address: config.address.clone().map_or_else(|| listener.local_addr().map(|at| at.to_string()), Ok)?,
         application: Mutex::new(Application::new(&config.application, config.limits)),
         config,
         to_post,

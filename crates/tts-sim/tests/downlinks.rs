@@ -60,7 +60,7 @@ impl World {
     }
 
     fn radioed(&self) -> Vec<Transmission> {
-        self.application.journal().1.cloned().collect()
+        self.application.journal(0).cloned().collect()
     }
 
     fn waiting(&self) -> Vec<Value> {
@@ -130,6 +130,28 @@ fn class_c_gives_a_confirmed_downlink_five_minutes_and_then_forgets_it_without_a
     let events = world.uplink();
     assert_eq!(words(&events), ["downlink_ack", "uplink_message"]);
     assert_eq!(events[0].body["downlink_ack"]["f_cnt"], 2, "the first was forgotten");
+}
+
+#[test]
+fn an_uplink_ends_the_rest_of_class_c_after_a_confirmed_downlink() {
+    let mut world = World::new(Class::C);
+    world.push(confirmed("c2d:1"));
+    world.uplink();
+    assert_eq!(words(&world.push(confirmed("c2d:2")).events), ["downlink_queued", "downlink_sent"]);
+}
+
+#[test]
+fn trouble_strikes_as_often_as_it_was_asked_for_and_whom_it_was_meant_for() {
+    let mut world = World::new(Class::A);
+    world.step(Input::Add(DeviceSetup::new("dev2"))).answer.expect("a second device");
+    let trouble = Trouble::Answer { status: 503, retry_after_s: None, taken: false };
+    world.step(Input::Arm(Fault { device: Some("dev2".into()), times: 2, trouble })).answer.expect("a fault");
+    assert_eq!(world.push(one("c2d:1")).answer, Ok(()));
+    let mut push = || {
+        let downlinks = read(json!({"downlinks": one("c2d:2")}).to_string().as_bytes()).expect("downlinks");
+        world.step(Input::Push { device: "dev2".into(), downlinks }).answer.map_err(|refusal| refusal.status())
+    };
+    assert_eq!([push(), push(), push()], [Err(503), Err(503), Ok(())]);
 }
 
 #[test]
@@ -257,7 +279,7 @@ fn each_refusal_is_the_stacks_and_says_whether_an_event_tells_it_too() {
             "downlink_max_retries_invalid",
             false,
         ),
-        (item(json!({"class_b_c": {"absolute_time": "2020-01-01T00:00:00Z"}})), 400, "downlink_expired", true),
+        (item(json!({"class_b_c": {"absolute_time": "2026-02-12T15:15:48.499Z"}})), 400, "downlink_expired", true),
     ] {
         let mut world = World::new(Class::A);
         // All or none: a good one goes with it.

@@ -144,7 +144,8 @@ async fn a_downlink_goes_from_the_push_over_the_radio_to_the_webhook() {
     assert_eq!(world.heard().await.json()["uplink_message"]["frm_payload"], "AQ==");
     assert_eq!(world.heard().await.json()["downlink_sent"]["f_cnt"], 1);
     let journal = world.sim("GET", "journal", json!(null)).await.json();
-    assert_eq!(journal["transmissions"].as_array().map(Vec::len), Some(1), "{journal}");
+    assert_eq!((journal.as_array().map(Vec::len), &journal[0]["number"]), (Some(1), &json!(1)), "{journal}");
+    assert_eq!(world.sim("GET", "journal?after=1", json!(null)).await.json(), json!([]));
     let view = world.sim("GET", "devices/dev1", json!(null)).await.json();
     assert_eq!((&view["queue"], &view["last_f_cnt_down"]), (&json!([]), &json!(1)));
     let events = world.sim("GET", "events?after=1", json!(null)).await.json();
@@ -164,6 +165,7 @@ async fn who_has_no_right_is_told_so_in_the_stacks_words() {
         (path, format!("Authorization: Basic {KEY}\r\n"), 401, "api_key_not_found"),
         (path, format!("Authorization: Bearer {WEAK}\r\n"), 403, "insufficient_application_rights"),
         (&path.replace("app1", "app2"), format!("Authorization: Bearer {KEY}\r\n"), 403, "no_application_rights"),
+        (&path.replace("push", "pull"), format!("Authorization: Bearer {KEY}\r\n"), 404, "route_not_found"),
         (&path.replace("longhaul", "other"), format!("Authorization: Bearer {KEY}\r\n"), 404, "webhook_not_found"),
         (&path.replace("dev1", "dev2"), format!("Authorization: Bearer {KEY}\r\n"), 404, "device_not_found"),
     ] {
@@ -243,6 +245,15 @@ async fn a_post_is_tried_once() {
     let posts = world.sim("GET", "posts", json!(null)).await.json();
     assert_eq!((&posts["taken"], &posts["lost"], &posts["last"][0]["status"]), (&json!(0), &json!(2), &json!(503)));
     drop(stream);
+}
+
+#[tokio::test]
+async fn what_finds_too_many_posts_waiting_is_dropped_and_counted() {
+    let world = World::new(|_| ()).await;
+    world.sim("POST", "devices", json!({"device_id": "dev1"})).await;
+    let downlinks = vec![json!({"f_port": 1, "frm_payload": "AQ=="}); 1024 + 76];
+    assert_eq!(world.down("push", "dev1", KEY, &json!({"downlinks": downlinks})).await.status(), 200);
+    assert_eq!(world.sim("GET", "posts", json!(null)).await.json()["dropped"], 76);
 }
 
 #[tokio::test]

@@ -151,6 +151,7 @@ impl Application {
             self.journal.pop_front();
         }
         self.journal.push_back(Transmission {
+            number: self.radioed,
             device: name.to_owned(),
             f_cnt: item.f_cnt,
             f_port: item.downlink.f_port,

@@ -1,6 +1,6 @@
 //! Downlinks are handed in: all or none of a request.
 
-use crate::application::Application;
+use crate::application::{Application, QUEUED_MAX};
 use crate::device::Device;
 use crate::downlink::{Downlink, Retry};
 use crate::event::{Envelope, Event, sorted};
@@ -8,6 +8,8 @@ use crate::faults::Trouble;
 use crate::radio::BAND_PAYLOAD_MAX;
 use crate::refusal::Refusal;
 
+/// A time that is nearer than this is past for a gateway that has to be told of it: half of the Network Server's lead of 5 s.
+const LEAD_MS: i64 = 2_500;
 /// Where a formatter chose no port.
 const ENCODED_PORT: u32 = 1;
 
@@ -50,9 +52,12 @@ impl Application {
             downlink.correlation_ids.push(id);
             downlink.correlation_ids = sorted(&downlink.correlation_ids);
         }
+        // Together with all others: this machine's bound, not the Stack's.
+        let room = QUEUED_MAX.saturating_sub(self.queued());
         let capacity = self.limits.queue_capacity;
         let device = self.device(name)?;
-        let problem = problem(device, &downlinks, replaces, capacity, now_ms);
+        let problem = problem(device, &downlinks, replaces, capacity, now_ms)
+            .or_else(|| (downlinks.len() > room).then(Refusal::queue_full));
         if let Some(problem) = problem {
             let problem = self.numbered(problem);
             let envelope = self.envelope(name)?;
@@ -109,7 +114,7 @@ fn problem(device: &Device, downlinks: &[Downlink], replaces: bool, capacity: us
         if length > BAND_PAYLOAD_MAX {
             return Some(Refusal::too_long(length, BAND_PAYLOAD_MAX));
         }
-        if downlink.absolute_time_ms().is_some_and(|at_ms| at_ms < now_ms) {
+        if downlink.absolute_time_ms().is_some_and(|at_ms| at_ms < now_ms + LEAD_MS) {
             return Some(Refusal::expired());
         }
     }
