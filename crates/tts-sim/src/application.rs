@@ -2,8 +2,8 @@
 //!
 //! PURE: time is handed in, ids are counted, devices stand in the order of their names.
 //!
-//! Sources for what happens when: `pkg/applicationserver/applicationserver.go` (queue operations, missing acknowledgements) and
-//! `pkg/networkserver/{downlink,grpc_asns,grpc_gsns}.go` of The Things Stack 3.32.1.
+//! Sources for what happens when: `pkg/applicationserver/applicationserver.go` (queue operations, missing
+//! acknowledgements) and `pkg/networkserver/{downlink,grpc_asns,grpc_gsns}.go` of The Things Stack 3.32.1.
 
 mod air; // windows, transmissions, acknowledgements
 mod owner; // devices made, joined, removed
@@ -30,9 +30,11 @@ pub const DEVICES_MAX: usize = 10_000;
 pub const QUEUE_CAPACITY: usize = 10_000;
 /// Downlinks that wait for all devices together, at half a KiB each as a rule: 50 MiB.
 pub const QUEUED_MAX: usize = 100_000;
-/// Transmissions that are kept, at half a KiB each as a rule: 50 MiB. With as many and as long ids as there may be it is 4 KiB each.
+/// Transmissions that are kept, at half a KiB each as a rule: 50 MiB. With as many and as long ids as there may be it
+/// is 4 KiB each.
 pub const JOURNAL_MAX: usize = 100_000;
-/// Events that are kept, at 2 KiB each as a rule: 8 MiB. With ids and objects as long as there may be it is 25 KiB each.
+/// Events that are kept, at 2 KiB each as a rule: 8 MiB. With ids and objects as long as there may be it is 25 KiB
+/// each.
 pub const EVENTS_MAX: usize = 4_000;
 /// Events that are held back by faults at once, as many as are kept.
 pub const HELD_BACK_MAX: usize = 4_000;
@@ -184,7 +186,8 @@ impl Application {
         &self.name
     }
 
-    /// PURE: what becomes of an input at a time (ms since 1970, UTC), after what was due before it. Time does not go back.
+    /// PURE: what becomes of an input at a time (ms since 1970, UTC), after what was due before it. Time does not go
+    /// back.
     pub fn step(&mut self, input: Input, now_ms: i64) -> Outcome {
         self.now_ms = self.now_ms.max(now_ms);
         let mut events = Vec::new();

@@ -48,7 +48,8 @@ pub struct Post {
     pub headers: Vec<(String, String)>,
     /// Sends `X-Downlink-Apikey`, `X-Downlink-Push` and `X-Downlink-Replace`.
     pub has_downlink_key: bool,
-    /// Posts under way at once, 1 to 64. The Stack has many, so that events overtake each other; with 1 they keep their order.
+    /// Posts under way at once, 1 to 64. The Stack has many, so that events overtake each other; with 1 they keep their
+    /// order.
     pub parallel: usize,
 }
 
@@ -151,7 +152,8 @@ impl Post {
         if (1..=PARALLEL_MAX).contains(&self.parallel) { Ok(()) } else { Err(ConfigError::Parallel) }
     }
 
-    /// PURE: where an event goes; `None` where it is not wanted. A `/` in front of the path is dropped; a path may be a query alone.
+    /// PURE: where an event goes; `None` where it is not wanted. A `/` in front of the path is dropped; a path may be a
+    /// query alone.
     pub(crate) fn address(&self, kind: EventKind, application: &str, device: &str) -> Option<String> {
         let path = match &self.paths {
             Paths::One(path) => path,

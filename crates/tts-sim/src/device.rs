@@ -20,7 +20,8 @@ pub struct DeviceSetup {
     /// It has a session from the start.
     #[serde(default = "yes")]
     pub joined: bool,
-    /// Of its second window, and of all that a class C device gets unasked. The Things Network has DR3 in EU868, LoRaWAN DR0.
+    /// Of its second window, and of all that a class C device gets unasked. The Things Network has DR3 in EU868,
+    /// LoRaWAN DR0.
     #[serde(default = "rx2")]
     pub rx2_data_rate: DataRate,
     /// Its next uplink acknowledges what asks for it.
@@ -90,6 +91,8 @@ pub(crate) struct Session {
     pub(crate) queue: VecDeque<Queued>,
     /// A confirmed one that was transmitted and that the next uplink answers for.
     pub(crate) unanswered: Option<Queued>,
+    /// The device can have heard that one.
+    pub(crate) was_radioed: bool,
     /// When, if no uplink came since.
     pub(crate) last_confirmed_ms: Option<i64>,
 }
@@ -110,6 +113,7 @@ impl Session {
             last_f_cnt_up: None,
             queue: VecDeque::new(),
             unanswered: None,
+            was_radioed: false,
             last_confirmed_ms: None,
         }
     }

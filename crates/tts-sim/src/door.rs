@@ -1,6 +1,7 @@
 //! The Stack's own addresses: who may hand in downlinks, and for what.
 //!
-//! Source: `pkg/applicationserver/io/web/{webhooks,middleware}.go`: rights are looked at first, then the webhook, then the body.
+//! Source: `pkg/applicationserver/io/web/{webhooks,middleware}.go`: rights are looked at first, then the webhook, then
+//! the body.
 
 use http::{Method, StatusCode, header};
 

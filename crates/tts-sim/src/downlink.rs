@@ -1,7 +1,7 @@
 //! Downlinks as they are handed in.
 //!
-//! Source: `ApplicationDownlink` in the API definition (`messages.proto`), and its rules for JSON: bytes are base64 of either
-//! alphabet with or without padding, enumerations are words or numbers, unknown members are left alone.
+//! Source: `ApplicationDownlink` in the API definition (`messages.proto`), and its rules for JSON: bytes are base64 of
+//! either alphabet with or without padding, enumerations are words or numbers, unknown members are left alone.
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -17,8 +17,8 @@ const PAYLOAD_BYTES_MAX: usize = 255;
 const CORRELATION_ID_CHARS_MAX: usize = 100;
 /// Of the ids of one downlink; the server has no bound but its body's, this keeps events small.
 const CORRELATION_IDS_MAX: usize = 32;
-/// Of an object for the formatter, or of the wishes for class B and C, as JSON; the Stack has no bound but its body's, this keeps queues
-/// small.
+/// Of an object for the formatter, or of the wishes for class B and C, as JSON; the Stack has no bound but its body's,
+/// this keeps queues small.
 const OBJECT_BYTES_MAX: usize = 8 * 1024;
 /// The port of LoRaWAN's own tests.
 const TEST_PORT: u32 = 224;
@@ -167,9 +167,10 @@ impl Downlink {
         WORDS.get(usize::from(self.priority)).copied().filter(|_| self.priority > 0)
     }
 
-    /// As it is on the air: the server keeps the highest for itself.
-    pub(crate) fn capped(&self) -> Self {
-        Self { priority: self.priority.min(APPLICATION_PRIORITY_MAX), ..self.clone() }
+    /// As a gateway's word of it has it: no attempts, no object, and the server keeps the highest priority for itself.
+    pub(crate) fn on_air(&self) -> Self {
+        let priority = self.priority.min(APPLICATION_PRIORITY_MAX);
+        Self { priority, confirmed_retry: None, decoded_payload: None, class_b_c: None, ..self.clone() }
     }
 }
 

@@ -106,8 +106,7 @@ impl Envelope {
 
     /// Told by the gateway's acknowledgement, which knows nothing of attempts.
     pub(crate) fn sent(&self, downlink: &Downlink, placed: Placed<'_>) -> Event {
-        let on_air = Downlink { confirmed_retry: None, decoded_payload: None, class_b_c: None, ..downlink.capped() };
-        self.event(EventKind::DownlinkSent, &downlink.correlation_ids, written(&on_air, Some(placed)))
+        self.event(EventKind::DownlinkSent, &downlink.correlation_ids, written(&downlink.on_air(), Some(placed)))
     }
 
     /// `downlink_ack` or `downlink_nack`: the uplink's ids are mixed in on the outside.

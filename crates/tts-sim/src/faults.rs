@@ -47,7 +47,9 @@ pub enum Trouble {
         /// How it fares.
         fate: Fate,
     },
-    /// What is next to be transmitted fails instead, and is gone: `downlink_failed`.
+    /// What is next to be transmitted fails instead: `downlink_failed`. It is gone, but for a confirmed one that a
+    /// gateway had taken (`transmission`): the server still waits for its acknowledgement, misses it, and sends it
+    /// again.
     Fail(Failure),
     /// The device's acknowledgement does not arrive; its uplink does.
     Nack,
@@ -86,12 +88,22 @@ impl Default for Failure {
         let mut attributes = Map::new();
         attributes.insert("result".to_owned(), "TOO_LATE".into());
         Self {
-            name: "transmission".to_owned(),
+            name: TRANSMISSION.to_owned(),
             namespace: "pkg/networkserver".to_owned(),
             message_format: "downlink transmission failed with result `{result}`".to_owned(),
             attributes,
             code: 2,
         }
+    }
+}
+
+/// The one failure that comes after a gateway took it.
+const TRANSMISSION: &str = "transmission";
+
+impl Failure {
+    /// A gateway had taken it: the server counts it as under way.
+    pub(crate) fn is_after_scheduling(&self) -> bool {
+        self.name == TRANSMISSION
     }
 }
 

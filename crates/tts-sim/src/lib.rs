@@ -1,17 +1,18 @@
-//! An application of The Things Stack on this machine: devices, their queues, their radio, and what the webhook hears of them.
+//! An application of The Things Stack on this machine: devices, their queues, their radio, and what the webhook hears
+//! of them.
 //!
-//! Promises: what a client of the downlink API sees (addresses, keys, answers, error bodies) and what a webhook is posted is
-//! what the Stack is known to do, as far as there is evidence; each file names its sources. All that is transmitted stands in a
-//! journal, so that a judge can say how often. Knows nothing of `lorawan`, our own reader and writer of the same bodies: the
-//! two cannot be wrong together.
+//! Promises: what a client of the downlink API sees (addresses, keys, answers, error bodies) and what a webhook is
+//! posted is what the Stack is known to do, as far as there is evidence; each file names its sources. All that is
+//! transmitted stands in a journal, so that a judge can say how often. Knows nothing of `lorawan`, our own reader and
+//! writer of the same bodies: the two cannot be wrong together.
 //!
 //! [`Application::step`] decides, without clock and sockets; [`serve`] listens, posts and lets time pass:
 //!
 //! - `POST /api/v3/as/applications/{app}/webhooks/{webhook}/devices/{dev}/down/push` and `…/replace`, with a key;
 //! - `/sim/…`, JSON, for who directs the play (`control.rs` lists it).
 //!
-//! What it does not have: more than one application or webhook, TLS, class B, multicast, MAC commands, regions beside EU868,
-//! the paid retry queue, MQTT; a join is one step, so there is no session that is pending.
+//! What it does not have: more than one application or webhook, TLS, class B, multicast, MAC commands, regions beside
+//! EU868, the paid retry queue, MQTT; a join is one step, so there is no session that is pending.
 
 mod application; // what happens to devices, and what is told of it
 mod config; // what a server is to be

@@ -1,7 +1,7 @@
 //! Events to the webhook's receiver: one try, five seconds.
 //!
-//! Sources: `pkg/applicationserver/io/web/{request,webhooks}.go` and `sink/http.go`: success is 200 to 299, anything else is lost;
-//! what finds the queue full is dropped.
+//! Sources: `pkg/applicationserver/io/web/{request,webhooks}.go` and `sink/http.go`: success is 200 to 299, anything
+//! else is lost; what finds the queue full is dropped.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! What goes over the air, in EU868, and how long it may be.
 //!
-//! Sources: LoRaWAN regional parameters (EU863-870, DR0 to DR5); The Things Stack takes the largest MAC payload less 8 bytes
-//! for what an application may send (`pkg/networkserver/grpc_asns.go`, `pkg/band`).
+//! Sources: LoRaWAN regional parameters (EU863-870, DR0 to DR5); The Things Stack takes the largest MAC payload less 8
+//! bytes for what an application may send (`pkg/networkserver/grpc_asns.go`, `pkg/band`).
 
 use serde::{Deserialize, Serialize};
 
@@ -40,7 +40,8 @@ impl DataRate {
         12 - self as u32
     }
 
-    /// Microseconds on the air of a frame with a payload of `bytes`: Semtech's formula, 8 symbols of preamble, coding rate 4/5.
+    /// Microseconds on the air of a frame with a payload of `bytes`: Semtech's formula, 8 symbols of preamble, coding
+    /// rate 4/5.
     pub fn airtime_us(self, bytes: usize) -> u64 {
         let sf = i64::from(self.spreading_factor());
         let low_rate = if sf >= 11 { 2 } else { 0 };

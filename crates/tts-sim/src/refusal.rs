@@ -1,7 +1,7 @@
 //! Errors, as an answer and within `downlink_failed`.
 //!
-//! Source: google.rpc.Status with The Things Stack's own details (api/concepts/errors in its documentation); names, sentences
-//! and codes from `pkg/applicationserver` and `pkg/networkserver`.
+//! Source: google.rpc.Status with The Things Stack's own details (api/concepts/errors in its documentation); names,
+//! sentences and codes from `pkg/applicationserver` and `pkg/networkserver`.
 
 use serde_json::{Map, Value, json};
 

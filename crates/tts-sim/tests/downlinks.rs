@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use tts_sim::{
-    Application, Class, DataRate, DeviceSetup, Encoded, Event, EventKind, Failure, Fate, Fault, Input, Limits, Outcome,
-    Transmission, Trouble, Uplink, read,
+    Application, Class, DataRate, DeviceSetup, EVENTS_MAX, Encoded, Event, EventKind, FAULTS_MAX, Failure, Fate, Fault,
+    Input, Limits, Outcome, Transmission, Trouble, Uplink, read,
 };
 
 /// 2026-02-12T15:15:46Z.
@@ -415,6 +415,39 @@ fn a_transmission_that_fails_is_told_and_is_not_on_the_air() {
     assert_eq!(error_of(&events[1]), "transmission");
     assert_eq!(world.radioed(), []);
     assert_eq!(words(&world.uplink()), ["uplink_message", "downlink_sent"]);
+}
+
+#[test]
+fn a_confirmed_downlink_that_a_gateway_failed_to_transmit_is_sent_again_after_all() {
+    let mut world = World::new(Class::A);
+    world.arm(1, Trouble::Fail(Failure::default()));
+    world.push(confirmed("c2d:1"));
+    let events = world.uplink();
+    assert_eq!(words(&events), ["uplink_message", "downlink_failed"]);
+    assert!(events[1].body["downlink_failed"]["downlink"].get("confirmed_retry").is_none());
+    // The device, which heard nothing, acknowledges nothing.
+    assert_eq!(words(&world.uplink()), ["downlink_nack", "uplink_message", "downlink_sent"]);
+    assert_eq!(world.radioed().len(), 1);
+    // What no gateway took is gone.
+    let fixed = Failure { name: "fixed_paths".into(), ..Failure::default() };
+    world.arm(1, Trouble::Fail(fixed));
+    world.uplink();
+    world.push(confirmed("c2d:2"));
+    assert_eq!(words(&world.uplink()), ["uplink_message", "downlink_failed"]);
+    assert_eq!(words(&world.uplink()), ["uplink_message"]);
+}
+
+#[test]
+fn what_is_kept_is_bounded_and_the_numbers_go_on() {
+    let mut world = World::new(Class::A);
+    world.push(vec![one("c2d:1")[0].clone(); EVENTS_MAX + 10].into());
+    let told: Vec<u64> = world.application.told(0).map(|told| told.number).collect();
+    assert_eq!((told.len(), told.first(), told.last()), (EVENTS_MAX, Some(&11), Some(&(EVENTS_MAX as u64 + 10))));
+    assert_eq!(world.application.told(EVENTS_MAX as u64).count(), 10);
+    for armed in 0..=FAULTS_MAX {
+        let fault = Fault { device: None, times: 1, trouble: Trouble::Nack };
+        assert_eq!(world.step(Input::Arm(fault)).answer.is_ok(), armed < FAULTS_MAX);
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
-//! The members of each event and error, beside those of samples that others published (`crates/lorawan/samples/README.md` says from
-//! where they are). What differs is listed, with the reason; anything else that differs fails.
+//! The members of each event and error, beside those of samples that others published
+//! (`crates/lorawan/samples/README.md` says from where they are). What differs is listed, with the reason; anything
+//! else that differs fails.
 
 use std::collections::BTreeSet;
 
@@ -70,10 +71,9 @@ fn told() -> Told {
         downlinks: read(json!({"downlinks": [item]}).to_string().as_bytes()).expect("a downlink"),
     };
     let item = |bytes: &str, confirmed: bool| {
-        let ids = json!(["c2d:1e0bd5a8"]);
-        push(
-            json!({"f_port": 15, "frm_payload": bytes, "priority": "NORMAL", "confirmed": confirmed, "correlation_ids": ids}),
-        )
+        let mut item = json!({"f_port": 15, "frm_payload": bytes, "priority": "NORMAL", "confirmed": confirmed});
+        item["correlation_ids"] = json!(["c2d:1e0bd5a8"]);
+        push(item)
     };
     let up = |ack| {
         let frame = Uplink { f_port: 20, frm_payload: "AA5BAf0AxwIAAQ==".into(), ack: Some(ack), ..Uplink::default() };

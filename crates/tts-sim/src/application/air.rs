@@ -33,6 +33,8 @@ impl Application {
         let device = self.device(&uplink.device)?;
         let acknowledges = uplink.ack.unwrap_or(device.acknowledges);
         let Some(session) = &mut device.session else { return Err(Refusal::no_device_session()) };
+        // Nobody acknowledges what was never on the air.
+        let acknowledges = acknowledges && session.was_radioed;
         let f_cnt = session.last_f_cnt_up.map_or(0, |last| last.saturating_add(1));
         session.last_f_cnt_up = Some(f_cnt);
         session.last_confirmed_ms = None;
@@ -90,7 +92,8 @@ impl Application {
         Ok(())
     }
 
-    /// Sends what may go: one in the window of an uplink, at whose rate it is answered; in class C all that need not wait.
+    /// Sends what may go: one in the window of an uplink, at whose rate it is answered; in class C all that need not
+    /// wait.
     pub(super) fn transmit(&mut self, name: &str, window: Option<DataRate>, fresh: &mut Vec<Event>) {
         loop {
             match self.turn(name, window, fresh) {
@@ -126,8 +129,13 @@ impl Application {
             return Turn::Dropped;
         }
         if let Some(failure) = self.faults.strike(name, failure) {
+            let is_under_way = failure.is_after_scheduling();
             let error = self.numbered(failed(failure));
-            fresh.push(envelope.failed(&item.downlink, Some(placed), &error));
+            let told = if is_under_way { item.downlink.on_air() } else { item.downlink.clone() };
+            fresh.push(envelope.failed(&told, Some(placed), &error));
+            if is_under_way {
+                self.await_answer(name, item, false);
+            }
             return Turn::Gone;
         }
         fresh.push(envelope.sent(&item.downlink, placed));
@@ -161,12 +169,20 @@ impl Application {
             data_rate,
             at_ms: self.now_ms,
         });
+        self.await_answer(name, item, true);
+    }
+
+    /// By the Network Server's book, which is written when a gateway takes a downlink and not when it has transmitted
+    /// it.
+    fn await_answer(&mut self, name: &str, item: Queued, was_radioed: bool) {
         let now_ms = self.now_ms;
         let Some(session) = self.devices.get_mut(name).and_then(|device| device.session.as_mut()) else { return };
         if item.downlink.confirmed {
             session.last_confirmed_ms = Some(now_ms);
-            // One that still waits for its acknowledgement is forgotten, without an event: class C after its time is up.
+            // One that still waits for its acknowledgement is forgotten, without an event: class C after its time is
+            // up.
             let downlink = Downlink { decoded_payload: None, ..item.downlink };
+            session.was_radioed = was_radioed;
             session.unanswered = Some(Queued { downlink, f_cnt: item.f_cnt });
         }
     }

@@ -8,7 +8,8 @@ use crate::faults::Trouble;
 use crate::radio::BAND_PAYLOAD_MAX;
 use crate::refusal::Refusal;
 
-/// A time that is nearer than this is past for a gateway that has to be told of it: half of the Network Server's lead of 5 s.
+/// A time that is nearer than this is past for a gateway that has to be told of it: half of the Network Server's lead
+/// of 5 s.
 const LEAD_MS: i64 = 2_500;
 /// Where a formatter chose no port.
 const ENCODED_PORT: u32 = 1;
