@@ -1,7 +1,7 @@
 //! Alarms that matter: what a human must know, raised once, ended once, shown, counted, and told to a receiver of the operator's.
 //!
-//! Every ten seconds one look: the shell gathers [`facts::Facts`], the [`rules`] claim what is wrong, the [`book`] makes alarms of
-//! what lasts, and [`sender`] tells them. Only looks: nothing in the flow waits for it, and each lock it takes is held for a
+//! Every ten seconds one look: the shell gathers [`facts::Facts`], the [`rules`] claim what is wrong, the `book` makes alarms of
+//! what lasts, and `sender` tells them. Only looks: nothing in the flow waits for it, and each lock it takes is held for a
 //! fraction of a millisecond. In memory: after a restart an alarm comes again within a look or two where its cause is still to be
 //! seen; docs/alarms.md says what is learnt anew.
 

@@ -1,5 +1,5 @@
 //! PURE: what is wrong, by what is seen now and what was before. Asks nobody and tells nobody: facts go in, claims come out, and
-//! the [`Book`](super::book::Book) makes alarms of them.
+//! the [`Book`] makes alarms of them.
 
 mod clocks; // when was that, by a clock that may have been set?
 mod devices; // one look at all devices
