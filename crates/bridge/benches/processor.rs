@@ -184,7 +184,10 @@ fn post(webhook: u16, count: u32, rate: Option<u32>) {
     let url = format!("http://127.0.0.1:{webhook}");
     let (devices, count) = (DEVICES.to_string(), count.to_string());
     let mut command = Command::new(LONGHAUL);
-    command.args(["send", "--url", &url, "--devices", &devices, "--count", &count]).stdout(Stdio::null());
+    command
+        .args(["send", "--url", &url, "--devices", &devices, "--count", &count])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     if let Some(rate) = rate {
         command.args(["--rate", &rate.to_string()]);
     }

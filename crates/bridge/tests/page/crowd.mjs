@@ -1,9 +1,9 @@
-// A hundred thousand devices: the first paint does not wait for them, a page of them comes at once, and a search finds one.
+// A crowd of devices: the first paint does not wait for them, a page of them comes at once, and a search finds one.
 
 import { assert, browser, get, open, told, until } from "./browser.mjs";
 
 const { page, close } = await open();
-const assigned = await until(async () => { const { devices_assigned: n } = await get(`${told.page}/api/v1/snapshot`); return n >= 100000 && n; }, "all are assigned", 480);
+const assigned = await until(async () => { const { devices_assigned: n } = await get(`${told.page}/api/v1/snapshot`); return n >= told.crowd && n; }, "all are assigned", 480);
 const paint = async (hash) => {
   await page.goto("about:blank");
   await page.goto(`${told.page}/${hash}`);
